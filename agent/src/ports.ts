@@ -1,0 +1,130 @@
+import type { Signing } from '@paddock/shared/envelope.ts';
+import type { Host, QualityReason } from '@paddock/shared/report.ts';
+import type { UptimeMs, WallMs } from '@paddock/shared/time.ts';
+
+/** The only way to know the time or to wait. No feature reads `Date` or sets a timer itself. */
+export interface Clock {
+  /** What the machine's wall clock claims. */
+  wall(): WallMs;
+  /** CLOCK_MONOTONIC_RAW: never slewed by NTP, never set. */
+  monotonic(): UptimeMs;
+  /** Suspends since the boot, each of which starts a new clock segment. */
+  segment(): number;
+  /** Resolves after `ms`, or at once when the signal aborts. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Runs a task by a cron expression. */
+export interface Scheduler {
+  /** @returns a function that stops it */
+  schedule(cron: string, task: () => void): () => void;
+}
+
+/** What the machine knows of itself. */
+export interface Machine {
+  /** The kernel's boot id, a UUID that changes with every boot. */
+  bootId(): Promise<string>;
+  health(): Promise<Host>;
+}
+
+/**
+ * Files under the agent's data directory, by relative path. A promise that resolves means
+ * that a power cut in the next instant leaves what was written, whole.
+ */
+export interface Disk {
+  read(path: string): Promise<Uint8Array | null>;
+  /** Replaces a file whole: after a power cut the old or the new content is there, never a part. */
+  replace(path: string, bytes: Uint8Array): Promise<void>;
+  /** Appends: after a power cut a part of it may be there, but only at the end of the file. */
+  append(path: string, bytes: Uint8Array): Promise<void>;
+  remove(path: string): Promise<void>;
+}
+
+/** Signs with the device's identity key, which never leaves its holder. */
+export type Signer = Signing;
+
+export interface LinkEvents {
+  /** A connection stands, subscriptions included. */
+  online(): void;
+  offline(reason: string): void;
+  message(topic: string, payload: string): void;
+}
+
+/** A message that the broker sends on our behalf when the connection breaks, or that we send at its start. */
+export interface RetainedMessage {
+  readonly topic: string;
+  readonly payload: string;
+}
+
+export interface LinkOptions {
+  readonly url: string;
+  readonly clientId: string;
+  readonly subscriptions: readonly string[];
+  /** Made anew for every connection: `birth` is published retained after connecting, `will` by the broker after a break. */
+  readonly presence: () => Promise<{ birth: RetainedMessage; will: RetainedMessage }>;
+}
+
+/** The connection to the broker. It reconnects by itself, with back-off and jitter, until it is closed. */
+export interface Link {
+  open(events: LinkEvents): void;
+  /** Resolves when the broker has acknowledged, which says nothing about the cloud. Rejects when offline. */
+  publish(topic: string, payload: string): Promise<void>;
+  /** Says goodbye and closes cleanly. */
+  close(): Promise<void>;
+}
+
+/** Why a port is not there. */
+export interface PortLoss {
+  readonly reason: Extract<QualityReason, 'unplugged' | 'silent-port'>;
+  readonly detail: string;
+}
+
+/** One serial port as a stream of bytes, stamped when they were read. */
+export interface ByteStream {
+  /** Rejects when the port cannot be opened, with a message that says what to do. */
+  open(events: { bytes(chunk: Uint8Array, at: UptimeMs): void; lost(loss: PortLoss): void }): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface RegisterRequest {
+  readonly unit: number;
+  readonly table: 'holding' | 'input' | 'coil' | 'discrete';
+  readonly address: number;
+  readonly count: number;
+}
+
+/** Why a read on a register bus failed. */
+export class BusError extends Error {
+  override readonly name = 'BusError';
+  readonly code: Extract<QualityReason, 'checksum' | 'no-answer' | 'refused' | 'unplugged' | 'malformed'>;
+  constructor(code: BusError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** One Modbus RTU bus with several units on it. One request at a time. */
+export interface RegisterBus {
+  open(events: { lost(loss: PortLoss): void }): Promise<void>;
+  /** 16-bit words, or 0 and 1 for coils and discrete inputs. @throws BusError */
+  read(request: RegisterRequest): Promise<readonly number[]>;
+  close(): Promise<void>;
+}
+
+export type RawValue = boolean | number | string;
+
+/** Where samples of a port go. Times are when the value was read, not when it was handled. */
+export interface SensorSink {
+  sample(sensor: string, value: RawValue, at: UptimeMs): void;
+  /** A reading that failed: the sensor says so at once. */
+  fault(sensor: string, reason: QualityReason, at: UptimeMs): void;
+  /** Something that happened, with data, such as a card that was swiped. */
+  event(name: string, data: Record<string, unknown>, at: UptimeMs): void;
+}
+
+/** A source of readings for one or more sensors: serial lines, a Modbus bus, GPIO, simulated. */
+export interface SensorPort {
+  readonly name: string;
+  open(sink: SensorSink): void;
+  close(): Promise<void>;
+}

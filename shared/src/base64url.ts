@@ -1,0 +1,17 @@
+/** Base64url without padding (RFC 7515, section 2; RFC 4648, section 5). */
+const ALPHABET = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
+const CANONICAL = /^[A-Za-z0-9_-]*$/;
+
+/**
+ * Whether a text is the one encoding of its bytes: only the alphabet, no padding, no newline,
+ * and no set bits behind the last byte. Two texts for the same bytes would let anyone make a
+ * second envelope out of a signed one.
+ */
+export function isCanonicalBase64url(text: string): boolean {
+  if (!CANONICAL.test(text)) return false;
+  const tail = text.length % 4;
+  if (tail === 0) return true;
+  if (tail === 1) return false;
+  const unusedBits = tail === 2 ? 0b1111 : 0b11;
+  return (ALPHABET.indexOf(text.at(-1) ?? '') & unusedBits) === 0;
+}

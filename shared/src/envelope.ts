@@ -1,0 +1,133 @@
+import { base64url, compactVerify, errors } from 'jose';
+import { isCanonicalBase64url } from './base64url.ts';
+import { DICTIONARIES, type DictionaryId } from './dictionary.ts';
+import { Refusal } from './errors.ts';
+import { ALGORITHMS, type Algorithm, type VerificationKey } from './keys.ts';
+import { MESSAGE_KINDS, type MessageKind } from './topics.ts';
+
+/** Bounds of one message, in bytes: on the wire, and after inflation. */
+export const MAX_ENVELOPE_BYTES = 65_536;
+export const MAX_PAYLOAD_BYTES = 262_144;
+const MAX_HEADER_CHARS = 512;
+
+/** Raw deflate (RFC 1951) with a preset dictionary; handed in, because Node and browsers bring different ones. */
+export interface Deflate {
+  deflate(bytes: Uint8Array, dictionary: Uint8Array): Uint8Array;
+}
+export interface Inflate {
+  /** @throws anything when the bytes do not inflate, {@link Refusal} `payload_too_large` past `maxBytes` */
+  inflate(bytes: Uint8Array, dictionary: Uint8Array, maxBytes: number): Uint8Array;
+}
+
+/** Signs on behalf of a key that never leaves its holder. */
+export interface Signing {
+  readonly algorithm: Algorithm;
+  readonly keyId: string;
+  /** The JWS signature over the bytes (RFC 7518, section 3.4: r and s, 32 bytes each, for ES256). */
+  sign(bytes: Uint8Array): Promise<Uint8Array>;
+}
+
+/** A compact JWS whose shape was checked and whose signature was not. */
+export interface Envelope {
+  readonly jws: string;
+  readonly kind: MessageKind;
+  readonly algorithm: Algorithm;
+  readonly keyId: string;
+  readonly dictionary: DictionaryId | null;
+  /** Header and payload, as signed (RFC 7515, section 5.1): what a message's digest is made of. */
+  readonly signingInput: string;
+}
+
+const KIND_OF_TYP = new Map<string, MessageKind>(
+  Object.entries(MESSAGE_KINDS).map(([kind, row]) => [row.typ, kind as MessageKind]),
+);
+const utf8 = new TextEncoder();
+const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Signs a payload as a compact JWS (RFC 7515, section 7.1), deflated when a deflater is given. */
+export async function seal(kind: MessageKind, payload: object, signing: Signing, deflater?: Deflate): Promise<string> {
+  const json = utf8.encode(JSON.stringify(payload));
+  const header = {
+    alg: signing.algorithm,
+    kid: signing.keyId,
+    typ: MESSAGE_KINDS[kind].typ,
+    ...(deflater && { cty: 'd1' satisfies DictionaryId }),
+  };
+  const body = deflater ? deflater.deflate(json, DICTIONARIES.d1) : json;
+  const input = `${base64url.encode(JSON.stringify(header))}.${base64url.encode(body)}`;
+  return `${input}.${base64url.encode(await signing.sign(utf8.encode(input)))}`;
+}
+
+/**
+ * Reads the shape of an envelope without believing it.
+ * @throws Refusal with the code of what is wrong with the shape
+ */
+export function parseEnvelope(text: string): Envelope {
+  if (text.length > MAX_ENVELOPE_BYTES) throw new Refusal('envelope_too_large', `${text.length} bytes`);
+  const parts = text.split('.');
+  const [header = '', payload = '', signature = ''] = parts;
+  if (parts.length !== 3 || !header || !payload || !signature) throw new Refusal('envelope_malformed');
+  if (!parts.every(isCanonicalBase64url)) throw new Refusal('envelope_not_canonical');
+  return { jws: text, ...parseHeader(header), signingInput: `${header}.${payload}` };
+}
+
+/** SHA-256 over the signing input, base64url: the identity of a message's content, whatever its signature bytes. */
+export async function digestOf(envelope: Pick<Envelope, 'signingInput'>): Promise<string> {
+  return base64url.encode(new Uint8Array(await crypto.subtle.digest('SHA-256', utf8.encode(envelope.signingInput))));
+}
+
+/**
+ * Verifies, then inflates and parses: in this order, so that nobody without a key can make us inflate.
+ * @returns the payload as JSON of unknown shape
+ * @throws Refusal `alg_refused`, `signature_invalid`, `payload_too_large` or `payload_malformed`
+ */
+export async function openEnvelope(envelope: Envelope, key: VerificationKey, inflater: Inflate): Promise<unknown> {
+  if (!key.algorithms.includes(envelope.algorithm)) throw new Refusal('alg_refused', 'not the algorithm of this key');
+  return parsePayload(await verified(envelope, key), envelope.dictionary, inflater);
+}
+
+async function verified(envelope: Envelope, key: VerificationKey): Promise<Uint8Array> {
+  try {
+    const { payload } = await compactVerify(envelope.jws, key.key, { algorithms: [envelope.algorithm] });
+    return payload;
+  } catch (cause) {
+    if (cause instanceof errors.JOSEError) throw new Refusal('signature_invalid', undefined, { cause });
+    throw cause;
+  }
+}
+
+function parsePayload(bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): unknown {
+  try {
+    const json = dictionary ? inflater.inflate(bytes, DICTIONARIES[dictionary], MAX_PAYLOAD_BYTES) : bytes;
+    return JSON.parse(strictUtf8.decode(json));
+  } catch (cause) {
+    if (cause instanceof Refusal) throw cause;
+    throw new Refusal('payload_malformed', undefined, { cause });
+  }
+}
+
+function parseHeader(encoded: string): Omit<Envelope, 'jws' | 'signingInput'> {
+  if (encoded.length > MAX_HEADER_CHARS) throw new Refusal('header_invalid', 'longer than 512 characters');
+  const { alg, kid, typ, cty, ...unknown } = decodeHeader(encoded);
+  // RFC 7515, section 4.1.11: what we do not understand and cannot ignore; a closed set leaves no doubt.
+  if (Object.keys(unknown).length > 0) throw new Refusal('header_invalid', `unknown ${Object.keys(unknown).join(', ')}`);
+  if (!ALGORITHMS.includes(alg as Algorithm)) throw new Refusal('alg_refused', String(alg));
+  const kind = typeof typ === 'string' ? KIND_OF_TYP.get(typ) : undefined;
+  if (kind === undefined) throw new Refusal('typ_mismatch', String(typ));
+  if (typeof kid !== 'string' || !/^[A-Za-z0-9_-]{12}$/.test(kid)) throw new Refusal('header_invalid', 'kid');
+  if (cty !== undefined && (typeof cty !== 'string' || !Object.hasOwn(DICTIONARIES, cty)))
+    throw new Refusal('cty_unknown', String(cty));
+  return { kind, algorithm: alg as Algorithm, keyId: kid, dictionary: (cty as DictionaryId | undefined) ?? null };
+}
+
+function decodeHeader(encoded: string): Record<string, unknown> {
+  let header: unknown;
+  try {
+    header = JSON.parse(strictUtf8.decode(base64url.decode(encoded)));
+  } catch (cause) {
+    throw new Refusal('header_invalid', 'not JSON', { cause });
+  }
+  if (header === null || typeof header !== 'object' || Array.isArray(header))
+    throw new Refusal('header_invalid', 'not an object');
+  return header as Record<string, unknown>;
+}

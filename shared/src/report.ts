@@ -1,0 +1,107 @@
+import Type, { type Static } from 'typebox';
+import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Nonce, parserOf } from './message.ts';
+
+/** Names of sensors and events: lower case, so that they look the same everywhere. */
+export const NAME_PATTERN = '^[a-z0-9][a-z0-9._-]{0,63}$';
+const Name = Type.String({ pattern: NAME_PATTERN });
+const ShortText = Type.String({ maxLength: 256 });
+
+export const QUALITIES = ['good', 'suspect', 'bad'] as const;
+export type Quality = (typeof QUALITIES)[number];
+
+/**
+ * Why a reading is not good. The wire takes any word of this form, so that a newer agent can say more.
+ * A `bad` reading has the value null: an old value never looks fresh.
+ */
+export const QUALITY_REASONS = [
+  'no-sample', // nothing was read since the start
+  'stale', // the last sample is older than the sensor's maximum age
+  'out-of-range', // the value lies outside the sensor's range
+  'flatline', // an analogue value that has not moved for longer than nature allows
+  'chatter', // a contact that changes faster than its debounce allows
+  'checksum', // the frame arrived damaged (CRC)
+  'malformed', // what arrived does not fit the pattern, the type or the length
+  'silent-port', // the port is open and says nothing
+  'unplugged', // the port is gone
+  'no-answer', // the unit on the bus did not answer
+  'refused', // the unit answered with an exception
+] as const;
+export type QualityReason = (typeof QUALITY_REASONS)[number];
+
+const Reading = Type.Object({
+  value: Type.Union([Type.Null(), Type.Boolean(), Type.Number(), Type.String({ maxLength: 1024 })]),
+  unit: Type.Optional(Type.String({ maxLength: 16 })),
+  /** Age of the sample at the report's `uptimeMs`; null when there never was one. */
+  ageMs: Type.Union([Type.Null(), Count]),
+  /** Absent means good. */
+  quality: Type.Optional(Type.Union([Type.Literal('good'), Type.Literal('suspect'), Type.Literal('bad')])),
+  reason: Type.Optional(Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' })),
+  /** Binary and enum: how many changes since the start; with the start it names one change for ever. */
+  changes: Type.Optional(Count),
+  /** Binary and enum: how long ago the value changed; null until a change was seen. */
+  changedAgoMs: Type.Optional(Type.Union([Type.Null(), Count])),
+  /** Binary and enum, while `changedAgoMs` is null: for how long at least the value has been what it is. */
+  heldForMs: Type.Optional(Count),
+});
+export type Reading = Static<typeof Reading>;
+
+/** What made the device report. Whatever it was, the report is the whole state. */
+const Trigger = Type.Union([
+  Type.Object({ kind: Type.Literal('boot') }),
+  Type.Object({ kind: Type.Literal('connect') }),
+  Type.Object({ kind: Type.Literal('schedule') }),
+  Type.Object({ kind: Type.Literal('change'), sensor: Name }),
+  Type.Object({ kind: Type.Literal('event'), name: Name, data: Type.Optional(Type.Record(Type.String(), Type.Unknown())) }),
+  Type.Object({ kind: Type.Literal('shutdown') }),
+]);
+export type Trigger = Static<typeof Trigger>;
+
+const Host = Type.Object({
+  /** Share of all processors in use since the last report, 0 to 1. */
+  processorShare: Type.Optional(Type.Number({ minimum: 0, maximum: 1 })),
+  /** Load average over one minute. */
+  load1: Type.Optional(Type.Number({ minimum: 0 })),
+  memoryTotalMiB: Type.Optional(Count),
+  memoryAvailableMiB: Type.Optional(Count),
+  diskTotalMiB: Type.Optional(Count),
+  diskFreeMiB: Type.Optional(Count),
+  temperatureC: Type.Optional(Type.Number()),
+  agentRssMiB: Type.Optional(Count),
+});
+export type Host = Static<typeof Host>;
+
+/** The full state of the device, whatever triggered it: a lost report costs nothing but detail. */
+export const Report = Type.Object({
+  v: Type.Integer(),
+  device: DeviceId,
+  /** Random, lives with the state file. */
+  incarnation: Incarnation,
+  /** Counts starts of the agent; durable before the first report of the start. */
+  start: Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER }),
+  /** Counts reports of this start from 0. (incarnation, start, sequence) is the order and the identity. */
+  sequence: Count,
+  /** The kernel's boot id (a UUID), and why the machine booted where that is known (OCPP 2.0.1's BootReason). */
+  boot: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }), reason: Type.Optional(ShortText) }),
+  /** CLOCK_MONOTONIC_RAW when the state was taken. */
+  uptimeMs: Count,
+  /** Counts the suspends of this boot, each of which starts a new clock segment; absent means 0. */
+  segment: Type.Optional(Count),
+  /** What the device's wall clock claims, in ms since 1970: a claim, never the order. */
+  wallMs: Type.Optional(Type.Integer({ minimum: -8_640_000_000_000_000, maximum: 8_640_000_000_000_000 })),
+  trigger: Trigger,
+  /** The next report comes within this time: what silence is judged by. */
+  nextWithinMs: Count,
+  /** Asks for an answer that repeats this nonce. */
+  ask: Type.Optional(Nonce),
+  readings: Type.Record(Name, Reading, { maxProperties: 512 }),
+  host: Type.Optional(Host),
+  agent: Type.Optional(Type.Object({ version: ShortText })),
+  /** What waits to be covered by an answer, and what had to be dropped since the start. */
+  outbox: Type.Optional(Type.Object({ waiting: Count, droppedRoutine: Count, droppedEvents: Count })),
+  inventory: Type.Optional(Digest),
+  desired: Type.Optional(DesiredVersion),
+});
+export type Report = Static<typeof Report>;
+
+/** @throws Refusal `version_unsupported` or `payload_invalid` */
+export const parseReport = parserOf(Report);
