@@ -43,3 +43,26 @@ export interface Broker {
   publish(topic: string, payload: string, options?: { retain?: boolean }): Promise<void>;
   close(): Promise<void>;
 }
+
+/** Counters, gauges and durations for Prometheus; never labelled by device. */
+export interface Metrics {
+  count(name: MetricName, labels?: Readonly<Record<string, string>>, by?: number): void;
+  gauge(name: MetricName, value: number, labels?: Readonly<Record<string, string>>): void;
+  /** A duration, in seconds as Prometheus wants it. */
+  observe(name: MetricName, seconds: number): void;
+}
+
+/** One row a metric: what it is, what it says, and the labels it may carry. */
+export const METRICS = {
+  paddock_reports_recorded_total: { type: 'counter', help: 'Reports recorded in the archive', labels: [] },
+  paddock_reports_repeated_total: { type: 'counter', help: 'Reports that were recorded before', labels: [] },
+  paddock_reports_rejected_total: { type: 'counter', help: 'Messages refused, by code', labels: ['code'] },
+  paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
+  paddock_ingest_waiting: { type: 'gauge', help: 'Messages received and not yet recorded', labels: [] },
+  paddock_ingest_commit_seconds: { type: 'histogram', help: 'Time from arrival to commit, by report', labels: [] },
+  paddock_ingest_failures_total: { type: 'counter', help: 'Batches that the database refused and that were tried again', labels: [] },
+  paddock_devices: { type: 'gauge', help: 'Devices, by presence', labels: ['presence'] },
+  paddock_webhook_deliveries_total: { type: 'counter', help: 'Webhook deliveries, by outcome', labels: ['outcome'] },
+} as const satisfies Record<string, { type: 'counter' | 'gauge' | 'histogram'; help: string; labels: readonly string[] }>;
+
+export type MetricName = keyof typeof METRICS;
