@@ -99,12 +99,24 @@ async function verified(envelope: Envelope, key: VerificationKey): Promise<Uint8
 function parsePayload(bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): unknown {
   try {
     const json = dictionary ? inflater.inflate(bytes, DICTIONARIES[dictionary], MAX_PAYLOAD_BYTES) : bytes;
-    return JSON.parse(strictUtf8.decode(json));
+    return parseJson(strictUtf8.decode(json));
   } catch (cause) {
     if (cause instanceof Refusal) throw cause;
     throw new Refusal('payload_malformed', undefined, { cause });
   }
 }
+
+/** JSON whose strings any store and any language can hold: no U+0000, no half of a surrogate pair. */
+function parseJson(text: string): unknown {
+  if (!text.includes('\\u')) return JSON.parse(text);
+  return JSON.parse(text, (key, value: unknown) => {
+    if (!isPlainText(key) || (typeof value === 'string' && !isPlainText(value)))
+      throw new Refusal('payload_malformed', 'a string holds U+0000 or half of a surrogate pair');
+    return value;
+  });
+}
+
+const isPlainText = (text: string): boolean => text.isWellFormed() && !text.includes('\0');
 
 function parseHeader(encoded: string): Omit<Envelope, 'jws' | 'signingInput'> {
   if (encoded.length > MAX_HEADER_CHARS) throw new Refusal('header_invalid', 'longer than 512 characters');

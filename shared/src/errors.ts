@@ -25,6 +25,8 @@ export const REFUSALS = {
   payload_invalid: { permanent: true, title: 'The payload does not fit its schema' },
   device_mismatch: { permanent: true, title: 'The payload names another device than the topic' },
   identity_conflict: { permanent: true, title: 'Another report was recorded under this identity (a clone?)' },
+  boot_conflict: { permanent: true, title: 'This start was reported from another boot' },
+  payload_unstorable: { permanent: true, title: 'The database cannot hold this payload' },
   uptime_backwards: { permanent: true, title: 'The uptime contradicts the order of reports in this boot' },
 } as const satisfies Record<string, { permanent: boolean; title: string }>;
 
