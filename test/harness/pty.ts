@@ -1,0 +1,1 @@
+export { openPty, type Pty, type PtyMaster } from '../../demo/src/hardware/pty.ts';
