@@ -1,0 +1,29 @@
+import { defineConfig } from 'vitest/config';
+
+const SYSTEM = './test/harness/system.ts';
+
+/** One row a kind of test: what is in it, how long one test may take, and what must be there before it starts. */
+const KINDS = {
+  unit: { testTimeout: 20_000, parallel: true, globalSetup: [] },
+  integration: { testTimeout: 60_000, parallel: true, globalSetup: [SYSTEM] },
+  scenarios: { testTimeout: 120_000, parallel: false, globalSetup: [SYSTEM] },
+  chaos: { testTimeout: 300_000, parallel: false, globalSetup: [SYSTEM] },
+} as const;
+
+const projects = Object.entries(KINDS).map(([name, { testTimeout, parallel, globalSetup }], groupOrder) => ({
+  test: {
+    name,
+    include: [`test/${name}/**/*.test.ts`],
+    testTimeout,
+    hookTimeout: Math.max(60_000, testTimeout),
+    globalSetup: [...globalSetup],
+    // Brokers and databases are processes of their own: two files at once keep two processors busy.
+    maxWorkers: parallel ? 2 : 1,
+    // One kind after the other, quickest first.
+    sequence: { groupOrder },
+  },
+}));
+
+export default defineConfig({
+  test: { projects, reporters: ['default', './test/harness/closing-line.ts'] },
+});
