@@ -1,27 +1,38 @@
 /**
  * Preset dictionaries for raw deflate (RFC 1951; zlib's deflateSetDictionary). Part of the
- * protocol for ever: a text here never changes, a better one gets the next number.
- * Deflate finds the end of a dictionary cheapest, so the commonest text stands last.
+ * protocol for ever: the bytes of a released one never change (a test pins their SHA-256,
+ * docs/protocol.md names it), a better one gets the next number.
+ *
+ * Deflate pays for distance and for every match, so whole runs of a report stand here as they
+ * are written, the commonest ones last.
  */
+const BINARY =
+  'smoke flood shock window cover flap hatch drawer coin bill ticket paper card bin alarm siren lamp relay pump valve ' +
+  'compressor brake charging mains ups battery emergency-stop motion presence button light fan heater contactor cable ' +
+  'lid tamper lock door';
+
+const NUMBERS =
+  'co2 ppm,pressure hPa,humidity %,level %,weight kg,distance mm,signal dBm,battery V,frequency Hz,' +
+  'voltage-l3 V,voltage-l2 V,voltage-l1 V,voltage V,current-l3 A,current-l2 A,current-l1 A,current A,' +
+  'power kW,energy kWh,temperature °C';
+
 const D1 = [
-  '"reason":"flatline"}"reason":"chatter"}"reason":"checksum"}"reason":"malformed"}"reason":"silent-port"}',
-  '"reason":"unplugged"}"reason":"no-answer"}"reason":"no-sample"}"reason":"out-of-range"}"reason":"stale"}',
-  '"quality":"suspect","quality":"bad","value":null,"ageMs":null,"unit":"kWh","unit":"Wh","unit":"kW","unit":"W"',
-  '"unit":"V","unit":"A","unit":"Hz","unit":"Pa","unit":"lx","unit":"ppm","unit":"%","unit":"mm","unit":"°C"',
-  '"kiosk-"voltage"current"power"energy"frequency"temperature"humidity"pressure"level"door"lid"lock"tilt"smoke',
-  '"paper"coin"bill"printer"screen"fan"heater"relay"button"light"motion"tamper"battery"charging"cable"state":{"value":"',
-  '"available""occupied""reserved""faulted""idle""open""closed""locked""unlocked"true,false',
-  '"trigger":{"kind":"event","name":"card-swipe","data":{"trigger":{"kind":"change","sensor":"',
+  '"quality":"suspect","reason":"flatline"},"reason":"chatter"},"reason":"no-sample"},"reason":"checksum"},',
+  '"reason":"malformed"},"reason":"refused"},"reason":"silent-port"},"reason":"unplugged"},"reason":"no-answer"},',
+  '"reason":"out-of-range"},{"value":null,"ageMs":null,"quality":"bad","reason":"stale"},',
   '"trigger":{"kind":"shutdown"},"trigger":{"kind":"connect"},"trigger":{"kind":"boot"},',
-  '"boot":{"id":"","reason":"PowerUp"},"segment":0,"ask":"","desired":{"epoch":0,"version":0},"inventory":"',
-  '{"v":1,"device":"kiosk-0000","incarnation":"","start":1,"sequence":0,"boot":{"id":"',
-  '-4"},"uptimeMs":1000,"wallMs":17900,"trigger":{"kind":"schedule"},"nextWithinMs":360000,"ask":"',
-  '","readings":{"input-1":{"value":true,"ageMs":100,"changes":0,"changedAgoMs":null,"heldForMs":',
-  '0},"analog-1":{"value":0.5,"unit":"V","ageMs":10},"relay-1":{"value":false,"ageMs":20,"changes":1,"changedAgoMs":1000},',
-  '"temperature-1":{"value":21.5,"unit":"°C","ageMs":1000},"power-1":{"value":7.2,"unit":"kW","ageMs":0}},',
-  '"host":{"processorShare":0.0,"load1":0.1,"memoryTotalMiB":1024,"memoryAvailableMiB":512,"diskTotalMiB":',
-  '16384,"diskFreeMiB":8192,"temperatureC":40.5,"agentRssMiB":80},"agent":{"version":"0.1.0"},',
-  '"outbox":{"waiting":1,"droppedRoutine":0,"droppedEvents":0}}',
+  '"trigger":{"kind":"event","name":"card-swipe","data":{"card":"","trigger":{"kind":"change","sensor":"door"},',
+  '{"v":1,"device":"kiosk-0000","incarnation":"","start":1,"sequence":0,"boot":{"id":"","reason":"PowerUp"},',
+  '"uptimeMs":1000,"segment":1,"wallMs":17,"trigger":{"kind":"schedule"},"nextWithinMs":360000,"ask":"","readings":{',
+  '},"host":{"processorShare":0.01,"load1":0.1,"memoryTotalMiB":3876,"memoryAvailableMiB":2048,"diskTotalMiB":29581,',
+  '"diskFreeMiB":20480,"temperatureC":45.5,"agentRssMiB":80},"agent":{"version":"0.1.0"},',
+  '"outbox":{"waiting":0,"droppedRoutine":0,"droppedEvents":0}}',
+  '"unlocked","reserved","charging","faulted","unavailable","running","stopped","ready","error","standby","on","off",',
+  '"state":{"value":"idle","printer":{"value":"ok","screen":{"value":"on","connector":{"value":"available","ageMs":1},',
+  '"lock-state":{"value":"locked","ageMs":1},"cover-state":{"value":"closed","ageMs":1},"session":{"value":"occupied"},',
+  ...NUMBERS.split(',').map((row) => row.replace(/(.+) (.+)/, '"$1":{"value":0,"unit":"$2","ageMs":},')),
+  ...BINARY.split(' ').map((name, index) => `"${name}":{"value":${index % 2 === 1},"ageMs":},`),
+  '"ageMs":100,"changes":1,"changedAgoMs":1000},"ageMs":100,"changes":0,"changedAgoMs":null,"heldForMs":100',
 ].join('');
 
 /** By the header's `cty`. */
