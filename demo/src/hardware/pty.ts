@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
-import koffi from 'koffi';
+import koffi, { type LibraryHandle } from 'koffi';
 
 /** The far end of a pseudo-terminal: what a device on a serial line would be. */
 export interface PtyMaster {
@@ -41,7 +41,7 @@ export function openPty(): Pty {
   return { master: masterOf(masterFd, slaveFd), path: name.toString('utf8', 0, name.indexOf(0)) };
 }
 
-function makeRaw(libc: koffi.LibraryHandle, fd: number): void {
+function makeRaw(libc: LibraryHandle, fd: number): void {
   const termios = Buffer.alloc(TERMIOS_BYTES);
   if (libc.func('int tcgetattr(int fd, void *termios)')(fd, termios) !== 0) throw new Error('tcgetattr failed');
   libc.func('void cfmakeraw(void *termios)')(termios);
