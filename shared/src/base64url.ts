@@ -15,3 +15,12 @@ export function isCanonicalBase64url(text: string): boolean {
   const unusedBits = tail === 2 ? 0b1111 : 0b11;
   return (ALPHABET.indexOf(text.at(-1) ?? '') & unusedBits) === 0;
 }
+
+export const encodeBase64url = (bytes: Uint8Array): string =>
+  btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
+
+/** 8 bytes of the platform's secure generator: an incarnation or a nonce. */
+export const randomBase64url = (): string => encodeBase64url(crypto.getRandomValues(new Uint8Array(8)));

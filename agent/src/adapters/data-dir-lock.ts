@@ -1,0 +1,44 @@
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import koffi from 'koffi';
+
+/** flock(2): LOCK_EX | LOCK_NB, and the errno of a lock that somebody else holds. */
+const LOCK_NOW = 2 | 4;
+const { EWOULDBLOCK } = koffi.os.errno;
+
+export class DataDirError extends Error {
+  override readonly name = 'DataDirError';
+  readonly code: 'data_dir_in_use' | 'data_dir_unusable';
+  constructor(code: DataDirError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/**
+ * Takes the data directory for this process alone: two agents with one identity would be clones of each other.
+ * The kernel lets go of the lock when the process ends, however it ends.
+ * @returns what releases it
+ * @throws DataDirError
+ */
+export function lockDataDir(dir: string): () => void {
+  const fd = openLock(dir);
+  const flock = koffi.load(null).func('int flock(int, int)');
+  if (flock(fd, LOCK_NOW) === 0) return () => closeSync(fd);
+  const errno = koffi.errno();
+  closeSync(fd);
+  if (errno !== EWOULDBLOCK) throw new DataDirError('data_dir_unusable', `${dir} cannot be locked (errno ${errno})`);
+  throw new DataDirError(
+    'data_dir_in_use',
+    `Another agent is running on ${dir}: stop it, or give this one a dataDir of its own`,
+  );
+}
+
+function openLock(dir: string): number {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 });
+    return openSync(join(dir, 'lock'), 'a', 0o600);
+  } catch (cause) {
+    throw new DataDirError('data_dir_unusable', `${dir} cannot be written: ${String(cause)}`, { cause });
+  }
+}

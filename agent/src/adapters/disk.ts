@@ -1,0 +1,93 @@
+import { dirname, join } from 'node:path';
+import type { Disk } from '../ports.ts';
+import { nodeFileCalls, type FileCalls, type OpenFile } from './file-calls.ts';
+
+const OWNER_ONLY_DIR = 0o700;
+const OWNER_ONLY_FILE = 0o600;
+const FILE_NAME = /^[a-z0-9][a-z0-9.-]{0,63}$/;
+
+/**
+ * The Disk port on a directory, which is made where it is missing. One operation at a time, in the order of
+ * the calls, so that two of them never meet in one temporary file.
+ */
+export async function openDisk(dir: string, calls: FileCalls = nodeFileCalls): Promise<Disk> {
+  await calls.mkdir(dir, OWNER_ONLY_DIR);
+  await syncDirectory(calls, dirname(dir));
+  const inOrder = serializer();
+  // Names whose directory entry is known to be durable: appending to them needs no fsync of the directory.
+  const entries = new Set<string>();
+  return {
+    read: (name) => inOrder(() => readIfThere(calls, pathOf(dir, name))),
+    replace: (name, bytes) =>
+      inOrder(async () => {
+        await replace(calls, dir, pathOf(dir, name), bytes);
+        entries.add(name);
+      }),
+    append: (name, bytes) =>
+      inOrder(async () => {
+        await writeAll(calls, pathOf(dir, name), 'a', bytes);
+        if (entries.has(name)) return;
+        await syncDirectory(calls, dir);
+        entries.add(name);
+      }),
+    remove: (name) =>
+      inOrder(async () => {
+        entries.delete(name);
+        await calls.unlink(pathOf(dir, name)).catch(ignoreMissing);
+        await syncDirectory(calls, dir);
+      }),
+  };
+}
+
+/**
+ * The content is on the disk before the name points to it, and the name before the promise resolves:
+ * so a power cut leaves the old file or the new one.
+ */
+async function replace(calls: FileCalls, dir: string, path: string, bytes: Uint8Array): Promise<void> {
+  const temporary = `${path}.tmp`;
+  await writeAll(calls, temporary, 'w', bytes);
+  await calls.rename(temporary, path);
+  await syncDirectory(calls, dir);
+}
+
+async function writeAll(calls: FileCalls, path: string, flags: 'w' | 'a', bytes: Uint8Array): Promise<void> {
+  await withFile(await calls.open(path, flags, OWNER_ONLY_FILE), async (file) => {
+    await file.write(bytes);
+    await (flags === 'a' ? file.datasync() : file.sync());
+  });
+}
+
+async function syncDirectory(calls: FileCalls, dir: string): Promise<void> {
+  await withFile(await calls.open(dir, 'r', 0), (file) => file.sync());
+}
+
+async function withFile(file: OpenFile, work: (file: OpenFile) => Promise<void>): Promise<void> {
+  try {
+    await work(file);
+  } finally {
+    await file.close();
+  }
+}
+
+const readIfThere = (calls: FileCalls, path: string): Promise<Uint8Array | null> =>
+  calls.readFile(path).catch((cause: unknown) => (isMissing(cause) ? null : Promise.reject(cause as Error)));
+
+function pathOf(dir: string, name: string): string {
+  if (!FILE_NAME.test(name)) throw new Error(`"${name}" is not a file name of the data directory`);
+  return join(dir, name);
+}
+
+function serializer(): <T>(work: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const result = last.then(work);
+    last = result.catch(() => {});
+    return result;
+  };
+}
+
+const isMissing = (cause: unknown): boolean => cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
+
+function ignoreMissing(cause: unknown): void {
+  if (!isMissing(cause)) throw cause;
+}

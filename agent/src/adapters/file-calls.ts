@@ -1,0 +1,36 @@
+import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+
+/** The calls of the file system whose order decides what a power cut leaves. Absolute paths. */
+export interface FileCalls {
+  mkdir(path: string, mode: number): Promise<void>;
+  open(path: string, flags: 'w' | 'a' | 'r', mode: number): Promise<OpenFile>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  readFile(path: string): Promise<Uint8Array>;
+}
+
+export interface OpenFile {
+  /** Writes all of the bytes. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** fsync(2): content and metadata; of a directory: its entries. */
+  sync(): Promise<void>;
+  /** fdatasync(2): content, and the size that is needed to read it. */
+  datasync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export const nodeFileCalls: FileCalls = {
+  mkdir: async (path, mode) => void (await mkdir(path, { recursive: true, mode })),
+  async open(path, flags, mode) {
+    const file = await open(path, flags, mode);
+    return {
+      write: (bytes) => file.writeFile(bytes),
+      sync: () => file.sync(),
+      datasync: () => file.datasync(),
+      close: () => file.close(),
+    };
+  },
+  rename,
+  unlink,
+  readFile: (path) => readFile(path),
+};
