@@ -57,6 +57,7 @@ export const METRICS = {
   paddock_reports_recorded_total: { type: 'counter', help: 'Reports recorded in the archive', labels: [] },
   paddock_reports_repeated_total: { type: 'counter', help: 'Reports that were recorded before', labels: [] },
   paddock_reports_rejected_total: { type: 'counter', help: 'Messages refused, by code', labels: ['code'] },
+  paddock_reports_dropped_total: { type: 'counter', help: 'Messages let go because the queue was full; their devices send them again', labels: [] },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
   paddock_ingest_waiting: { type: 'gauge', help: 'Messages received and not yet recorded', labels: [] },
   paddock_ingest_commit_seconds: { type: 'histogram', help: 'Time from arrival to commit, by report', labels: [] },
@@ -66,3 +67,11 @@ export const METRICS = {
 } as const satisfies Record<string, { type: 'counter' | 'gauge' | 'histogram'; help: string; labels: readonly string[] }>;
 
 export type MetricName = keyof typeof METRICS;
+
+/** Structured log lines; pino fits. */
+export interface Log {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}

@@ -82,11 +82,15 @@ export async function digestOf(envelope: Pick<Envelope, 'signingInput'>): Promis
  * @throws Refusal `alg_refused`, `signature_invalid`, `payload_too_large` or `payload_malformed`
  */
 export async function openEnvelope(envelope: Envelope, key: VerificationKey, inflater: Inflate): Promise<unknown> {
-  if (!key.algorithms.includes(envelope.algorithm)) throw new Refusal('alg_refused', 'not the algorithm of this key');
-  return parsePayload(await verified(envelope, key), envelope.dictionary, inflater);
+  return readPayload(await verifyEnvelope(envelope, key), envelope.dictionary, inflater);
 }
 
-async function verified(envelope: Envelope, key: VerificationKey): Promise<Uint8Array> {
+/**
+ * @returns the bytes that were signed, still deflated where the header says so
+ * @throws Refusal `alg_refused` or `signature_invalid`
+ */
+export async function verifyEnvelope(envelope: Envelope, key: VerificationKey): Promise<Uint8Array> {
+  if (!key.algorithms.includes(envelope.algorithm)) throw new Refusal('alg_refused', 'not the algorithm of this key');
   try {
     const { payload } = await compactVerify(envelope.jws, key.key, { algorithms: [envelope.algorithm] });
     return payload;
@@ -96,7 +100,11 @@ async function verified(envelope: Envelope, key: VerificationKey): Promise<Uint8
   }
 }
 
-function parsePayload(bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): unknown {
+/**
+ * Inflates and parses bytes whose signature was verified.
+ * @throws Refusal `payload_too_large` or `payload_malformed`
+ */
+export function readPayload(bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): unknown {
   try {
     const json = dictionary ? inflater.inflate(bytes, DICTIONARIES[dictionary], MAX_PAYLOAD_BYTES) : bytes;
     return parseJson(strictUtf8.decode(json));
@@ -122,7 +130,8 @@ function parseHeader(encoded: string): Omit<Envelope, 'jws' | 'signingInput'> {
   if (encoded.length > MAX_HEADER_CHARS) throw new Refusal('header_invalid', 'longer than 512 characters');
   const { alg, kid, typ, cty, ...unknown } = decodeHeader(encoded);
   // RFC 7515, section 4.1.11: what we do not understand and cannot ignore; a closed set leaves no doubt.
-  if (Object.keys(unknown).length > 0) throw new Refusal('header_invalid', `unknown ${Object.keys(unknown).join(', ')}`);
+  if (Object.keys(unknown).length > 0)
+    throw new Refusal('header_invalid', `unknown ${Object.keys(unknown).join(', ')}`);
   if (!ALGORITHMS.includes(alg as Algorithm)) throw new Refusal('alg_refused', String(alg));
   const kind = typeof typ === 'string' ? KIND_OF_TYP.get(typ) : undefined;
   if (kind === undefined) throw new Refusal('typ_mismatch', String(typ));

@@ -37,6 +37,7 @@ export function parserOf<S extends TSchema>(schema: S): (payload: unknown) => St
 
 function checkVersion(payload: unknown): void {
   const v = typeof payload === 'object' && payload !== null && 'v' in payload ? payload.v : undefined;
-  if (typeof v !== 'number' || !Number.isInteger(v)) throw new Refusal('payload_invalid', '/v must be a version number');
+  if (typeof v !== 'number' || !Number.isInteger(v))
+    throw new Refusal('payload_invalid', '/v must be a version number');
   if (v < OLDEST_VERSION || v > PAYLOAD_VERSION) throw new Refusal('version_unsupported', `v ${v}`);
 }

@@ -51,7 +51,11 @@ const Trigger = Type.Union([
   Type.Object({ kind: Type.Literal('connect') }),
   Type.Object({ kind: Type.Literal('schedule') }),
   Type.Object({ kind: Type.Literal('change'), sensor: Name }),
-  Type.Object({ kind: Type.Literal('event'), name: Name, data: Type.Optional(Type.Record(Type.String(), Type.Unknown())) }),
+  Type.Object({
+    kind: Type.Literal('event'),
+    name: Name,
+    data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  }),
   Type.Object({ kind: Type.Literal('shutdown') }),
 ]);
 export type Trigger = Static<typeof Trigger>;

@@ -15,7 +15,8 @@ export const wallMs = (ms: number): WallMs => ms as WallMs;
 export const uptimeMs = (ms: number): UptimeMs => ms as UptimeMs;
 
 /** RFC 3339 in UTC with milliseconds, the only form on the wire: `2026-11-23T20:00:00.000Z`. */
-export const INSTANT_PATTERN = '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$';
+export const INSTANT_PATTERN =
+  '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$';
 
 export const toInstant = (ms: WallMs): string => new Date(ms).toISOString();
 export const fromInstant = (instant: string): WallMs => Date.parse(instant) as WallMs;

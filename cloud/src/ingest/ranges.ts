@@ -24,5 +24,8 @@ export const toMultirange = (ranges: SequenceRanges): string =>
   `{${ranges.map(([first, last]) => `[${first},${last + 1})`).join(',')}}`;
 
 export function fromMultirange(text: string): SequenceRanges {
-  return [...text.matchAll(/\[(\d+),(\d+)\)/g)].map(([, first, end]): SequenceRange => [Number(first), Number(end) - 1]);
+  return [...text.matchAll(/\[(\d+),(\d+)\)/g)].map(([, first, end]): SequenceRange => [
+    Number(first),
+    Number(end) - 1,
+  ]);
 }

@@ -1,0 +1,81 @@
+import type { Answer } from '@paddock/shared/answer.ts';
+import { seal, type Signing } from '@paddock/shared/envelope.ts';
+import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
+import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
+import type { Broker, Clock, Log, Metrics } from '../ports.ts';
+import type { RefusedMessage } from './authenticate.ts';
+import type { Outcome } from './decide.ts';
+import type { StartEntry } from './ledger.ts';
+
+/** An answer speaks of one moment: a device that gets it later than this has asked again since. */
+const VALID_FOR_MS = 300_000;
+/** As many ranges as an answer carries; of a start with more holes the newest are told first. */
+const MAX_RANGES = 1024;
+
+type AnswerContent = Omit<Answer, 'v' | 'sentAt' | 'expiresAt' | 'desired' | 'wants'>;
+
+/** What a recorded, repeated or refused report is answered: all that is recorded of its start. */
+export function answerTo({ message }: Outcome, start: StartEntry): AnswerContent {
+  const { deviceId, report, digest, receivedAt } = message;
+  return {
+    device: deviceId,
+    incarnation: report.incarnation,
+    start: report.start,
+    digest,
+    ...(report.ask !== undefined && { nonce: report.ask }),
+    recorded: start.recorded.slice(-MAX_RANGES).map(([first, last]): [number, number] => [first, last]),
+    rejected: [...start.rejected],
+    receivedAt: toInstant(receivedAt),
+  };
+}
+
+/** What a message is answered whose signature was good and whose content could not be read. */
+export function answerToUnreadable(deviceId: string, digest: string, refused: RefusedMessage): AnswerContent {
+  return {
+    device: deviceId,
+    incarnation: null,
+    start: null,
+    digest,
+    recorded: [],
+    rejected: [{ sequence: null, digest, code: refused.code }],
+    receivedAt: toInstant(refused.receivedAt),
+  };
+}
+
+/** Signs answers with the online key and sends them. A lost answer costs nothing: the device asks again. */
+export class Answers {
+  readonly #broker: Pick<Broker, 'publish'>;
+  readonly #signing: Signing;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+
+  constructor(deps: { broker: Pick<Broker, 'publish'>; signing: Signing; clock: Clock; metrics: Metrics; log: Log }) {
+    this.#broker = deps.broker;
+    this.#signing = deps.signing;
+    this.#clock = deps.clock;
+    this.#metrics = deps.metrics;
+    this.#log = deps.log;
+  }
+
+  /** Never rejects. */
+  async send(content: AnswerContent): Promise<void> {
+    try {
+      const answer = await seal('answer', complete(content, this.#clock.wall()), this.#signing);
+      await this.#broker.publish(topicOf('answer', content.device), answer);
+      this.#metrics.count('paddock_answers_sent_total');
+    } catch (cause) {
+      this.#log.warn({ err: cause, deviceId: content.device }, 'An answer could not be sent');
+    }
+  }
+}
+
+const complete = (content: AnswerContent, sentAt: WallMs): Answer => ({
+  v: PAYLOAD_VERSION,
+  ...content,
+  sentAt: toInstant(sentAt),
+  expiresAt: toInstant(wallMs(sentAt + VALID_FOR_MS)),
+  desired: { epoch: 0, version: 0 },
+  wants: [],
+});

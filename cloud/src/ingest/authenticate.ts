@@ -1,0 +1,86 @@
+import {
+  MAX_ENVELOPE_BYTES,
+  digestOf,
+  parseEnvelope,
+  readPayload,
+  verifyEnvelope,
+  type Envelope,
+  type Inflate,
+} from '@paddock/shared/envelope.ts';
+import { Refusal, type RefusalCode } from '@paddock/shared/errors.ts';
+import { parseReport, type Report } from '@paddock/shared/report.ts';
+import type { WallMs } from '@paddock/shared/time.ts';
+import { parseTopic, type MessageKind } from '@paddock/shared/topics.ts';
+import type { Inbound } from '../ports.ts';
+import type { KeyDirectory } from './directory.ts';
+
+/** A report that is proved to come from its device, unchanged. */
+export interface AuthenticReport {
+  readonly deviceId: string;
+  readonly report: Report;
+  /** The compact JWS as it came. */
+  readonly envelope: string;
+  /** SHA-256 of the signing input, base64url. */
+  readonly digest: string;
+  readonly receivedAt: WallMs;
+}
+
+/** A message that will not be recorded. */
+export interface RefusedMessage {
+  readonly topic: string;
+  /** As the topic names it; null when the topic is foreign. */
+  readonly deviceId: string | null;
+  readonly payload: string;
+  readonly receivedAt: WallMs;
+  readonly code: RefusalCode;
+  readonly detail: string;
+  /** The digest, when the signature was good and only the content was not: such a refusal is answered. */
+  readonly signedDigest: string | null;
+}
+
+export type Authentication =
+  | { readonly verdict: 'authentic'; readonly message: AuthenticReport }
+  | { readonly verdict: 'refused'; readonly message: RefusedMessage };
+
+const latin1 = new TextDecoder('latin1');
+/** As much as is kept of a message that is too large to be looked at. */
+const GLIMPSE_BYTES = 4096;
+
+/**
+ * First step of ingest. Shape before signature, signature before meaning; topic, key and payload must agree.
+ * Never rejects for what a message holds: every refusal is a verdict with its code.
+ */
+export async function authenticate(inbound: Inbound, keys: KeyDirectory, inflater: Inflate): Promise<Authentication> {
+  const { topic, receivedAt } = inbound;
+  const payload = readText(inbound.payload);
+  let deviceId: string | null = null;
+  let signedDigest: string | null = null;
+  try {
+    const addressed = parseTopic(topic);
+    deviceId = addressed.deviceId;
+    if (inbound.payload.length > MAX_ENVELOPE_BYTES) throw new Refusal('envelope_too_large');
+    const envelope = readEnvelope(payload, addressed.kind);
+    const signed = await verifyEnvelope(envelope, await keys.keyOf(deviceId, envelope.keyId));
+    signedDigest = await digestOf(envelope);
+    const report = parseReport(readPayload(signed, envelope.dictionary, inflater));
+    if (report.device !== deviceId) throw new Refusal('device_mismatch', report.device);
+    const message = { deviceId, report, envelope: payload, digest: signedDigest, receivedAt };
+    return { verdict: 'authentic', message };
+  } catch (cause) {
+    if (!(cause instanceof Refusal)) throw cause;
+    const { code, message: detail } = cause;
+    return { verdict: 'refused', message: { topic, deviceId, payload, receivedAt, code, detail, signedDigest } };
+  }
+}
+
+function readEnvelope(payload: string, kind: MessageKind): Envelope {
+  if (kind !== 'report') throw new Refusal('topic_foreign', `nothing takes ${kind} here`);
+  const envelope = parseEnvelope(payload);
+  if (envelope.kind !== kind) throw new Refusal('typ_mismatch', `${envelope.kind} on the topic of ${kind}`);
+  return envelope;
+}
+
+/** An envelope is ASCII: anything else becomes characters that no base64url holds. */
+function readText(bytes: Uint8Array): string {
+  return latin1.decode(bytes.length > MAX_ENVELOPE_BYTES ? bytes.subarray(0, GLIMPSE_BYTES) : bytes);
+}

@@ -1,0 +1,229 @@
+import type { Rejection } from '@paddock/shared/answer.ts';
+import { wallMs } from '@paddock/shared/time.ts';
+import type { Anchor } from '../clock/bounds.ts';
+import type { Sql } from '../ports.ts';
+import type { AuthenticReport } from './authenticate.ts';
+import type { Newest } from './order.ts';
+import { contains, fromMultirange, type SequenceRanges } from './ranges.ts';
+
+/** What is known of one start of an agent. */
+export interface StartEntry {
+  readonly deviceId: string;
+  readonly incarnation: string;
+  readonly start: number;
+  /** Place of the incarnation among the device's incarnations. */
+  readonly ordinal: number;
+  readonly bootId: string;
+  readonly firstReceivedAt: Date;
+  readonly recorded: SequenceRanges;
+  readonly rejected: readonly Rejection[];
+}
+
+/** What is known of one boot of a device. */
+export interface BootEntry {
+  readonly newest: Newest;
+  readonly anchor: Anchor;
+}
+
+/** All that is known about what a batch speaks of, locked until the batch is recorded. */
+export interface Ledger {
+  readonly starts: Map<string, StartEntry>;
+  readonly boots: Map<string, BootEntry>;
+  /** Digests of reports that are recorded under an identity of this batch. */
+  readonly digests: Map<string, string>;
+}
+
+export const startKey = (deviceId: string, incarnation: string, start: number): string =>
+  `${deviceId} ${incarnation} ${start}`;
+export const bootKey = (deviceId: string, bootId: string): string => `${deviceId} ${bootId}`;
+export const identityKey = ({ deviceId, report }: AuthenticReport): string =>
+  `${startKey(deviceId, report.incarnation, report.start)} ${report.sequence}`;
+export const startKeyOf = ({ deviceId, report }: AuthenticReport): string =>
+  startKey(deviceId, report.incarnation, report.start);
+
+interface StartRow {
+  device_id: string;
+  incarnation: string;
+  start: number;
+  ordinal: number;
+  boot_id: string;
+  first_received_at: Date;
+  recorded: string;
+  rejected: Rejection[];
+}
+
+interface BootRow {
+  device_id: string;
+  boot_id: string;
+  newest_ordinal: number;
+  newest_start: number;
+  newest_sequence: number;
+  newest_uptime_ms: number;
+  anchor_uptime_ms: number;
+  anchor_segment: number;
+  anchor_latest: Date;
+}
+
+// Rows are locked in one order everywhere (starts, then boots, each sorted), so that instances never deadlock.
+const LOCK_STARTS = `
+  SELECT s.device_id, s.incarnation, s.start, i.ordinal, s.boot_id, s.first_received_at, s.recorded::text, s.rejected
+  FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (device_id, incarnation, start)
+  JOIN starts s USING (device_id, incarnation, start)
+  JOIN incarnations i USING (device_id, incarnation)
+  ORDER BY s.device_id, s.incarnation, s.start
+  FOR UPDATE OF s`;
+
+const LOCK_BOOTS = `
+  SELECT b.*
+  FROM unnest($1::text[], $2::text[]) AS wanted (device_id, boot_id) JOIN boots b USING (device_id, boot_id)
+  ORDER BY b.device_id, b.boot_id
+  FOR UPDATE OF b`;
+
+const LOCK_DEVICES = `
+  SELECT FROM devices WHERE device_id = ANY($1) ORDER BY device_id FOR NO KEY UPDATE`;
+
+const ADD_INCARNATIONS = `
+  INSERT INTO incarnations (device_id, incarnation, ordinal, first_received_at)
+  SELECT n.device_id, n.incarnation,
+    coalesce((SELECT max(ordinal) FROM incarnations i WHERE i.device_id = n.device_id), 0)
+      + row_number() OVER (PARTITION BY n.device_id ORDER BY n.received_at),
+    n.received_at
+  FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (device_id, incarnation, received_at)
+  WHERE NOT EXISTS (
+    SELECT FROM incarnations i WHERE i.device_id = n.device_id AND i.incarnation = n.incarnation)
+  RETURNING device_id, incarnation, ordinal`;
+
+const ADD_STARTS = `
+  INSERT INTO starts (device_id, incarnation, start, boot_id, first_received_at, last_received_at)
+  SELECT device_id, incarnation, start, boot_id, received_at, received_at
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
+    AS n (device_id, incarnation, start, boot_id, received_at)
+  ORDER BY device_id, incarnation, start
+  ON CONFLICT DO NOTHING`;
+
+const RECORDED_DIGESTS = `
+  SELECT r.device_id, r.incarnation, r.start, r.sequence, encode(r.digest, 'base64') AS digest
+  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS wanted (device_id, incarnation, start, sequence)
+  JOIN reports r USING (device_id, incarnation, start, sequence)
+  WHERE r.received_at >= $5`;
+
+/** A device that appears under a state file that was never seen before. */
+export interface NewIncarnation {
+  readonly device_id: string;
+  readonly incarnation: string;
+  readonly ordinal: number;
+}
+
+/** Reads and locks what a batch speaks of; adds starts and incarnations that are new. */
+export async function loadLedger(
+  sql: Sql,
+  batch: readonly AuthenticReport[],
+): Promise<{ ledger: Ledger; newIncarnations: NewIncarnation[] }> {
+  const firsts = firstOfEach(batch, startKeyOf);
+  let starts = await lockStarts(sql, firsts);
+  const unseen = firsts.filter((message) => !starts.has(startKeyOf(message)));
+  const newIncarnations = unseen.length > 0 ? await addStarts(sql, unseen) : [];
+  if (unseen.length > 0) starts = await lockStarts(sql, firsts);
+  const boots = await lockBoots(sql, batch);
+  const digests = await recordedDigests(sql, batch, starts);
+  return { ledger: { starts, boots, digests }, newIncarnations };
+}
+
+function firstOfEach(batch: readonly AuthenticReport[], keyOf: (message: AuthenticReport) => string) {
+  const firsts = new Map<string, AuthenticReport>();
+  for (const message of batch) if (!firsts.has(keyOf(message))) firsts.set(keyOf(message), message);
+  return [...firsts.values()];
+}
+
+async function lockStarts(sql: Sql, wanted: readonly AuthenticReport[]): Promise<Map<string, StartEntry>> {
+  const rows = await sql.query<StartRow>(LOCK_STARTS, [
+    wanted.map(({ deviceId }) => deviceId),
+    wanted.map(({ report }) => report.incarnation),
+    wanted.map(({ report }) => report.start),
+  ]);
+  return new Map(rows.map((row) => [startKey(row.device_id, row.incarnation, row.start), startEntry(row)]));
+}
+
+const startEntry = (row: StartRow): StartEntry => ({
+  deviceId: row.device_id,
+  incarnation: row.incarnation,
+  start: row.start,
+  ordinal: row.ordinal,
+  bootId: row.boot_id,
+  firstReceivedAt: row.first_received_at,
+  recorded: fromMultirange(row.recorded),
+  rejected: row.rejected,
+});
+
+async function addStarts(sql: Sql, unseen: readonly AuthenticReport[]): Promise<NewIncarnation[]> {
+  // The lock makes the count of incarnations safe; only a state file's first report ever waits for it.
+  await sql.query(LOCK_DEVICES, [unseen.map(({ deviceId }) => deviceId)]);
+  const lives = firstOfEach(unseen, ({ deviceId, report }) => `${deviceId} ${report.incarnation}`);
+  const added = await sql.query<NewIncarnation>(ADD_INCARNATIONS, [
+    lives.map(({ deviceId }) => deviceId),
+    lives.map(({ report }) => report.incarnation),
+    lives.map(({ receivedAt }) => new Date(receivedAt)),
+  ]);
+  await sql.query(ADD_STARTS, [
+    unseen.map(({ deviceId }) => deviceId),
+    unseen.map(({ report }) => report.incarnation),
+    unseen.map(({ report }) => report.start),
+    unseen.map(({ report }) => report.boot.id),
+    unseen.map(({ receivedAt }) => new Date(receivedAt)),
+  ]);
+  return added;
+}
+
+async function lockBoots(sql: Sql, batch: readonly AuthenticReport[]): Promise<Map<string, BootEntry>> {
+  const wanted = firstOfEach(batch, ({ deviceId, report }) => bootKey(deviceId, report.boot.id));
+  const rows = await sql.query<BootRow>(LOCK_BOOTS, [
+    wanted.map(({ deviceId }) => deviceId),
+    wanted.map(({ report }) => report.boot.id),
+  ]);
+  return new Map(rows.map((row) => [bootKey(row.device_id, row.boot_id), bootEntry(row)]));
+}
+
+const bootEntry = (row: BootRow): BootEntry => ({
+  newest: {
+    place: { ordinal: row.newest_ordinal, start: row.newest_start, sequence: row.newest_sequence },
+    uptimeMs: row.newest_uptime_ms,
+  },
+  anchor: {
+    uptimeMs: row.anchor_uptime_ms,
+    segment: row.anchor_segment,
+    latest: wallMs(row.anchor_latest.getTime()),
+  },
+});
+
+/** Repeats are rare: only for them is the archive asked what it holds. */
+async function recordedDigests(
+  sql: Sql,
+  batch: readonly AuthenticReport[],
+  starts: ReadonlyMap<string, StartEntry>,
+): Promise<Map<string, string>> {
+  const known = batch.flatMap((message) => {
+    const start = starts.get(startKeyOf(message));
+    return start && contains(start.recorded, message.report.sequence) ? [{ message, start }] : [];
+  });
+  if (known.length === 0) return new Map();
+  const rows = await sql.query<{
+    device_id: string;
+    incarnation: string;
+    start: number;
+    sequence: number;
+    digest: string;
+  }>(RECORDED_DIGESTS, [
+    known.map(({ message }) => message.deviceId),
+    known.map(({ message }) => message.report.incarnation),
+    known.map(({ message }) => message.report.start),
+    known.map(({ message }) => message.report.sequence),
+    // Nothing of these starts is older, which spares the partitions before.
+    new Date(Math.min(...known.map(({ start }) => start.firstReceivedAt.getTime()))),
+  ]);
+  return new Map(
+    rows.map((row) => [
+      `${startKey(row.device_id, row.incarnation, row.start)} ${row.sequence}`,
+      row.digest.replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', ''),
+    ]),
+  );
+}

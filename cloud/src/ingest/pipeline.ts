@@ -1,0 +1,220 @@
+import type { Inflate } from '@paddock/shared/envelope.ts';
+import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
+import type { Clock, Inbound, Log, Metrics, Store } from '../ports.ts';
+import { answerTo, answerToUnreadable, type Answers } from './answer.ts';
+import { authenticate, type AuthenticReport, type RefusedMessage } from './authenticate.ts';
+import type { Decision, Outcome } from './decide.ts';
+import type { KeyDirectory } from './directory.ts';
+import { failureOf } from './failure.ts';
+import { startKeyOf, type NewIncarnation } from './ledger.ts';
+import { recordBatch, type Recorded } from './record.ts';
+import type { Rejections } from './rejections.ts';
+
+export interface IngestDeps {
+  readonly store: Store;
+  readonly keys: KeyDirectory;
+  readonly inflater: Inflate;
+  readonly answers: Answers;
+  readonly rejections: Rejections;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** How wrong the cloud's own clock can be, in ms. */
+  readonly cloudErrorMs: number;
+  readonly limits?: Partial<IngestLimits>;
+}
+
+export interface IngestLimits {
+  /** Reports in one transaction. */
+  readonly batch: number;
+  /** Messages and their bytes in memory; past either the broker's acknowledgements are held back. */
+  readonly waiting: number;
+  readonly waitingBytes: number;
+  /** How long an acknowledgement is held back, in ms, before the message is let go: its device sends it again. */
+  readonly holdMs: number;
+}
+
+const LIMITS: IngestLimits = { batch: 500, waiting: 10_000, waitingBytes: 33_554_432, holdMs: 5000 };
+const RETRY_MS = { first: 100, most: 5000 };
+const POLL_MS = 20;
+
+/**
+ * authenticate -> order -> reconcile -> record, then answer. Many messages are authenticated at once;
+ * one batch is recorded at a time, and the next gathers meanwhile.
+ */
+export class Ingest {
+  readonly #deps: IngestDeps;
+  readonly #limits: IngestLimits;
+  readonly #closing = new AbortController();
+  #queue: AuthenticReport[] = [];
+  /** Messages that were taken in and are neither recorded nor refused. */
+  #waiting = 0;
+  #waitingBytes = 0;
+  #recording: Promise<void> | null = null;
+
+  constructor(deps: IngestDeps) {
+    this.#deps = deps;
+    this.#limits = { ...LIMITS, ...deps.limits };
+  }
+
+  /**
+   * Takes one message in. Resolves when the broker may acknowledge it, which promises nothing:
+   * only an answer says that a report is recorded. Never rejects.
+   */
+  async accept(inbound: Inbound): Promise<void> {
+    if (!(await this.#room())) {
+      this.#deps.metrics.count('paddock_reports_dropped_total');
+      return;
+    }
+    this.#wait(1, inbound.payload.length);
+    // Not awaited: the acknowledgement is flow control and waits for room only.
+    void this.#authenticate(inbound);
+  }
+
+  /** Records what was taken in, as far as the database lets it within `graceMs`, and stops. */
+  async close(graceMs = 5000): Promise<void> {
+    const { clock } = this.#deps;
+    for (let left = graceMs; this.#waiting > 0 && left > 0; left -= POLL_MS) await clock.sleep(POLL_MS);
+    this.#closing.abort();
+    await this.#recording;
+  }
+
+  async #room(): Promise<boolean> {
+    const { clock } = this.#deps;
+    for (let left = this.#limits.holdMs; this.#isFull(); left -= POLL_MS) {
+      if (left <= 0 || this.#closing.signal.aborted) return false;
+      await clock.sleep(POLL_MS, this.#closing.signal);
+    }
+    return !this.#closing.signal.aborted;
+  }
+
+  #isFull(): boolean {
+    return this.#waiting >= this.#limits.waiting || this.#waitingBytes >= this.#limits.waitingBytes;
+  }
+
+  #wait(messages: number, bytes: number): void {
+    this.#waiting += messages;
+    this.#waitingBytes += bytes;
+    this.#deps.metrics.gauge('paddock_ingest_waiting', this.#waiting);
+  }
+
+  async #authenticate(inbound: Inbound): Promise<void> {
+    const { keys, inflater } = this.#deps;
+    try {
+      const authentication = await this.#persist(() => authenticate(inbound, keys, inflater));
+      if (authentication?.verdict === 'authentic') return this.#enqueue(authentication.message);
+      if (authentication) this.#refuse(authentication.message);
+    } catch (cause) {
+      this.#letGo(inbound.topic, cause);
+    }
+    this.#wait(-1, -inbound.payload.length);
+  }
+
+  #enqueue(message: AuthenticReport): void {
+    this.#queue.push(message);
+    this.#recording ??= this.#recordAll();
+  }
+
+  async #recordAll(): Promise<void> {
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, this.#limits.batch);
+      await this.#record(batch);
+      this.#wait(-batch.length, -batch.reduce((bytes, { envelope }) => bytes + envelope.length, 0));
+    }
+    this.#recording = null;
+  }
+
+  /** Records a batch; one that cannot be recorded is halved until the culprit stands alone. */
+  async #record(batch: readonly AuthenticReport[]): Promise<void> {
+    const { store, cloudErrorMs } = this.#deps;
+    try {
+      const recorded = await this.#persist(() => recordBatch(store, batch, cloudErrorMs));
+      if (recorded) this.#conclude(recorded);
+    } catch (cause) {
+      const [first] = batch;
+      if (batch.length === 1 && first) return this.#giveUp(first, cause);
+      const middle = batch.length >> 1;
+      await this.#record(batch.slice(0, middle));
+      await this.#record(batch.slice(middle));
+    }
+  }
+
+  /** Tries until it works: a database that is away stops nothing. Undefined when the service closes first. */
+  async #persist<T>(attempt: () => Promise<T>): Promise<T | undefined> {
+    const { clock, metrics, log } = this.#deps;
+    for (let pauseMs = RETRY_MS.first; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS.most)) {
+      try {
+        return await attempt();
+      } catch (cause) {
+        if (failureOf(cause) !== 'passing') throw cause;
+        if (this.#closing.signal.aborted) return undefined;
+        metrics.count('paddock_ingest_failures_total');
+        log.warn({ err: cause, pauseMs }, 'The database does not take reports; trying again');
+        await clock.sleep(pauseMs, this.#closing.signal);
+      }
+    }
+  }
+
+  #giveUp(message: AuthenticReport, cause: unknown): void {
+    if (failureOf(cause) !== 'payload') return this.#letGo(message.deviceId, cause);
+    this.#deps.log.warn({ err: cause, deviceId: message.deviceId }, 'A payload cannot be stored');
+    this.#refuse({ ...refusedReport(message, 'payload_unstorable'), signedDigest: message.digest });
+  }
+
+  /** A defect of ours must not cost a device its report: without an answer it sends it again. */
+  #letGo(what: string, cause: unknown): void {
+    this.#deps.metrics.count('paddock_reports_dropped_total');
+    this.#deps.log.error({ err: cause, what }, 'A message could not be handled and was let go');
+  }
+
+  #conclude({ decision, newIncarnations }: Recorded): void {
+    const { metrics, clock } = this.#deps;
+    const now = clock.wall();
+    for (const outcome of decision.outcomes) {
+      const { verdict, message } = outcome;
+      if (verdict.kind === 'new') {
+        metrics.count('paddock_reports_recorded_total');
+        metrics.observe('paddock_ingest_commit_seconds', Math.max(0, now - message.receivedAt) / 1000);
+      } else if (verdict.kind === 'repeat') metrics.count('paddock_reports_repeated_total');
+      else this.#refuse(refusedReport(message, verdict.code));
+      this.#answer(outcome, decision.starts);
+    }
+    newIncarnations.forEach((life) => this.#alarmNewLife(life));
+  }
+
+  #answer(outcome: Outcome, starts: Decision['starts']): void {
+    const start = starts.get(startKeyOf(outcome.message));
+    const asked = outcome.message.report.ask !== undefined || outcome.verdict.kind === 'refused';
+    if (start && asked) void this.#deps.answers.send(answerTo(outcome, start));
+  }
+
+  #alarmNewLife({ device_id, incarnation, ordinal }: NewIncarnation): void {
+    if (ordinal === 1) return;
+    this.#deps.log.warn(
+      { deviceId: device_id, incarnation, ordinal },
+      'The device lost its state file, or was swapped',
+    );
+  }
+
+  #refuse(refused: RefusedMessage): void {
+    const { rejections, answers, log } = this.#deps;
+    rejections.add(refused);
+    const { code, deviceId, signedDigest } = refused;
+    if (code === 'identity_conflict')
+      log.error({ code, deviceId }, 'Clone alarm: two different reports claim one identity');
+    if (deviceId !== null && signedDigest !== null && REFUSALS[code].permanent)
+      void answers.send(answerToUnreadable(deviceId, signedDigest, refused));
+  }
+}
+
+const refusedReport = (message: AuthenticReport, code: RefusalCode): RefusedMessage => ({
+  topic: topicOf('report', message.deviceId),
+  deviceId: message.deviceId,
+  payload: message.envelope,
+  receivedAt: message.receivedAt,
+  code,
+  detail: REFUSALS[code].title,
+  // Answered with all that is known of its start.
+  signedDigest: null,
+});

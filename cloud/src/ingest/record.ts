@@ -1,0 +1,180 @@
+import { toInstant } from '@paddock/shared/time.ts';
+import type { Sql, Store } from '../ports.ts';
+import type { AuthenticReport } from './authenticate.ts';
+import { decide, type Decision, type PlacedReport } from './decide.ts';
+import { loadLedger, type BootEntry, type NewIncarnation, type StartEntry } from './ledger.ts';
+import { toMultirange } from './ranges.ts';
+
+export interface Recorded {
+  readonly decision: Decision;
+  /** Devices that were known under another state file before: an alarm. */
+  readonly newIncarnations: readonly NewIncarnation[];
+}
+
+const ADD_REPORTS = `
+  INSERT INTO reports (received_at, device_id, incarnation, start, sequence, boot_id, uptime_ms, segment, trigger,
+    earliest, latest, basis, digest, envelope)
+  SELECT received_at, device_id, incarnation, start, sequence, boot_id, uptime_ms, segment, trigger,
+    earliest, latest, basis, decode(digest, 'base64'), envelope
+  FROM json_to_recordset($1) AS r (received_at timestamptz, device_id text, incarnation text, start bigint,
+    sequence bigint, boot_id text, uptime_ms bigint, segment integer, trigger text, earliest timestamptz,
+    latest timestamptz, basis text, digest text, envelope text)`;
+
+const UPDATE_STARTS = `
+  UPDATE starts s SET recorded = n.recorded, rejected = n.rejected,
+    last_received_at = greatest(s.last_received_at, $2)
+  FROM json_to_recordset($1) AS n (device_id text, incarnation text, start bigint, recorded int8multirange, rejected jsonb)
+  WHERE (s.device_id, s.incarnation, s.start) = (n.device_id, n.incarnation, n.start)`;
+
+// The condition matters only when two instances meet on a boot that neither had seen: the newer one stays.
+const UPSERT_BOOTS = `
+  INSERT INTO boots AS b (device_id, boot_id, reason, first_received_at, last_received_at,
+    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms, anchor_uptime_ms, anchor_segment, anchor_latest)
+  SELECT device_id, boot_id, reason, received_at, received_at,
+    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms, anchor_uptime_ms, anchor_segment, anchor_latest
+  FROM json_to_recordset($1) AS n (device_id text, boot_id text, reason text, received_at timestamptz,
+    newest_ordinal integer, newest_start bigint, newest_sequence bigint, newest_uptime_ms bigint,
+    anchor_uptime_ms bigint, anchor_segment integer, anchor_latest timestamptz)
+  ORDER BY device_id, boot_id
+  ON CONFLICT (device_id, boot_id) DO UPDATE SET
+    reason = coalesce(b.reason, EXCLUDED.reason), last_received_at = EXCLUDED.last_received_at,
+    newest_ordinal = EXCLUDED.newest_ordinal, newest_start = EXCLUDED.newest_start,
+    newest_sequence = EXCLUDED.newest_sequence, newest_uptime_ms = EXCLUDED.newest_uptime_ms,
+    anchor_uptime_ms = EXCLUDED.anchor_uptime_ms, anchor_segment = EXCLUDED.anchor_segment,
+    anchor_latest = EXCLUDED.anchor_latest
+  WHERE (EXCLUDED.newest_ordinal, EXCLUDED.newest_start, EXCLUDED.newest_sequence)
+    >= (b.newest_ordinal, b.newest_start, b.newest_sequence)`;
+
+// Invariant: last known state only moves forward in the device's own order.
+const MOVE_STATE = `
+  INSERT INTO device_state AS d (device_id, revision, ordinal, incarnation, start, sequence, boot_id, uptime_ms,
+    received_at, heard_at, earliest, latest, basis, digest, report)
+  SELECT device_id, nextval('state_revision'), ordinal, incarnation, start, sequence, boot_id, uptime_ms,
+    received_at, received_at, earliest, latest, basis, decode(digest, 'base64'), report
+  FROM json_to_recordset($1) AS n (device_id text, ordinal integer, incarnation text, start bigint, sequence bigint,
+    boot_id text, uptime_ms bigint, received_at timestamptz, earliest timestamptz, latest timestamptz, basis text,
+    digest text, report jsonb)
+  ORDER BY device_id
+  ON CONFLICT (device_id) DO UPDATE SET
+    revision = EXCLUDED.revision, ordinal = EXCLUDED.ordinal, incarnation = EXCLUDED.incarnation,
+    start = EXCLUDED.start, sequence = EXCLUDED.sequence, boot_id = EXCLUDED.boot_id, uptime_ms = EXCLUDED.uptime_ms,
+    received_at = EXCLUDED.received_at, heard_at = greatest(d.heard_at, EXCLUDED.heard_at),
+    earliest = EXCLUDED.earliest, latest = EXCLUDED.latest, basis = EXCLUDED.basis, digest = EXCLUDED.digest,
+    report = EXCLUDED.report
+  WHERE (EXCLUDED.ordinal, EXCLUDED.start, EXCLUDED.sequence) > (d.ordinal, d.start, d.sequence)
+  RETURNING device_id`;
+
+// A late report moves no state, but the device that sent it is alive.
+const HEAR = `
+  UPDATE device_state d SET heard_at = n.received_at
+  FROM unnest($1::text[], $2::timestamptz[]) AS n (device_id, received_at)
+  WHERE d.device_id = n.device_id AND d.heard_at < n.received_at`;
+
+/** Device ids are at most 36 characters, a NOTIFY payload 8,000 bytes. */
+const IDS_PER_NOTIFY = 190;
+
+/**
+ * Last step of ingest: one transaction for a batch. What it commits is recorded, once,
+ * however often and through however many instances a report came.
+ */
+export function recordBatch(store: Store, batch: readonly AuthenticReport[], cloudErrorMs: number): Promise<Recorded> {
+  return store.transaction(async (sql) => {
+    const { ledger, newIncarnations } = await loadLedger(sql, batch);
+    const decision = decide(batch, ledger, cloudErrorMs);
+    await writeDecision(sql, decision, ledger.starts);
+    return { decision, newIncarnations };
+  });
+}
+
+async function writeDecision(sql: Sql, decision: Decision, before: ReadonlyMap<string, StartEntry>): Promise<void> {
+  const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start).map(([, start]) => start);
+  if (starts.length > 0) await sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), lastArrival(decision)]);
+  if (decision.reports.length === 0) return;
+  await sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]);
+  await sql.query(UPSERT_BOOTS, [JSON.stringify(bootRows(decision))]);
+  const moved = await sql.query<{ device_id: string }>(MOVE_STATE, [JSON.stringify(decision.newest.map(stateRow))]);
+  await notify(
+    sql,
+    moved.map((row) => row.device_id),
+  );
+  await hear(sql, decision.newest, new Set(moved.map((row) => row.device_id)));
+}
+
+const lastArrival = ({ outcomes }: Decision): Date =>
+  new Date(Math.max(...outcomes.map(({ message }) => message.receivedAt)));
+
+const startRow = ({ deviceId, incarnation, start, recorded, rejected }: StartEntry) => ({
+  device_id: deviceId,
+  incarnation,
+  start,
+  recorded: toMultirange(recorded),
+  rejected,
+});
+
+/** What archive and last known state have in common. */
+const placedRow = ({ message: { deviceId, report, digest, receivedAt }, interval }: PlacedReport) => ({
+  device_id: deviceId,
+  incarnation: report.incarnation,
+  start: report.start,
+  sequence: report.sequence,
+  boot_id: report.boot.id,
+  uptime_ms: report.uptimeMs,
+  received_at: toInstant(receivedAt),
+  earliest: interval.earliest === null ? null : toInstant(interval.earliest),
+  latest: toInstant(interval.latest),
+  basis: interval.basis,
+  digest: `${digest.replaceAll('-', '+').replaceAll('_', '/')}=`,
+});
+
+const archiveRow = (placed: PlacedReport) => ({
+  ...placedRow(placed),
+  segment: placed.message.report.segment ?? 0,
+  trigger: placed.message.report.trigger.kind,
+  envelope: placed.message.envelope,
+});
+
+const stateRow = (placed: PlacedReport) => ({
+  ...placedRow(placed),
+  ordinal: placed.place.ordinal,
+  report: placed.message.report,
+});
+
+function bootRows({ reports, boots }: Decision) {
+  const touched = new Map(
+    reports.map((placed) => [`${placed.message.deviceId} ${placed.message.report.boot.id}`, placed]),
+  );
+  return [...touched].map(([key, placed]) => bootRow(placed, boots.get(key)));
+}
+
+function bootRow({ message }: PlacedReport, boot: BootEntry | undefined) {
+  if (boot === undefined) throw new Error(`The decision lacks the boot ${message.report.boot.id}`);
+  return {
+    device_id: message.deviceId,
+    boot_id: message.report.boot.id,
+    reason: message.report.boot.reason ?? null,
+    received_at: toInstant(message.receivedAt),
+    newest_ordinal: boot.newest.place.ordinal,
+    newest_start: boot.newest.place.start,
+    newest_sequence: boot.newest.place.sequence,
+    newest_uptime_ms: boot.newest.uptimeMs,
+    anchor_uptime_ms: boot.anchor.uptimeMs,
+    anchor_segment: boot.anchor.segment,
+    anchor_latest: toInstant(boot.anchor.latest),
+  };
+}
+
+async function notify(sql: Sql, deviceIds: readonly string[]): Promise<void> {
+  for (let at = 0; at < deviceIds.length; at += IDS_PER_NOTIFY)
+    await sql.query(`SELECT pg_notify('paddock_recorded', $1)`, [
+      JSON.stringify(deviceIds.slice(at, at + IDS_PER_NOTIFY)),
+    ]);
+}
+
+async function hear(sql: Sql, newest: readonly PlacedReport[], moved: ReadonlySet<string>): Promise<void> {
+  const late = newest.filter(({ message }) => !moved.has(message.deviceId));
+  if (late.length === 0) return;
+  await sql.query(HEAR, [
+    late.map(({ message }) => message.deviceId),
+    late.map(({ message }) => new Date(message.receivedAt)),
+  ]);
+}

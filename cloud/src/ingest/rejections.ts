@@ -1,0 +1,87 @@
+import { toInstant } from '@paddock/shared/time.ts';
+import type { Clock, Log, Metrics, Sql } from '../ports.ts';
+import type { RefusedMessage } from './authenticate.ts';
+
+/** Bounds: whoever floods us with rubbish fills a small table, not the disk, and hides no other device's rubbish. */
+const KEPT_PER_DEVICE = 100;
+const KEPT = 10_000;
+const MAX_WAITING = 200;
+const ENVELOPE_CHARS = 4096;
+const FLUSH_EVERY_MS = 1000;
+
+const ADD = `
+  INSERT INTO rejected_reports (received_at, device_id, code, detail, topic, envelope)
+  SELECT * FROM json_to_recordset($1)
+    AS r (received_at timestamptz, device_id text, code text, detail text, topic text, envelope text)`;
+
+const TRIM_DEVICES = `
+  DELETE FROM rejected_reports r USING unnest($1::text[]) AS d (device_id)
+  WHERE r.device_id = d.device_id AND r.id < (
+    SELECT id FROM rejected_reports k WHERE k.device_id = d.device_id ORDER BY id DESC OFFSET $2 LIMIT 1)`;
+
+const TRIM_ALL = `
+  DELETE FROM rejected_reports WHERE id < (SELECT id FROM rejected_reports ORDER BY id DESC OFFSET $1 LIMIT 1)`;
+
+/** Counts every refused message by its code, and keeps the newest ones for a look at them. */
+export class Rejections {
+  readonly #sql: Sql;
+  readonly #clock: Clock;
+  readonly #metrics: Metrics;
+  readonly #log: Log;
+  readonly #stopping = new AbortController();
+  #waiting: RefusedMessage[] = [];
+  #flushing: Promise<void> | null = null;
+
+  constructor(deps: { sql: Sql; clock: Clock; metrics: Metrics; log: Log }) {
+    this.#sql = deps.sql;
+    this.#clock = deps.clock;
+    this.#metrics = deps.metrics;
+    this.#log = deps.log;
+  }
+
+  add(refused: RefusedMessage): void {
+    const { code, detail, deviceId } = refused;
+    this.#metrics.count('paddock_reports_rejected_total', { code });
+    this.#log.debug({ code, deviceId, detail }, 'Refused a message');
+    if (this.#waiting.length >= MAX_WAITING) return;
+    this.#waiting.push(refused);
+    this.#flushing ??= this.#flush();
+  }
+
+  /** Writes what waits, and stops. */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await this.#flushing;
+  }
+
+  async #flush(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      await this.#clock.sleep(FLUSH_EVERY_MS, this.#stopping.signal);
+      const batch = this.#waiting;
+      this.#waiting = [];
+      await this.#write(batch).catch((cause: unknown) => {
+        this.#log.warn({ err: cause, lost: batch.length }, 'Refused messages were counted but could not be kept');
+      });
+    }
+    this.#flushing = null;
+  }
+
+  async #write(batch: readonly RefusedMessage[]): Promise<void> {
+    await this.#sql.query(ADD, [JSON.stringify(batch.map(row))]);
+    const devices = new Set(batch.flatMap(({ deviceId }) => deviceId ?? []));
+    await this.#sql.query(TRIM_DEVICES, [[...devices], KEPT_PER_DEVICE - 1]);
+    await this.#sql.query(TRIM_ALL, [KEPT - 1]);
+  }
+}
+
+const row = ({ receivedAt, deviceId, code, detail, topic, payload }: RefusedMessage) => ({
+  received_at: toInstant(receivedAt),
+  device_id: deviceId,
+  code,
+  detail: storable(detail),
+  topic: storable(topic),
+  envelope: storable(payload.slice(0, ENVELOPE_CHARS)),
+});
+
+/** PostgreSQL's text holds no U+0000, and JSON no half of a surrogate pair. */
+const storable = (text: string): string => text.replaceAll('\0', '\u{fffd}').toWellFormed();
