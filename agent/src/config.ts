@@ -1,0 +1,271 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { NAME_PATTERN } from '@paddock/shared/report.ts';
+import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
+import Type, { type Static, type TSchema } from 'typebox';
+import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
+import { ruleProblems } from './config/sensor-rules.ts';
+import { parseYaml, type YamlText } from './config/yaml-text.ts';
+import {
+  EventSchema,
+  PORT_SCHEMAS,
+  SENSOR_KINDS,
+  sensorSchema,
+  sensorSchemaOfAnySource,
+  type EventConfig,
+  type PortConfig,
+  type PortKind,
+  type SenseConfig,
+  type SensorConfig,
+  type SensorKind,
+} from './sense/settings.ts';
+
+export type { EventConfig, PortConfig, SensorConfig } from './sense/settings.ts';
+
+const strict = { additionalProperties: false };
+const Section = Type.Record(Type.String(), Type.Unknown(), { default: {}, expects: 'must hold names with settings' });
+
+/** Everything but the entries of ports, sensors and events, which stand in `sense/settings.ts`. */
+const AgentSchema = Type.Object(
+  {
+    device: Type.String({
+      pattern: DEVICE_ID_PATTERN,
+      expects: 'must be the id given at registration: 3 to 36 of a-z, 0-9 and -, not beginning with -',
+    }),
+    /** Relative to the configuration file. */
+    dataDir: Type.String({ minLength: 1, default: './state' }),
+    key: Type.Object(
+      {
+        /** Relative to `dataDir`. */
+        file: Type.String({ minLength: 1, default: 'identity.key.pem' }),
+      },
+      { ...strict, default: {} },
+    ),
+    cloud: Type.Object(
+      {
+        url: Type.String({ pattern: '^mqtt://[^/\\s]+$', expects: 'must be a broker such as mqtt://127.0.0.1:1883' }),
+        /** The cloud's public keys (a JWK Set), relative to the configuration file. */
+        keys: Type.String({ minLength: 1, default: 'cloud-keys.json' }),
+        keepAliveSeconds: Type.Integer({ minimum: 5, maximum: 1200, default: 30 }),
+      },
+      strict,
+    ),
+    report: Type.Object(
+      {
+        /** A cron expression; its scheduler judges it. */
+        schedule: Type.String({ minLength: 1, default: '*/5 * * * *' }),
+        jitterSeconds: Type.Integer({ minimum: 0, maximum: 3600, default: 20 }),
+        urgentMinIntervalMs: Type.Integer({ minimum: 0, maximum: 3_600_000, default: 1000 }),
+      },
+      { ...strict, default: {} },
+    ),
+    outbox: Type.Object(
+      {
+        /** Reports kept in memory until an answer covers them. */
+        routineReports: Type.Integer({ minimum: 1, maximum: 100_000, default: 256 }),
+        /** What events may take on disk. */
+        eventBytes: Type.Integer({ minimum: 65_536, maximum: 1_073_741_824, default: 4_194_304 }),
+      },
+      { ...strict, default: {} },
+    ),
+    log: Type.Object(
+      { level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' }) },
+      { ...strict, default: {} },
+    ),
+    ports: Section,
+    sensors: Section,
+    events: Section,
+  },
+  strict,
+);
+type Basics = Static<typeof AgentSchema>;
+
+/** The agent's whole configuration, defaults included; every path is absolute. */
+export interface AgentConfig extends Omit<Basics, 'ports' | 'sensors' | 'events'>, SenseConfig {
+  /** The file it was read from. */
+  readonly file: string;
+}
+
+/** A configuration that cannot be used. `problems` holds every mistake with its key path and line. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  /** The code of the first problem. */
+  readonly code: ProblemCode;
+  readonly problems: readonly (Problem & { readonly line: number })[];
+
+  constructor(file: string, problems: readonly (Problem & { readonly line: number })[], options?: ErrorOptions) {
+    super(
+      problems
+        .map(({ line, path, message }) => `${file}:${line}: ${[path.join('.'), message].join(' ').trim()}`)
+        .join('\n'),
+      options,
+    );
+    this.code = problems[0]?.code ?? 'config_invalid';
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads agent.yaml.
+ * @throws ConfigError with all mistakes at once: `config_unreadable`, `config_syntax`, `config_unknown_key`, `config_invalid`
+ */
+export async function loadConfig(path: string): Promise<AgentConfig> {
+  const file = resolve(path);
+  return readConfig(await readText(file), file);
+}
+
+/** The pure part of {@link loadConfig}: text in, configuration out. */
+export function readConfig(text: string, file: string): AgentConfig {
+  const yaml = parseYaml(text);
+  if (yaml.errors.length > 0) {
+    throw new ConfigError(
+      file,
+      yaml.errors.map((error) => ({ ...error, code: 'config_syntax', path: [] })),
+    );
+  }
+  const { config, problems } = check(yaml.value);
+  if (config === null || problems.length > 0) throw new ConfigError(file, withLines(problems, yaml));
+  return withAbsolutePaths(config, file);
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+    const problem: Problem = { code: 'config_unreadable', path: [], message: `cannot be read (${why})` };
+    throw new ConfigError(file, [{ ...problem, line: 1 }], { cause });
+  }
+}
+
+const withLines = (problems: readonly Problem[], yaml: YamlText) =>
+  problems.map((problem) => ({ ...problem, line: yaml.lineOf(problem.path) })).toSorted((a, b) => a.line - b.line);
+
+function check(value: unknown): { config: (Basics & SenseConfig) | null; problems: Problem[] } {
+  if (!isRecord(value))
+    return { config: null, problems: [invalid([], 'must hold settings: device, cloud, ports, sensors')] };
+  const basics = checkAgainst(AgentSchema, withoutEmptySections(value), []);
+  const ports = checkEntries(sectionOf(value, 'ports'), 'ports', checkPort);
+  const portKinds = kindsOf(ports.raw);
+  const sensors = checkEntries(sectionOf(value, 'sensors'), 'sensors', (raw, path) =>
+    checkSensor(raw, path, portKinds),
+  );
+  const events = checkEntries(sectionOf(value, 'events'), 'events', (raw, path) => checkEvent(raw, path, portKinds));
+  const sense = { ports: ports.good, sensors: sensors.good, events: events.good };
+  const problems = [
+    ...basics.problems,
+    ...ports.problems,
+    ...sensors.problems,
+    ...events.problems,
+    ...ruleProblems(sense),
+  ];
+  return { config: { ...(basics.value as Basics), ...sense }, problems };
+}
+
+/** `sensors:` with nothing under it is YAML's null, and means that there are none. */
+const withoutEmptySections = (value: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(value).filter(([, section]) => section !== null));
+
+const sectionOf = (value: Record<string, unknown>, name: string): Record<string, unknown> =>
+  isRecord(value[name]) ? value[name] : {};
+
+interface Checked<T> {
+  /** Undefined when the entry cannot be used. */
+  readonly value: T | undefined;
+  readonly problems: readonly Problem[];
+}
+
+function checkEntries<T>(
+  section: Record<string, unknown>,
+  name: string,
+  checkEntry: (raw: Record<string, unknown>, path: Path) => Checked<T>,
+): { raw: Record<string, unknown>; good: Record<string, T>; problems: Problem[] } {
+  const good: Record<string, T> = {};
+  const problems: Problem[] = [];
+  for (const [key, raw] of Object.entries(section)) {
+    const path = [name, key];
+    if (!new RegExp(NAME_PATTERN).test(key))
+      problems.push(invalid(path, 'must be named in a-z, 0-9, ".", "_" and "-"'));
+    const checked = isRecord(raw) ? checkEntry(raw, path) : failed<T>([invalid(path, 'must hold settings')]);
+    problems.push(...checked.problems);
+    if (checked.value !== undefined) good[key] = checked.value;
+  }
+  return { raw: section, good, problems };
+}
+
+const failed = <T>(problems: readonly Problem[]): Checked<T> => ({ value: undefined, problems });
+
+function checkPort(raw: Record<string, unknown>, path: Path): Checked<PortConfig> {
+  const kinds = Object.keys(PORT_SCHEMAS);
+  if (!isPortKind(raw.kind)) return failed([namesNothing([...path, 'kind'], raw.kind, 'kind of port', kinds)]);
+  return asChecked<PortConfig>(PORT_SCHEMAS[raw.kind], raw, path);
+}
+
+function checkSensor(
+  raw: Record<string, unknown>,
+  path: Path,
+  portKinds: ReadonlyMap<string, PortKind | null>,
+): Checked<SensorConfig> {
+  const { kind, source } = raw;
+  if (!isSensorKind(kind)) return failed([namesNothing([...path, 'kind'], kind, 'kind of sensor', SENSOR_KINDS)]);
+  const port = checkPortName(source, [...path, 'source'], portKinds);
+  if (port.value === undefined) {
+    return failed([...checkAgainst(sensorSchemaOfAnySource(kind), raw, path).problems, ...port.problems]);
+  }
+  const checked = asChecked<SensorConfig>(sensorSchema(kind, port.value), raw, path);
+  // The source's shape was checked against this kind of port a line above; it only gets its tag here.
+  if (checked.value) Object.assign(checked.value.source, { kind: port.value });
+  return checked;
+}
+
+function checkEvent(
+  raw: Record<string, unknown>,
+  path: Path,
+  portKinds: ReadonlyMap<string, PortKind | null>,
+): Checked<EventConfig> {
+  const checked = asChecked<EventConfig>(EventSchema, raw, path);
+  if (!checked.value) return checked;
+  const port = checkPortName(checked.value.source, [...path, 'source'], portKinds);
+  return port.problems.length > 0 ? failed(port.problems) : checked;
+}
+
+/** The kind of the port that a source names. Silent about a port that exists and is wrong itself. */
+function checkPortName(
+  source: unknown,
+  path: Path,
+  portKinds: ReadonlyMap<string, PortKind | null>,
+): Checked<PortKind> {
+  if (!isRecord(source))
+    return failed(source === undefined ? [] : [invalid(path, 'must hold port and what to read there')]);
+  if (source.port === undefined) return failed([invalid([...path, 'port'], 'is missing')]);
+  const kind = portKinds.get(String(source.port));
+  if (kind === undefined) return failed([namesNothing([...path, 'port'], source.port, 'port', [...portKinds.keys()])]);
+  return { value: kind ?? undefined, problems: [] };
+}
+
+function asChecked<T>(schema: TSchema, raw: unknown, path: Path): Checked<T> {
+  const { value, problems } = checkAgainst(schema, raw, path);
+  return problems.length > 0 ? failed(problems) : { value: value as T, problems };
+}
+
+const kindsOf = (ports: Record<string, unknown>): Map<string, PortKind | null> =>
+  new Map(
+    Object.entries(ports).map(([name, port]) => [name, isRecord(port) && isPortKind(port.kind) ? port.kind : null]),
+  );
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isPortKind = (kind: unknown): kind is PortKind => typeof kind === 'string' && Object.hasOwn(PORT_SCHEMAS, kind);
+const isSensorKind = (kind: unknown): kind is SensorKind => SENSOR_KINDS.includes(kind as SensorKind);
+
+function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentConfig {
+  const home = dirname(file);
+  const dataDir = resolve(home, config.dataDir);
+  return {
+    ...config,
+    file,
+    dataDir,
+    key: { file: resolve(dataDir, config.key.file) },
+    cloud: { ...config.cloud, keys: resolve(home, config.cloud.keys) },
+  };
+}

@@ -1,0 +1,109 @@
+import { invalid, type Path, type Problem } from './problems.ts';
+import { compilePattern, groupsOf } from '../sense/line-format.ts';
+import type {
+  EventConfig,
+  PortConfig,
+  RegisterSource,
+  SenseConfig,
+  SensorConfig,
+  SerialLinesConfig,
+} from '../sense/settings.ts';
+
+/** What a schema cannot say: rules between two keys, and between a sensor and its port. */
+export function ruleProblems(config: SenseConfig): Problem[] {
+  return [
+    ...Object.entries(config.ports).flatMap(([name, port]) => portProblems(port, ['ports', name])),
+    ...Object.entries(config.sensors).flatMap(([name, sensor]) => sensorProblems(sensor, config, ['sensors', name])),
+    ...Object.entries(config.events).flatMap(([name, event]) =>
+      eventProblems(event, config, ['events', name, 'source']),
+    ),
+    ...sharedDeviceProblems(config.ports),
+  ];
+}
+
+function portProblems(port: PortConfig, path: Path): Problem[] {
+  if (port.kind !== 'serial-lines') return [];
+  const formats = [port.format, port.patterns].filter((format) => format !== undefined).length;
+  return [
+    ...(formats === 1 ? [] : [invalid(path, 'needs either format: json or patterns')]),
+    ...patternListProblems(port.patterns ?? [], [...path, 'patterns']),
+    ...patternListProblems(port.ignore, [...path, 'ignore']),
+  ];
+}
+
+const patternListProblems = (patterns: readonly string[], path: Path): Problem[] =>
+  patterns.flatMap((pattern, index) => patternProblems(pattern, [...path, index]));
+
+function patternProblems(pattern: string, path: Path): Problem[] {
+  try {
+    compilePattern(pattern);
+    return [];
+  } catch (cause) {
+    return [invalid(path, cause instanceof Error ? cause.message : String(cause))];
+  }
+}
+
+/** Two ports on one device would steal each other's bytes. */
+function sharedDeviceProblems(ports: Readonly<Record<string, PortConfig>>): Problem[] {
+  const owner = new Map<string, string>();
+  return Object.entries(ports).flatMap(([name, port]) => {
+    if (port.kind === 'simulated') return [];
+    const other = owner.get(port.path);
+    if (other === undefined) owner.set(port.path, name);
+    return other === undefined ? [] : [invalid(['ports', name, 'path'], `is the device of port ${other} already`)];
+  });
+}
+
+function sensorProblems(sensor: SensorConfig, config: SenseConfig, path: Path): Problem[] {
+  const { source } = sensor;
+  const port = config.ports[source.port];
+  return [
+    ...valueProblems(sensor, path),
+    ...(source.kind === 'modbus-rtu' ? registerProblems(sensor, source, [...path, 'source']) : []),
+    ...(source.kind === 'serial-lines' ? groupProblems(source.field, port, [...path, 'source', 'field']) : []),
+  ];
+}
+
+function valueProblems(sensor: SensorConfig, path: Path): Problem[] {
+  if (sensor.kind === 'number' && sensor.range && sensor.range[0] >= sensor.range[1]) {
+    return [invalid([...path, 'range'], 'must be [lowest, highest], the lower one first')];
+  }
+  if (sensor.kind !== 'enum') return [];
+  const strangers = Object.entries(sensor.source.map ?? {}).filter(([, name]) => !sensor.values.includes(name));
+  return strangers.map(([raw, name]) =>
+    invalid([...path, 'source', 'map', raw], `is mapped to ${name}, which is none of ${sensor.values.join(', ')}`),
+  );
+}
+
+function registerProblems(sensor: SensorConfig, source: RegisterSource, path: Path): Problem[] {
+  const isBit = source.table === 'coil' || source.table === 'discrete';
+  const isFloat = source.type === 'float32' || source.type === 'float64';
+  const problems: Problem[] = [];
+  if (sensor.kind === 'text') problems.push(invalid(path, 'is on a Modbus port, which has no texts'));
+  if (isBit && source.type !== undefined)
+    problems.push(invalid([...path, 'type'], `does not fit table ${source.table}`));
+  if (isBit && source.bit !== undefined) problems.push(invalid([...path, 'bit'], `does not fit table ${source.table}`));
+  if (isFloat && source.bit !== undefined) problems.push(invalid([...path, 'bit'], `does not fit type ${source.type}`));
+  return problems;
+}
+
+function groupProblems(field: string, port: PortConfig | undefined, path: Path): Problem[] {
+  if (port?.kind !== 'serial-lines' || port.patterns === undefined) return [];
+  const groups = groupsOfPort(port);
+  return groups.includes(field) ? [] : [invalid(path, `is no named group of the port's patterns: ${field}`)];
+}
+
+const groupsOfPort = (port: SerialLinesConfig): string[] => (port.patterns ?? []).flatMap(groupsOf);
+
+function eventProblems({ source }: EventConfig, config: SenseConfig, path: Path): Problem[] {
+  const port = config.ports[source.port];
+  if (port !== undefined && port.kind !== 'serial-lines') {
+    return [invalid([...path, 'port'], 'must be a port of kind serial-lines: only lines tell events')];
+  }
+  const byPattern = source.pattern !== undefined;
+  const byField = source.field !== undefined && source.equals !== undefined;
+  const one = byPattern ? source.field === undefined && source.equals === undefined : byField;
+  if (!one) return [invalid(path, 'needs either field and equals, or pattern')];
+  if (source.pattern !== undefined) return patternProblems(source.pattern, [...path, 'pattern']);
+  return groupProblems(source.field ?? '', port, [...path, 'field']);
+}
