@@ -176,7 +176,6 @@ const LIBRARY_FENCES = Object.entries(ADAPTER_LIBRARIES).map(([adapter, names]):
 }));
 
 export type FixedFence = keyof typeof FIXED;
-export const FIXED_FENCES = Object.keys(FIXED) as FixedFence[];
 
 /** Every rule, in dependency-cruiser's form. */
 export const FENCES: readonly Fence[] = [
