@@ -33,6 +33,8 @@ export interface Inbound {
 export interface BrokerEvents {
   /** The broker acknowledges when this resolves; it never rejects. Held back only as back-pressure. */
   message(inbound: Inbound): Promise<void>;
+  /** A client tried to publish what is not its own; the broker closed its connection. */
+  foreign(clientId: string, topic: string): void;
   /** Whether devices can reach us through the broker, as far as this side can tell. */
   reachable(reachable: boolean): void;
 }
@@ -57,14 +59,25 @@ export const METRICS = {
   paddock_reports_recorded_total: { type: 'counter', help: 'Reports recorded in the archive', labels: [] },
   paddock_reports_repeated_total: { type: 'counter', help: 'Reports that were recorded before', labels: [] },
   paddock_reports_rejected_total: { type: 'counter', help: 'Messages refused, by code', labels: ['code'] },
-  paddock_reports_dropped_total: { type: 'counter', help: 'Messages let go because the queue was full; their devices send them again', labels: [] },
+  paddock_reports_dropped_total: {
+    type: 'counter',
+    help: 'Messages let go because the queue was full; their devices send them again',
+    labels: [],
+  },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
   paddock_ingest_waiting: { type: 'gauge', help: 'Messages received and not yet recorded', labels: [] },
   paddock_ingest_commit_seconds: { type: 'histogram', help: 'Time from arrival to commit, by report', labels: [] },
-  paddock_ingest_failures_total: { type: 'counter', help: 'Batches that the database refused and that were tried again', labels: [] },
+  paddock_ingest_failures_total: {
+    type: 'counter',
+    help: 'Batches that the database refused and that were tried again',
+    labels: [],
+  },
   paddock_devices: { type: 'gauge', help: 'Devices, by presence', labels: ['presence'] },
   paddock_webhook_deliveries_total: { type: 'counter', help: 'Webhook deliveries, by outcome', labels: ['outcome'] },
-} as const satisfies Record<string, { type: 'counter' | 'gauge' | 'histogram'; help: string; labels: readonly string[] }>;
+} as const satisfies Record<
+  string,
+  { type: 'counter' | 'gauge' | 'histogram'; help: string; labels: readonly string[] }
+>;
 
 export type MetricName = keyof typeof METRICS;
 

@@ -1,0 +1,67 @@
+import { randomBytes } from 'node:crypto';
+import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { filterOf } from '@paddock/shared/topics.ts';
+import type { Broker, BrokerEvents, Clock } from '../ports.ts';
+
+export interface RemoteBrokerOptions {
+  /** `mqtt://[user:password@]host:port` */
+  readonly url: string;
+  /** Instances of one group share the reports among them. */
+  readonly shareGroup: string;
+  readonly clock: Clock;
+}
+
+/**
+ * Another broker (Mosquitto, EMQX, HiveMQ), as a client of it. The session is clean and the subscription
+ * shared: what a dying instance swallows, the devices send again, and a survivor gets all of it.
+ */
+export class RemoteBroker implements Broker {
+  readonly #options: RemoteBrokerOptions;
+  #client: MqttClient | null = null;
+
+  constructor(options: RemoteBrokerOptions) {
+    this.#options = options;
+  }
+
+  /** Resolves before the connection stands: a broker that is away at the start is waited for like any other time. */
+  async open(events: BrokerEvents): Promise<void> {
+    const client = connect(this.#options.url, connection());
+    this.#client = client;
+    client.handleMessage = (packet, acknowledge) => {
+      const inbound = {
+        topic: packet.topic,
+        payload: Buffer.from(packet.payload),
+        receivedAt: this.#options.clock.wall(),
+      };
+      void events.message(inbound).then(() => acknowledge());
+    };
+    const filter = `$share/${this.#options.shareGroup}/${filterOf('report')}`;
+    const subscribe = async () => {
+      await client.subscribeAsync(filter, { qos: 1 });
+      events.reachable(true);
+    };
+    client.on('connect', () => void subscribe().catch(() => client.reconnect()));
+    client.on('close', () => events.reachable(false));
+    client.on('error', () => events.reachable(false));
+  }
+
+  async publish(topic: string, payload: string, options: { retain?: boolean } = {}): Promise<void> {
+    const client = this.#client;
+    // Not queued: what matters is sent again when it is asked for again.
+    if (!client?.connected) throw new Error('The broker is not connected');
+    await client.publishAsync(topic, payload, { qos: 1, retain: options.retain ?? false });
+  }
+
+  async close(): Promise<void> {
+    await this.#client?.endAsync();
+  }
+}
+
+const connection = (): IClientOptions => ({
+  clientId: `paddock-cloud-${randomBytes(6).toString('hex')}`,
+  protocolVersion: 4,
+  clean: true,
+  keepalive: 30,
+  reconnectPeriod: 1000,
+  resubscribe: false,
+});
