@@ -44,7 +44,11 @@ export function setup(): void {
   const missing = missingPackages();
   if (missing.length === 0) return;
   if (!mayInstall()) throw new Error(missingLine(missing));
-  install(missing);
+  try {
+    install(missing);
+  } catch (cause) {
+    throw new Error(missingLine(missing), { cause });
+  }
   const still = missingPackages();
   if (still.length > 0) throw new Error(missingLine(still));
 }
