@@ -1,0 +1,88 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startEmbeddedPostgres } from '@paddock/cloud/adapters/embedded-postgres.ts';
+import { readMigrations } from '@paddock/cloud/adapters/migration-files.ts';
+import { openPostgres, type PostgresStore } from '@paddock/cloud/adapters/postgres.ts';
+import { migrate } from '@paddock/cloud/store/migrate.ts';
+import { keepPartitions } from '@paddock/cloud/store/partitions.ts';
+import { wallMs } from '@paddock/shared/time.ts';
+
+/** A PostgreSQL that tests make their databases in. */
+export interface Server {
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+export interface FreshDatabase {
+  readonly url: string;
+  readonly store: PostgresStore;
+  /** Closes the store and drops the database; the last one of a file stops the server. */
+  drop(): Promise<void>;
+}
+
+/** An embedded PostgreSQL in a directory of its own, both gone after `stop`. */
+export async function startServer(): Promise<Server> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'paddock-database-'));
+  const server = await startEmbeddedPostgres({ dataDir });
+  const stop = async (): Promise<void> => {
+    await server.stop();
+    await rm(dataDir, { recursive: true });
+  };
+  return { url: server.url, stop };
+}
+
+interface Share {
+  readonly server: Promise<Server>;
+  users: number;
+}
+let shared: Share | undefined;
+
+/** One server for all databases of a test file; PADDOCK_TEST_DATABASE_URL names another one to use. */
+function shareServer(): Share {
+  const url = process.env['PADDOCK_TEST_DATABASE_URL'];
+  shared ??= { server: url ? Promise.resolve({ url, stop: async () => undefined }) : startServer(), users: 0 };
+  shared.users += 1;
+  return shared;
+}
+
+/**
+ * A database that nobody else uses, migrated, with partitions around now.
+ * @param given a server; by default one that is shared by the file's databases
+ */
+export async function freshDatabase(given?: Server, options = { migrated: true }): Promise<FreshDatabase> {
+  const share = given ? { server: Promise.resolve(given), users: Infinity } : shareServer();
+  const server = await share.server;
+  const name = `test_${randomBytes(6).toString('hex')}`;
+  await administer(server, `CREATE DATABASE ${name}`);
+  const url = withDatabase(server.url, name);
+  const store = openPostgres({ url, connections: 4 });
+  if (options.migrated) {
+    await migrate(store, await readMigrations());
+    await keepPartitions(store, wallMs(Date.now()), { retentionDays: 0, aheadDays: 1 });
+  }
+  const drop = async (): Promise<void> => {
+    await store.close();
+    await administer(server, `DROP DATABASE ${name} WITH (FORCE)`);
+    if ((share.users -= 1) > 0) return;
+    shared = undefined;
+    await server.stop();
+  };
+  return { url, store, drop };
+}
+
+async function administer(server: Server, statement: string): Promise<void> {
+  const store = openPostgres({ url: server.url, connections: 1 });
+  try {
+    await store.query(statement);
+  } finally {
+    await store.close();
+  }
+}
+
+function withDatabase(url: string, name: string): string {
+  const parsed = new URL(url);
+  parsed.pathname = `/${name}`;
+  return parsed.href;
+}
