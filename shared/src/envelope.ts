@@ -137,18 +137,23 @@ function parseHeader(encoded: string): Omit<Envelope, 'jws' | 'signingInput'> {
   if (kind === undefined) throw new Refusal('typ_mismatch', String(typ));
   if (typeof kid !== 'string' || !/^[A-Za-z0-9_-]{12}$/.test(kid)) throw new Refusal('header_invalid', 'kid');
   if (cty !== undefined && (typeof cty !== 'string' || !Object.hasOwn(DICTIONARIES, cty)))
-    throw new Refusal('cty_unknown', String(cty));
+    throw new Refusal('cty_unknown', JSON.stringify(cty));
   return { kind, algorithm: alg as Algorithm, keyId: kid, dictionary: (cty as DictionaryId | undefined) ?? null };
 }
 
 function decodeHeader(encoded: string): Record<string, unknown> {
+  let text: string;
   let header: unknown;
   try {
-    header = JSON.parse(strictUtf8.decode(base64url.decode(encoded)));
+    text = strictUtf8.decode(base64url.decode(encoded));
+    header = JSON.parse(text);
   } catch (cause) {
     throw new Refusal('header_invalid', 'not JSON', { cause });
   }
   if (header === null || typeof header !== 'object' || Array.isArray(header))
     throw new Refusal('header_invalid', 'not an object');
+  // RFC 7515, section 4: names are unique. No value that we take holds a colon, so each one belongs to a name.
+  if (text.split(':').length - 1 !== Object.keys(header).length)
+    throw new Refusal('header_invalid', 'a name twice or a colon');
   return header as Record<string, unknown>;
 }

@@ -1,4 +1,5 @@
 import { calculateJwkThumbprint, importJWK, type CryptoKey, type JWK } from 'jose';
+import { isCanonicalBase64url } from './base64url.ts';
 
 /** ES256 is P-256 with SHA-256; Ed25519 is RFC 9864's name, EdDSA the older one for the same signature. */
 export const ALGORITHMS = ['ES256', 'Ed25519', 'EdDSA'] as const;
@@ -34,6 +35,9 @@ export const keyIdOf = (thumbprint: string): string => thumbprint.slice(0, 12);
  */
 export async function importVerificationKey(jwk: JWK): Promise<VerificationKey> {
   const { publicJwk, algorithms } = publicPart(jwk);
+  // A coordinate in a second spelling would give the same key a second thumbprint.
+  if (![publicJwk.x, publicJwk.y ?? ''].every((text) => typeof text === 'string' && isCanonicalBase64url(text)))
+    throw new KeyError('The coordinates of the key are not canonical base64url');
   try {
     const thumbprint = await calculateJwkThumbprint(publicJwk, 'sha256');
     const key = (await importJWK(publicJwk, algorithms[0])) as CryptoKey;
@@ -47,5 +51,5 @@ function publicPart(jwk: JWK): { publicJwk: JWK; algorithms: readonly [Algorithm
   const { kty, crv, x, y } = jwk;
   if (kty === 'EC' && crv === 'P-256') return { publicJwk: { kty, crv, x, y }, algorithms: ['ES256'] };
   if (kty === 'OKP' && crv === 'Ed25519') return { publicJwk: { kty, crv, x }, algorithms: ['Ed25519', 'EdDSA'] };
-  throw new KeyError(`A key of type ${String(kty)} ${String(crv ?? '')} is not supported: use P-256 or Ed25519`);
+  throw new KeyError(`A key of type ${String(kty)} ${crv ?? ''} is not supported: use P-256 or Ed25519`);
 }

@@ -29,7 +29,7 @@ export function parserOf<S extends TSchema>(schema: S): (payload: unknown) => St
   const validator = Compile(schema);
   return (payload) => {
     checkVersion(payload);
-    if (validator.Check(payload)) return payload as Static<S>;
+    if (validator.Check(payload)) return payload;
     const [first] = validator.Errors(payload);
     throw new Refusal('payload_invalid', first ? `${first.instancePath || '/'} ${first.message}` : undefined);
   };

@@ -97,7 +97,8 @@ export const Report = Type.Object({
   nextWithinMs: Count,
   /** Asks for an answer that repeats this nonce. */
   ask: Type.Optional(Nonce),
-  readings: Type.Record(Name, Reading, { maxProperties: 512 }),
+  // Closed: a name outside the pattern would otherwise carry a reading that nobody checked.
+  readings: Type.Record(Name, Reading, { maxProperties: 512, additionalProperties: false }),
   host: Type.Optional(Host),
   agent: Type.Optional(Type.Object({ version: ShortText })),
   /** What waits to be covered by an answer, and what had to be dropped since the start. */
