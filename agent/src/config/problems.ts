@@ -37,6 +37,7 @@ function toProblems(schema: TSchema, error: SchemaError, base: Path): Problem[] 
   }
   // An unknown key is told once, and a union by its own words rather than by each of its members.
   if (error.keyword === 'boolean' || error.schemaPath.includes('/anyOf/')) return [];
+  if (error.keyword === '~refine') return [invalid(path, error.params.message)];
   if (typeof at.expects === 'string') return [invalid(path, at.expects)];
   if (error.keyword === 'enum') return [invalid(path, `must be one of ${error.params.allowedValues.join(', ')}`)];
   return [invalid(path, error.message)];

@@ -1,5 +1,5 @@
 import { invalid, type Path, type Problem } from './problems.ts';
-import { compilePattern, groupsOf } from '../sense/line-format.ts';
+import { groupsOf } from '../sense/line-format.ts';
 import type {
   EventConfig,
   PortConfig,
@@ -24,23 +24,7 @@ export function ruleProblems(config: SenseConfig): Problem[] {
 function portProblems(port: PortConfig, path: Path): Problem[] {
   if (port.kind !== 'serial-lines') return [];
   const formats = [port.format, port.patterns].filter((format) => format !== undefined).length;
-  return [
-    ...(formats === 1 ? [] : [invalid(path, 'needs either format: json or patterns')]),
-    ...patternListProblems(port.patterns ?? [], [...path, 'patterns']),
-    ...patternListProblems(port.ignore, [...path, 'ignore']),
-  ];
-}
-
-const patternListProblems = (patterns: readonly string[], path: Path): Problem[] =>
-  patterns.flatMap((pattern, index) => patternProblems(pattern, [...path, index]));
-
-function patternProblems(pattern: string, path: Path): Problem[] {
-  try {
-    compilePattern(pattern);
-    return [];
-  } catch (cause) {
-    return [invalid(path, cause instanceof Error ? cause.message : String(cause))];
-  }
+  return formats === 1 ? [] : [invalid(path, 'needs either format: json or patterns')];
 }
 
 /** Two ports on one device would steal each other's bytes. */
@@ -65,9 +49,6 @@ function sensorProblems(sensor: SensorConfig, config: SenseConfig, path: Path): 
 }
 
 function valueProblems(sensor: SensorConfig, path: Path): Problem[] {
-  if (sensor.kind === 'number' && sensor.range && sensor.range[0] >= sensor.range[1]) {
-    return [invalid([...path, 'range'], 'must be [lowest, highest], the lower one first')];
-  }
   if (sensor.kind !== 'enum') return [];
   const strangers = Object.entries(sensor.source.map ?? {}).filter(([, name]) => !sensor.values.includes(name));
   return strangers.map(([raw, name]) =>
@@ -104,6 +85,6 @@ function eventProblems({ source }: EventConfig, config: SenseConfig, path: Path)
   const byField = source.field !== undefined && source.equals !== undefined;
   const one = byPattern ? source.field === undefined && source.equals === undefined : byField;
   if (!one) return [invalid(path, 'needs either field and equals, or pattern')];
-  if (source.pattern !== undefined) return patternProblems(source.pattern, [...path, 'pattern']);
+  if (byPattern) return [];
   return groupProblems(source.field ?? '', port, [...path, 'field']);
 }

@@ -1,4 +1,5 @@
 import Type, { type Static, type TProperties } from 'typebox';
+import { patternFault } from './line-format.ts';
 
 /**
  * What `ports`, `sensors` and `events` of the configuration may hold, with every default: the one table.
@@ -15,6 +16,11 @@ const Scalars = Type.Union([Scalar, Type.Array(Scalar, { minItems: 1 })], {
 });
 export type Scalar = Static<typeof Scalar>;
 
+const Pattern = Type.Refine(
+  Type.String({ minLength: 1, maxLength: 1024 }),
+  (pattern) => patternFault(pattern) === null,
+  (pattern) => patternFault(pattern) ?? '',
+);
 const DevicePath = Type.String({ pattern: '^/', expects: 'must be an absolute path such as /dev/ttyUSB0' });
 const serialLine = {
   path: DevicePath,
@@ -35,9 +41,9 @@ export const PORT_SCHEMAS = {
       /** How long a healthy device may say nothing at all; 0 means for ever. */
       silentAfterMs: Milliseconds({ default: 10_000 }),
       format: Type.Optional(Type.Literal('json', { expects: 'must be json (or leave it out and give patterns)' })),
-      patterns: Type.Optional(Type.Array(Type.String(), { minItems: 1, maxItems: 64 })),
+      patterns: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 64 })),
       /** Lines that mean nothing, such as a boot banner: neither a value nor a fault. */
-      ignore: Type.Array(Type.String(), { maxItems: 64, default: [] }),
+      ignore: Type.Array(Pattern, { maxItems: 64, default: [] }),
     },
     strict,
   ),
@@ -111,6 +117,11 @@ const CONVERSIONS = {
   },
 } as const satisfies Record<string, TProperties>;
 
+const Range = Type.Refine(
+  Type.Tuple([Type.Number(), Type.Number()], { expects: 'must be [lowest, highest]' }),
+  ([lowest, highest]) => lowest < highest,
+  () => 'must be [lowest, highest], the lower one first',
+);
 const everySensor = {
   /** Older samples are stale. */
   maxAgeMs: Milliseconds({ minimum: 1, default: 60_000 }),
@@ -138,7 +149,7 @@ const SENSORS = {
     ...everySensor,
     unit: Type.Optional(Type.String({ minLength: 1, maxLength: 16 })),
     /** Lowest and highest value that can be true, both included, after scale and offset. */
-    range: Type.Optional(Type.Tuple([Type.Number(), Type.Number()], { expects: 'must be [lowest, highest]' })),
+    range: Type.Optional(Range),
     /** A value that does not move for this long is suspect. */
     flatlineAfterMs: Type.Optional(Milliseconds({ minimum: 1 })),
   },
@@ -172,7 +183,7 @@ export const EventSchema = Type.Object(
         port: Type.String(),
         field: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
         equals: Type.Optional(Scalar),
-        pattern: Type.Optional(Type.String({ minLength: 1 })),
+        pattern: Type.Optional(Pattern),
       },
       strict,
     ),
