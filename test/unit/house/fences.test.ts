@@ -8,7 +8,9 @@ import {
   arrowFence,
   FENCES,
   type FixedFence,
-  libraryFence,
+  adapterLibraryFence,
+  ROOM_LIBRARIES,
+  roomLibraryFence,
   ROOTS,
 } from '../../../fences.config.ts';
 import { blindSpots, survey, type Survey } from '../../harness/fences.ts';
@@ -38,8 +40,7 @@ const PLANTED_FIXED: Record<FixedFence, Plant> = {
   'room-imports-no-adapter': plant('cloud/src/lone/a.ts', '../adapters/good.ts', 'cloud/src/adapters/good.ts'),
   'room-imports-no-program-file': plant('cloud/src/lone/b.ts', '../config.ts', 'cloud/src/config.ts'),
   'room-does-no-io': plant('agent/src/lone/b.ts', 'node:fs/promises', 'fs/promises'),
-  'feature-imports-pure-libraries-only': plant('agent/src/lone/c.ts', 'vendor', VENDOR),
-  'http-imports-its-framework-only': plant('cloud/src/http/a.ts', 'vendor', VENDOR),
+  'room-imports-pure-libraries-only': plant('agent/src/lone/c.ts', 'vendor', VENDOR),
   'adapter-imports-no-decision': plant('agent/src/adapters/a.ts', '../other/b.ts', 'agent/src/other/b.ts'),
   'adapter-imports-no-other-adapter': plant('cloud/src/adapters/b.ts', './good.ts', 'cloud/src/adapters/good.ts'),
   'adapter-without-library': plant('cloud/src/adapters/c.ts', 'vendor', VENDOR),
@@ -49,14 +50,24 @@ const PLANTED_FIXED: Record<FixedFence, Plant> = {
 };
 
 const inRoom = (room: string, file: string): string => `${room.replace('/', '/src/')}/${file}`;
+const adapterFile = (adapter: string): string => `${adapter.replace('/', '/src/adapters/')}.ts`;
+
+function plantArrow(room: string): [rule: string, Plant] {
+  const target = `${dirname(room)}/src/other/b.ts`;
+  return [arrowFence(room), plant(inRoom(room, 'planted.ts'), '../other/b.ts', target)];
+}
 
 const PLANTED: ReadonlyMap<string, Plant> = new Map([
   ...Object.entries(PLANTED_FIXED),
-  ...Object.keys(ARROWS).map((room) => {
-    const program = dirname(room);
-    return [arrowFence(room), plant(inRoom(room, 'planted.ts'), '../other/b.ts', `${program}/src/other/b.ts`)] as const;
-  }),
-  ...Object.keys(ADAPTER_LIBRARIES).map((file) => [libraryFence(file), plant(file, 'vendor', VENDOR)] as const),
+  ...Object.keys(ARROWS).map(plantArrow),
+  ...Object.keys(ROOM_LIBRARIES).map((room): [string, Plant] => [
+    roomLibraryFence(room),
+    plant(inRoom(room, 'planted-library.ts'), 'vendor', VENDOR),
+  ]),
+  ...Object.keys(ADAPTER_LIBRARIES).map((adapter): [string, Plant] => [
+    adapterLibraryFence(adapter),
+    plant(adapterFile(adapter), 'vendor', VENDOR),
+  ]),
 ]);
 
 /** Imports that every rule allows, so that no rule is content by forbidding everything. */
@@ -67,8 +78,10 @@ const ALLOWED: readonly (readonly [file: string, ...imports: string[]])[] = [
   ['cloud/src/ports.ts', '@paddock/shared/wire.ts'],
   ['cloud/src/other/b.ts', '../ports.ts'],
   ['cloud/src/http/app.ts', '../other/b.ts', '../ports.ts', 'fastify', '@fastify/swagger'],
-  ['cloud/src/adapters/good.ts', '../ports.ts', './good-part.ts', 'node:fs'],
+  ['cloud/src/adapters/good.ts', '../ports.ts', './good-part.ts', './good/part.ts', 'node:fs'],
   ['cloud/src/adapters/good-part.ts', 'node:net'],
+  ['cloud/src/adapters/good/part.ts', './other-part.ts', '../../ports.ts'],
+  ['cloud/src/adapters/good/other-part.ts', '@paddock/shared/wire.ts'],
   ['cloud/src/config.ts', 'node:fs'],
   ['cloud/src/loop/b.ts', './c.ts'],
   ['demo/src/kiosk.ts', '@paddock/agent/other/b.ts', '@paddock/cloud/ports.ts', 'vendor'],
@@ -163,7 +176,9 @@ describe('the tables of the fences', () => {
   });
 
   test('name no adapter that is not there', () => {
-    expect(Object.keys(ADAPTER_LIBRARIES).filter((file) => !existsSync(join(REPOSITORY, file)))).toEqual([]);
+    expect(
+      Object.keys(ADAPTER_LIBRARIES).filter((adapter) => !existsSync(join(REPOSITORY, adapterFile(adapter)))),
+    ).toEqual([]);
   });
 
   test('draw no arrow that nobody goes', () => {
