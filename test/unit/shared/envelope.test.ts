@@ -13,7 +13,7 @@ import { ALGORITHMS } from '@paddock/shared/keys.ts';
 import { MESSAGE_KINDS, type MessageKind } from '@paddock/shared/topics.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deflater } from '../../harness/deflate.ts';
+import { deflater } from '@paddock/agent/adapters/deflate.ts';
 import { refusalOf } from '../../harness/refusals.ts';
 import { fullReport } from '../../harness/samples.ts';
 import { makeTestKey } from '../../harness/signing.ts';

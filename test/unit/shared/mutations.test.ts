@@ -4,7 +4,7 @@ import { REFUSALS } from '@paddock/shared/errors.ts';
 import { parseReport } from '@paddock/shared/report.ts';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { deflater } from '../../harness/deflate.ts';
+import { deflater } from '@paddock/agent/adapters/deflate.ts';
 import { refusalOf } from '../../harness/refusals.ts';
 import { fullReport } from '../../harness/samples.ts';
 import { makeTestKey } from '../../harness/signing.ts';
