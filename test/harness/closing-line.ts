@@ -23,14 +23,24 @@ export function tally(modules: readonly TestModule[], unhandled: readonly unknow
   };
 }
 
-/** The last line of `npm test`: `N passed, N failed`, and what was skipped if anything was. */
-export const closingLine = ({ passed, failed, skipped }: Tally): string =>
-  `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+/**
+ * The last line of `npm test`: `N passed, N failed`, and what was skipped if anything was.
+ * A run that ends with a failure says at least one, even when it broke before its first test.
+ */
+export function closingLine({ passed, failed, skipped }: Tally, exitCode: number): string {
+  const failures = exitCode === 0 ? failed : Math.max(failed, 1);
+  return `${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`;
+}
 
 /** Prints the closing line when the process ends, after every other reporter's last word. */
 export default class ClosingLine implements Reporter {
+  #tally: Tally = { passed: 0, failed: 0, skipped: 0 };
+
+  onInit(): void {
+    process.once('exit', (code) => writeSync(1, `${closingLine(this.#tally, code)}\n`));
+  }
+
   onTestRunEnd(modules: readonly TestModule[], unhandled: readonly SerializedError[]): void {
-    const line = closingLine(tally(modules, unhandled));
-    process.once('exit', () => writeSync(1, `${line}\n`));
+    this.#tally = tally(modules, unhandled);
   }
 }

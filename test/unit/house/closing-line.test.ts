@@ -29,6 +29,10 @@ test('counts a file that does not load, a suite whose hook throws and an error t
 });
 
 test('says skipped only when something was', () => {
-  expect(closingLine({ passed: 3, failed: 0, skipped: 0 })).toBe('3 passed, 0 failed');
-  expect(closingLine({ passed: 3, failed: 1, skipped: 2 })).toBe('3 passed, 1 failed, 2 skipped');
+  expect(closingLine({ passed: 3, failed: 0, skipped: 0 }, 0)).toBe('3 passed, 0 failed');
+  expect(closingLine({ passed: 3, failed: 1, skipped: 2 }, 1)).toBe('3 passed, 1 failed, 2 skipped');
+});
+
+test('never says that nothing failed when the run did', () => {
+  expect(closingLine({ passed: 0, failed: 0, skipped: 0 }, 1)).toBe('0 passed, 1 failed');
 });
