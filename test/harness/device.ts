@@ -1,0 +1,105 @@
+import { connectAsync, type MqttClient } from 'mqtt';
+import { inflater } from '@paddock/cloud/adapters/inflate.ts';
+import type { Sql, Store } from '@paddock/cloud/ports.ts';
+import { parseAnswer, type Answer } from '@paddock/shared/answer.ts';
+import { openEnvelope, parseEnvelope, seal } from '@paddock/shared/envelope.ts';
+import type { Report } from '@paddock/shared/report.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
+import { deflater } from '@paddock/agent/adapters/deflate.ts';
+import { reportOf } from './reports.ts';
+import { makeTestKey, type TestKey } from './signing.ts';
+
+/** Registers devices straight in the database, for tests that are not about registration. */
+export async function addDevices(store: Store, devices: readonly { deviceId: string; key: TestKey }[]): Promise<void> {
+  await store.transaction(async (sql: Sql) => {
+    await sql.query(`SELECT set_config('paddock.actor', 'test', true)`);
+    await sql.query(
+      `INSERT INTO devices (device_id, customer_id, name) SELECT id, 'default', id FROM unnest($1::text[]) AS id`,
+      [devices.map(({ deviceId }) => deviceId)],
+    );
+    await sql.query(
+      `INSERT INTO device_keys (device_id, thumbprint, key_id, jwk)
+       SELECT device_id, thumbprint, key_id, jwk FROM json_to_recordset($1)
+         AS k (device_id text, thumbprint text, key_id text, jwk jsonb)`,
+      [
+        JSON.stringify(
+          devices.map(({ deviceId, key: { verification, publicJwk } }) => ({
+            device_id: deviceId,
+            thumbprint: verification.thumbprint,
+            key_id: verification.keyId,
+            jwk: publicJwk,
+          })),
+        ),
+      ],
+    );
+  });
+}
+
+/** A device of the test: real keys, real signatures, a real connection. */
+export class TestDevice {
+  readonly deviceId: string;
+  readonly key: TestKey;
+  readonly answers: Answer[] = [];
+  readonly #cloudKey: TestKey;
+  #client: MqttClient | null = null;
+  #waiting: (() => void)[] = [];
+
+  constructor(deviceId: string, key: TestKey, cloudKey: TestKey) {
+    this.deviceId = deviceId;
+    this.key = key;
+    this.#cloudKey = cloudKey;
+  }
+
+  static async register(store: Store, deviceId: string, cloudKey: TestKey): Promise<TestDevice> {
+    const device = new TestDevice(deviceId, await makeTestKey(), cloudKey);
+    await device.enrol(store);
+    return device;
+  }
+
+  async enrol(store: Store): Promise<void> {
+    await addDevices(store, [{ deviceId: this.deviceId, key: this.key }]);
+  }
+
+  async connect(url: string): Promise<this> {
+    const client = await connectAsync(url, { clientId: this.deviceId, protocolVersion: 4, clean: true });
+    this.#client = client;
+    client.on('message', (_topic, payload) => void this.#onAnswer(payload.toString('latin1')));
+    await client.subscribeAsync(topicOf('answer', this.deviceId), { qos: 1 });
+    return this;
+  }
+
+  seal(fields: Partial<Report> = {}): Promise<string> {
+    return seal('report', reportOf({ device: this.deviceId, ...fields }), this.key.signing, deflater);
+  }
+
+  /** Sends an envelope, or anything else, as it is. */
+  async publish(payload: string | Buffer, topic: string = topicOf('report', this.deviceId)): Promise<void> {
+    if (this.#client === null) throw new Error('Not connected');
+    await this.#client.publishAsync(topic, payload, { qos: 1 });
+  }
+
+  async report(fields: Partial<Report> = {}): Promise<string> {
+    const envelope = await this.seal(fields);
+    await this.publish(envelope);
+    return envelope;
+  }
+
+  /** Waits until an answer fits; verified ones only. */
+  async answer(fits: (answer: Answer) => boolean): Promise<Answer> {
+    for (;;) {
+      const found = this.answers.find(fits);
+      if (found) return found;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#client?.endAsync(true);
+  }
+
+  async #onAnswer(jws: string): Promise<void> {
+    const content = await openEnvelope(parseEnvelope(jws), this.#cloudKey.verification, inflater);
+    this.answers.push(parseAnswer(content));
+    this.#waiting.splice(0).forEach((resolve) => resolve());
+  }
+}

@@ -1,0 +1,71 @@
+import { pino } from 'pino';
+import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
+import { inflater } from '@paddock/cloud/adapters/inflate.ts';
+import { RemoteBroker } from '@paddock/cloud/adapters/mqtt.ts';
+import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
+import { Answers } from '@paddock/cloud/ingest/answer.ts';
+import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
+import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
+import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
+import type { Broker, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
+import { makeTestKey, type TestKey } from './signing.ts';
+
+/** Counts what the service says of itself, by name and code. */
+export class CountedMetrics implements Metrics {
+  readonly counts = new Map<string, number>();
+  count(name: MetricName, labels?: Readonly<Record<string, string>>, by = 1): void {
+    const key = labels ? `${name} ${Object.values(labels).join(' ')}` : name;
+    this.counts.set(key, (this.counts.get(key) ?? 0) + by);
+  }
+  gauge(): void {}
+  observe(): void {}
+  of(name: MetricName, label?: string): number {
+    return this.counts.get(label === undefined ? name : `${name} ${label}`) ?? 0;
+  }
+}
+
+/** The cloud's ingest on a real broker and a real database. */
+export interface TestIngest {
+  readonly url: string;
+  readonly cloudKey: TestKey;
+  readonly metrics: CountedMetrics;
+  readonly ingest: Ingest;
+  close(): Promise<void>;
+}
+
+/** @param brokerUrl another broker to be a client of; by default the embedded one is started */
+export async function startIngest(
+  store: Store,
+  options: { brokerUrl?: string; shareGroup?: string; limits?: Partial<IngestLimits>; cloudKey?: TestKey } = {},
+): Promise<TestIngest> {
+  const clock = systemClock;
+  const log = pino({ level: 'silent' });
+  const metrics = new CountedMetrics();
+  const cloudKey = options.cloudKey ?? (await makeTestKey());
+  const embedded = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
+  const broker: Broker = options.brokerUrl
+    ? new RemoteBroker({ url: options.brokerUrl, shareGroup: options.shareGroup ?? 'paddock', clock })
+    : embedded;
+  const rejections = new Rejections({ sql: store, clock, metrics, log });
+  const keys = new StoredKeyDirectory(store, clock);
+  const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
+  const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log });
+  const ingest = new Ingest({
+    ...{ store, keys, inflater, answers, rejections, clock, metrics, log, cloudErrorMs: 100 },
+    ...(options.limits && { limits: options.limits }),
+  });
+  const reachable = Promise.withResolvers<void>();
+  await broker.open({
+    message: (inbound) => ingest.accept(inbound),
+    foreign: () => metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' }),
+    reachable: (is) => is && reachable.resolve(),
+  });
+  await reachable.promise;
+  const close = async (): Promise<void> => {
+    await broker.close();
+    await ingest.close();
+    await rejections.close();
+    await stopListening();
+  };
+  return { url: options.brokerUrl ?? `mqtt://127.0.0.1:${embedded.port}`, cloudKey, metrics, ingest, close };
+}

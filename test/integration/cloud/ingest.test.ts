@@ -1,0 +1,261 @@
+import { deflateRawSync } from 'node:zlib';
+import { setTimeout as sleep } from 'node:timers/promises';
+import fc from 'fast-check';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { seal } from '@paddock/shared/envelope.ts';
+import type { RefusalCode } from '@paddock/shared/errors.ts';
+import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
+import { TestDevice } from '../../harness/device.ts';
+import { startIngest, type TestIngest } from '../../harness/ingest.ts';
+import { startMosquitto, type Mosquitto } from '../../harness/mosquitto.ts';
+import { reportOf } from '../../harness/reports.ts';
+import { makeTestKey } from '../../harness/signing.ts';
+import { jwsOf, twinOf } from '../../harness/wire.ts';
+
+const NONCE = 'bm9uY2Utbm9uY2U';
+
+/** The same suite on every broker: none of them is trusted with more than passing messages on. */
+describe.each(['embedded aedes', 'Mosquitto, shared subscription'])('ingest through %s', (broker) => {
+  let database: FreshDatabase;
+  let mosquitto: Mosquitto | undefined;
+  let cloud: TestIngest;
+  let device: TestDevice;
+  let devices = 0;
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    if (broker !== 'embedded aedes') mosquitto = await startMosquitto();
+    cloud = await startIngest(database.store, mosquitto && { brokerUrl: mosquitto.url });
+  });
+  beforeEach(async () => {
+    device = await TestDevice.register(database.store, `kiosk-${broker.length}-${(devices += 1)}`, cloud.cloudKey);
+    await device.connect(cloud.url);
+    return () => device.close();
+  });
+  afterAll(async () => {
+    await cloud.close();
+    await mosquitto?.stop();
+    await database.drop();
+  });
+
+  const archived = () =>
+    database.store.query<{ sequence: number; envelope: string; earliest: Date | null; latest: Date; basis: string }>(
+      'SELECT sequence, envelope, earliest, latest, basis FROM reports WHERE device_id = $1 ORDER BY start, sequence',
+      [device.deviceId],
+    );
+  const lastState = async () => {
+    const [row] = await database.store.query<{ start: number; sequence: number }>(
+      'SELECT start, sequence FROM device_state WHERE device_id = $1',
+      [device.deviceId],
+    );
+    return row;
+  };
+  const eventually = async (check: () => boolean | Promise<boolean>): Promise<void> => {
+    while (!(await check())) await sleep(10);
+  };
+  /** Everything sent before is decided on: a report that asks is answered behind it. */
+  const settle = async (fields: Parameters<TestDevice['report']>[0]): Promise<void> => {
+    await device.report({ ask: NONCE, ...fields });
+    await device.answer(({ nonce, start }) => nonce === NONCE && start === (fields?.start ?? 1));
+  };
+
+  it('records a report as it came, in time, and answers the one that asks', async () => {
+    const before = Date.now();
+    const envelope = await device.report({ ask: NONCE });
+    const answer = await device.answer(({ nonce }) => nonce === NONCE);
+    expect(answer).toMatchObject({ device: device.deviceId, start: 1, recorded: [[0, 0]], rejected: [] });
+    expect(Date.parse(answer.receivedAt)).toBeGreaterThanOrEqual(before);
+    expect(Date.parse(answer.sentAt)).toBeGreaterThanOrEqual(Date.parse(answer.receivedAt));
+    const [row] = await archived();
+    expect(row).toMatchObject({ sequence: 0, envelope, earliest: null, basis: 'arrival' });
+    expect(row?.latest.getTime()).toBe(Date.parse(answer.receivedAt) + 100);
+  });
+
+  it('does not answer a report that does not ask', async () => {
+    await device.report({ sequence: 0 });
+    await settle({ sequence: 1, uptimeMs: 60_001 });
+    expect(device.answers).toHaveLength(1);
+    expect(device.answers[0]?.recorded).toEqual([[0, 1]]);
+  });
+
+  it('records a repeat once and answers it again', async () => {
+    const envelope = await device.report({ ask: NONCE });
+    await device.answer(({ nonce }) => nonce === NONCE);
+    await device.publish(envelope);
+    await device.publish(twinOf(envelope));
+    await eventually(() => device.answers.length === 3);
+    expect(await archived()).toHaveLength(1);
+    expect(device.answers.map(({ recorded }) => recorded)).toEqual([[[0, 0]], [[0, 0]], [[0, 0]]]);
+  });
+
+  it('never moves the last known state back for a late report', async () => {
+    await settle({ start: 2, sequence: 5, uptimeMs: 90_000 });
+    await settle({ start: 1, sequence: 9, uptimeMs: 70_000 });
+    await device.report({ start: 2, sequence: 3, uptimeMs: 80_000 });
+    await eventually(async () => (await archived()).length === 3);
+    expect(await lastState()).toEqual({ start: 2, sequence: 5 });
+  });
+
+  it('places a buffered report by a later one of its boot', async () => {
+    await settle({ sequence: 9, uptimeMs: 3_600_000 });
+    await device.report({ sequence: 1, uptimeMs: 60_000 });
+    await eventually(async () => (await archived()).length === 2);
+    const [early, late] = await archived();
+    expect(early).toMatchObject({ sequence: 1, basis: 'extrapolated' });
+    expect((late?.latest.getTime() ?? 0) - (early?.latest.getTime() ?? 0)).toBeGreaterThan(3_500_000);
+  });
+
+  it('takes a lost state file as a new life of the device', async () => {
+    await settle({ start: 40, sequence: 7 });
+    await device.report({ incarnation: 'BBBBBBBBBBB', start: 1, boot: { id: 'another-boot' } });
+    await eventually(async () => (await lastState())?.start === 1);
+    expect(await archived()).toHaveLength(2);
+  });
+
+  const refusals = (code: RefusalCode) => cloud.metrics.of('paddock_reports_rejected_total', code);
+  type Attack = [code: RefusalCode, name: string, send: () => Promise<void>];
+  const header = () => ({ alg: 'ES256', kid: device.key.signing.keyId, typ: 'paddock-report' });
+  const content = (fields: object = {}) => JSON.stringify({ ...reportOf({ device: device.deviceId }), ...fields });
+  const attacks: Attack[] = [
+    ['envelope_malformed', 'not a JWS', () => device.publish('hello')],
+    ['envelope_malformed', 'nothing', () => device.publish('')],
+    ['envelope_not_canonical', 'garbage bytes', () => device.publish(Buffer.from([0, 255, 46, 1, 46, 2]))],
+    ['envelope_too_large', '1 MB', () => device.publish(Buffer.alloc(1_000_000, 'a'))],
+    [
+      'alg_refused',
+      'alg none',
+      async () => device.publish(await jwsOf({ ...header(), alg: 'none' }, content(), device.key)),
+    ],
+    [
+      'alg_refused',
+      'alg HS256',
+      async () => device.publish(await jwsOf({ ...header(), alg: 'HS256' }, content(), device.key)),
+    ],
+    [
+      'typ_mismatch',
+      'a presence as a report',
+      async () => device.publish(await seal('presence', {}, device.key.signing)),
+    ],
+    [
+      'key_unknown',
+      'a stranger’s key',
+      async () => device.publish(await seal('report', reportOf(), (await makeTestKey()).signing)),
+    ],
+    [
+      'signature_invalid',
+      'a stranger’s signature',
+      async () => device.publish(await jwsOf(header(), content(), await makeTestKey())),
+    ],
+    [
+      'device_mismatch',
+      'another device in the payload',
+      () => device.report({ device: 'kiosk-other' }).then(() => undefined),
+    ],
+    [
+      'version_unsupported',
+      'a version of the future',
+      async () => device.publish(await jwsOf(header(), content({ v: 99 }), device.key)),
+    ],
+    [
+      'payload_invalid',
+      'a report without a start',
+      async () => device.publish(await jwsOf(header(), content({ start: 0 }), device.key)),
+    ],
+    [
+      'payload_too_large',
+      'an inflation bomb',
+      async () =>
+        device.publish(await jwsOf({ ...header(), cty: 'd1' }, deflateRawSync(Buffer.alloc(30_000_000)), device.key)),
+    ],
+    ['payload_malformed', 'no JSON', async () => device.publish(await jwsOf(header(), '{', device.key))],
+    [
+      'payload_malformed',
+      'U+0000',
+      async () => device.publish(await jwsOf(header(), content({ more: '\0' }), device.key)),
+    ],
+  ];
+  it.each(attacks)('refuses with %s: %s', async (code, _name, send) => {
+    const before = refusals(code);
+    await send();
+    await eventually(() => refusals(code) === before + 1);
+    await settle({ sequence: 1, uptimeMs: 60_001 });
+    expect(await archived()).toHaveLength(1);
+    await eventually(async () => (await kept(code)) > 0);
+  });
+  const kept = async (code: RefusalCode): Promise<number> => {
+    const sql = 'SELECT count(*) AS n FROM rejected_reports WHERE device_id = $1 AND code = $2';
+    const [row] = await database.store.query<{ n: number }>(sql, [device.deviceId, code]);
+    return row?.n ?? 0;
+  };
+
+  it('refuses an unknown device', async () => {
+    const stranger = new TestDevice('kiosk-stranger', await makeTestKey(), cloud.cloudKey);
+    await stranger.connect(cloud.url);
+    await stranger.report();
+    await eventually(() => refusals('device_unknown') > 0);
+    await stranger.close();
+  });
+
+  it('names in the answer what it will never record, and takes nothing else for bad', async () => {
+    const envelope = await device.report({ sequence: 0, ask: NONCE });
+    await device.answer(({ nonce }) => nonce === NONCE);
+    await device.report({ sequence: 0, readings: {} });
+    const conflict = await device.answer(({ rejected }) => rejected.length === 1);
+    expect(conflict.rejected[0]).toMatchObject({ sequence: 0, code: 'identity_conflict' });
+    expect(conflict.recorded).toEqual([[0, 0]]);
+    await device.report({ sequence: 1, uptimeMs: 10 });
+    const backwards = await device.answer(({ rejected }) => rejected.length === 2);
+    expect(backwards.rejected[1]).toMatchObject({ sequence: 1, code: 'uptime_backwards' });
+    expect((await archived()).map((row) => row.envelope)).toEqual([envelope]);
+  });
+
+  it('tells a device by digest what could not even be read', async () => {
+    await device.publish(await jwsOf(header(), content({ v: 99 }), device.key));
+    const answer = await device.answer(({ start }) => start === null);
+    expect(answer.rejected).toEqual([{ sequence: null, digest: answer.digest, code: 'version_unsupported' }]);
+  });
+
+  it('refuses what the database can never hold, and records what came with it', async () => {
+    const depth = 7000;
+    const nested = `${content().slice(0, -1)},"deep":${'['.repeat(depth)}${']'.repeat(depth)}}`;
+    const before = refusals('payload_unstorable');
+    await Promise.all([
+      device.publish(await jwsOf(header(), nested, device.key)),
+      device.report({ sequence: 1, uptimeMs: 60_001 }),
+    ]);
+    await eventually(() => refusals('payload_unstorable') === before + 1);
+    await eventually(async () => (await archived()).length === 1);
+  });
+
+  it('hears of a device that is registered after its first tries', async () => {
+    const key = await makeTestKey();
+    const late = new TestDevice(`${device.deviceId}-late`, key, cloud.cloudKey);
+    await late.connect(cloud.url);
+    const before = refusals('device_unknown');
+    await late.report();
+    await eventually(() => refusals('device_unknown') === before + 1);
+    await late.enrol(database.store);
+    await late.report({ ask: NONCE });
+    expect((await late.answer(({ nonce }) => nonce === NONCE)).recorded).toEqual([[0, 0]]);
+    await late.close();
+  });
+
+  it('stays up and lets nothing in through 10,000 mutations of a good envelope', async () => {
+    const envelope = await device.seal({ sequence: 3 });
+    const mutation = fc.record({ at: fc.nat({ max: envelope.length - 1 }), to: fc.integer({ min: 0, max: 255 }) });
+    const mutants = fc.sample(fc.array(mutation, { minLength: 1, maxLength: 3 }), 10_000).map((changes) => {
+      const bytes = Buffer.from(envelope);
+      for (const { at, to } of changes) bytes[at] = to;
+      return bytes;
+    });
+    for (let from = 0; from < mutants.length; from += 500)
+      await Promise.all(mutants.slice(from, from + 500).map((mutant) => device.publish(mutant)));
+    await settle({ sequence: 4, uptimeMs: 60_001 });
+    const rows = await archived();
+    const [, , signature] = envelope.split('.');
+    // A mutant that changed nothing, or became the signature's twin, is the report itself.
+    for (const row of rows.filter(({ sequence }) => sequence === 3))
+      expect(row.envelope.endsWith(signature ?? '')).toBe(true);
+    expect(rows.filter(({ sequence }) => sequence !== 3)).toHaveLength(1);
+  }, 120_000);
+});
