@@ -24,3 +24,7 @@ export const encodeBase64url = (bytes: Uint8Array): string =>
 
 /** 8 bytes of the platform's secure generator: an incarnation or a nonce. */
 export const randomBase64url = (): string => encodeBase64url(crypto.getRandomValues(new Uint8Array(8)));
+
+/** SHA-256 over the text's UTF-8, in base64url. */
+export const sha256Base64url = async (text: string): Promise<string> =>
+  encodeBase64url(new Uint8Array(await crypto.subtle.digest('SHA-256', new TextEncoder().encode(text))));

@@ -1,5 +1,5 @@
 import type { Adapter } from 'lowdb';
-import { encodeBase64url } from '@paddock/shared/base64url.ts';
+import { sha256Base64url } from '@paddock/shared/base64url.ts';
 import type { Disk } from '../ports.ts';
 
 export const STATE_FILE = 'state.json';
@@ -49,10 +49,8 @@ export async function parseState(bytes: Uint8Array | null): Promise<Identity | L
   return check === (await checkOf(incarnation, start)) ? { incarnation, start } : 'damaged';
 }
 
-async function checkOf(incarnation: string, start: number): Promise<string> {
-  const content = new TextEncoder().encode(`paddock-state ${incarnation} ${start}`);
-  return encodeBase64url(new Uint8Array(await crypto.subtle.digest('SHA-256', content))).slice(0, 22);
-}
+const checkOf = async (incarnation: string, start: number): Promise<string> =>
+  (await sha256Base64url(`paddock-state ${incarnation} ${start}`)).slice(0, 22);
 
 function parseObject(bytes: Uint8Array): Record<string, unknown> | null {
   try {

@@ -1,0 +1,165 @@
+import type { IClientOptions, MqttClient } from 'mqtt';
+import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../ports.ts';
+import { reconnectDelayMs } from './reconnect-delay.ts';
+
+const CONNECT_WITHIN_MS = 10_000;
+const GOODBYE_WITHIN_MS = 1_000;
+/** A connection that stood this long was a good one: the next break begins with a short delay again. */
+const STEADY_AFTER_MS = 30_000;
+/** Below the in-flight limit of common brokers, so that none of them ever has to drop. */
+const MAX_IN_FLIGHT = 16;
+const QOS = 1;
+
+export class LinkError extends Error {
+  override readonly name = 'LinkError';
+  readonly code: 'link_offline' | 'link_busy' | 'link_refused';
+  constructor(code: LinkError['code'], message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export interface MqttLinkOptions extends LinkOptions {
+  readonly keepAliveSeconds: number;
+}
+
+/**
+ * MQTT 3.1.1 with clean sessions. mqtt.js keeps the protocol; connecting again, what is sent again and what is
+ * given up are decided here, so nothing is ever queued behind our back.
+ */
+export function createMqttLink(options: MqttLinkOptions, clock: Clock): Link {
+  const closing = new AbortController();
+  let current: Connected | null = null;
+  let running: Promise<void> = Promise.resolve();
+  return {
+    open(events) {
+      running = keepConnected(options, clock, closing.signal, events, (connected) => void (current = connected));
+    },
+    async publish(topic, payload) {
+      if (!current) throw new LinkError('link_offline', 'There is no connection to the broker');
+      await current.publish(topic, payload);
+    },
+    async close() {
+      const goodbye = current?.goodbye();
+      current = null;
+      await goodbye;
+      closing.abort();
+      await running;
+    },
+  };
+}
+
+interface Connected {
+  publish(topic: string, payload: string): Promise<void>;
+  goodbye(): Promise<void>;
+}
+
+async function keepConnected(
+  options: MqttLinkOptions,
+  clock: Clock,
+  closing: AbortSignal,
+  events: LinkEvents,
+  changed: (connected: Connected | null) => void,
+): Promise<void> {
+  for (let failures = 0; !closing.aborted; failures += 1) {
+    const startedAt = clock.monotonic();
+    const reason = await connectOnce(options, clock, closing, events, changed);
+    changed(null);
+    if (closing.aborted) return;
+    events.offline(reason);
+    if (clock.monotonic() - startedAt >= STEADY_AFTER_MS) failures = 0;
+    await clock.sleep(reconnectDelayMs(failures, Math.random()), closing);
+  }
+}
+
+/** Connects, subscribes, says that it is there, and stays. @returns why it ended */
+async function connectOnce(
+  options: MqttLinkOptions,
+  clock: Clock,
+  closing: AbortSignal,
+  events: LinkEvents,
+  changed: (connected: Connected | null) => void,
+): Promise<string> {
+  try {
+    // Loaded here, so that a command that only looks at sensors does not pay for it.
+    const { connect } = (await import('mqtt')).default;
+    const { birth, will } = await options.presence();
+    const client = connect(options.url, clientOptions(options, will));
+    const ended = endOf(client, closing);
+    try {
+      await Promise.race([
+        begin(client, options, birth, events),
+        ended.then((reason) => Promise.reject(new Error(reason))),
+      ]);
+      changed(connectedOf(client, ended, will, clock));
+      events.online();
+      return await ended;
+    } finally {
+      client.end(true);
+    }
+  } catch (cause) {
+    return cause instanceof Error ? cause.message : String(cause);
+  }
+}
+
+const clientOptions = (options: MqttLinkOptions, will: RetainedMessage): IClientOptions => ({
+  clientId: options.clientId,
+  protocolVersion: 4,
+  clean: true,
+  keepalive: options.keepAliveSeconds,
+  connectTimeout: CONNECT_WITHIN_MS,
+  reconnectPeriod: 0,
+  resubscribe: false,
+  queueQoSZero: false,
+  will: { topic: will.topic, payload: Buffer.from(will.payload), qos: QOS, retain: true },
+});
+
+/** Resolves with the reason when the connection has ended; an error alone never ends the process. */
+function endOf(client: MqttClient, closing: AbortSignal): Promise<string> {
+  return new Promise((resolve) => {
+    let reason = 'the broker closed the connection';
+    client.on('error', (error) => void (reason = error.message || ('code' in error ? String(error.code) : reason)));
+    client.on('close', () => resolve(reason));
+    closing.addEventListener('abort', () => resolve('closed'), { once: true });
+  });
+}
+
+/** Answers may come as soon as a report was sent, so subscriptions come first. */
+async function begin(
+  client: MqttClient,
+  options: MqttLinkOptions,
+  birth: RetainedMessage,
+  events: LinkEvents,
+): Promise<void> {
+  await new Promise<void>((resolve) => client.once('connect', () => resolve()));
+  client.on('message', (topic, payload) => events.message(topic, payload.toString('utf8')));
+  const granted = await client.subscribeAsync([...options.subscriptions], { qos: QOS });
+  const refused = granted.find(({ qos }) => qos === 128);
+  if (refused) throw new LinkError('link_refused', `The broker refused the subscription to ${refused.topic}`);
+  await client.publishAsync(birth.topic, birth.payload, { qos: QOS, retain: true });
+}
+
+function connectedOf(client: MqttClient, ended: Promise<string>, will: RetainedMessage, clock: Clock): Connected {
+  let inFlight = 0;
+  const orEnded = <T>(work: Promise<T>): Promise<T> =>
+    Promise.race([work, ended.then((reason) => Promise.reject(new LinkError('link_offline', reason)))]);
+  const publish = async (topic: string, payload: string): Promise<void> => {
+    if (inFlight >= MAX_IN_FLIGHT)
+      throw new LinkError('link_busy', 'The broker has not acknowledged what was sent before');
+    inFlight += 1;
+    try {
+      await orEnded(client.publishAsync(topic, payload, { qos: QOS }));
+    } finally {
+      inFlight -= 1;
+    }
+  };
+  return {
+    publish,
+    /** The will of this very connection is what ends its presence; a clean DISCONNECT keeps the broker from sending it. */
+    async goodbye() {
+      const said = client.publishAsync(will.topic, will.payload, { qos: QOS, retain: true });
+      await Promise.race([said.catch(() => {}), ended, clock.sleep(GOODBYE_WITHIN_MS)]);
+      await Promise.race([client.endAsync(), clock.sleep(GOODBYE_WITHIN_MS)]);
+    },
+  };
+}

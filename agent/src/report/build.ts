@@ -1,0 +1,57 @@
+import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
+import type { Host, Reading, Report, Trigger } from '@paddock/shared/report.ts';
+import type { UptimeMs, WallMs } from '@paddock/shared/time.ts';
+
+/** Everything a report says, taken at one moment. */
+export interface DeviceState {
+  readonly device: string;
+  readonly incarnation: string;
+  readonly start: number;
+  readonly sequence: number;
+  readonly bootId: string;
+  readonly uptime: UptimeMs;
+  readonly segment: number;
+  readonly wall: WallMs;
+  readonly trigger: Trigger;
+  readonly nextWithinMs: number;
+  /** The nonce of the ask; null asks for no answer. */
+  readonly ask: string | null;
+  readonly readings: Readonly<Record<string, Reading>>;
+  readonly host: Host;
+  readonly agentVersion: string;
+  readonly outbox: NonNullable<Report['outbox']>;
+}
+
+/** The whole state as the wire wants it. What need not be said is left out: every byte is paid for. */
+export function buildReport(state: DeviceState): Report {
+  const { device, incarnation, start, sequence } = state;
+  return {
+    v: PAYLOAD_VERSION,
+    device,
+    incarnation,
+    start,
+    sequence,
+    boot: { id: state.bootId },
+    uptimeMs: state.uptime,
+    ...(state.segment > 0 && { segment: state.segment }),
+    wallMs: state.wall,
+    trigger: plain(state.trigger),
+    nextWithinMs: state.nextWithinMs,
+    ...(state.ask !== null && { ask: state.ask }),
+    readings: plain(state.readings),
+    host: state.host,
+    agent: { version: state.agentVersion },
+    outbox: state.outbox,
+  };
+}
+
+/**
+ * A reader may hand over any bytes, the wire takes text that every database can hold: U+0000 and halves of
+ * surrogate pairs become U+FFFD, because a report that is refused for them would be lost for good.
+ */
+function plain<T>(value: T): T {
+  const json = JSON.stringify(value);
+  return JSON.parse(json, (_key, part: unknown) =>
+    typeof part === 'string' ? part.toWellFormed().replaceAll('\0', '\u{FFFD}') : part,
+  ) as T;
+}

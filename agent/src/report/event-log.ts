@@ -1,0 +1,69 @@
+import type { Disk } from '../ports.ts';
+import { EVENT_FILE, formatEvent, formatRefused, parseEvents } from './event-file.ts';
+import { codeOf, type Log } from './log.ts';
+import type { SealedReport } from './outbox.ts';
+
+/** The file is written anew when more lines than this are of no use any more, and more than are of use. */
+const USELESS_LINES = 64;
+const utf8 = new TextEncoder();
+
+/** Events on the disk, in order. A disk that fails is logged and tried again with the next change; it stops nothing. */
+export interface EventLog {
+  /** What earlier starts left. */
+  readonly found: readonly SealedReport[];
+  /** Resolves when the event is on the disk, or when the disk has failed; `kept` is called before anything else is written. */
+  append(report: SealedReport, kept: () => void): Promise<void>;
+  /** Never to be sent again, whatever happens to the memory of it. */
+  refuse(digest: string): Promise<void>;
+  /** Clears what is of no use, when that is worth a write. */
+  tidy(options?: { all: boolean }): Promise<void>;
+}
+
+/** @param live the events that are held now, oldest first: what a rewrite keeps */
+export async function openEventLog(disk: Disk, live: () => readonly SealedReport[], log: Log): Promise<EventLog> {
+  const bytes = (await disk.read(EVENT_FILE)) ?? new Uint8Array();
+  const { reports, damaged, lines } = await parseEvents(bytes);
+  if (damaged > 0) log.warn({ code: 'event_damaged', damaged }, 'Damaged lines of the event file were left out');
+  if (reports.length > 0) log.info({ events: reports.length }, 'Events of earlier starts are not covered yet');
+  const file: FileState = { disk, live, lines, spoiled: bytes.length > 0 && (damaged > 0 || bytes.at(-1) !== 0x0a) };
+  const inOrder = serializer((cause) => {
+    file.spoiled = true;
+    log.error({ code: 'event_file_failed', cause: codeOf(cause), err: cause }, 'The event file could not be written');
+  });
+  return {
+    found: reports,
+    append: (report, kept) => inOrder(async () => addLine(file, await formatEvent(report)), kept),
+    refuse: (digest) => inOrder(async () => addLine(file, await formatRefused(digest))),
+    tidy: ({ all } = { all: false }) =>
+      inOrder(async () => {
+        const useless = file.lines - live().length;
+        if (all ? useless > 0 : useless > Math.max(USELESS_LINES, live().length)) await rewrite(file, '');
+      }),
+  };
+}
+
+interface FileState {
+  readonly disk: Disk;
+  readonly live: () => readonly SealedReport[];
+  lines: number;
+  /** Ends in something else than a whole line: the next write replaces the file, or it would be lost with that line. */
+  spoiled: boolean;
+}
+
+async function addLine(file: FileState, line: string): Promise<void> {
+  if (file.spoiled) return rewrite(file, line);
+  await file.disk.append(EVENT_FILE, utf8.encode(line));
+  file.lines += 1;
+}
+
+async function rewrite(file: FileState, extra: string): Promise<void> {
+  const lines = await Promise.all(file.live().map(formatEvent));
+  await file.disk.replace(EVENT_FILE, utf8.encode(lines.join('') + extra));
+  file.lines = lines.length + (extra === '' ? 0 : 1);
+  file.spoiled = false;
+}
+
+function serializer(failed: (cause: unknown) => void): (work: () => Promise<void>, then?: () => void) => Promise<void> {
+  let last: Promise<void> = Promise.resolve();
+  return (work, then) => (last = last.then(work).catch(failed).then(then));
+}

@@ -1,0 +1,45 @@
+import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
+import type { VerificationKey } from '@paddock/shared/keys.ts';
+import type { Reading } from '@paddock/shared/report.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
+import type { Clock, Disk, Link, Machine, Scheduler, Signer } from '../ports.ts';
+import type { Log } from './log.ts';
+import type { OutboxLimits } from './outbox.ts';
+
+/** Where readings, urgent changes and events come from. */
+export interface SensorSource {
+  open(events: {
+    urgent(sensor: string): void;
+    event(name: string, data: Record<string, unknown>, at: UptimeMs): void;
+  }): void;
+  readings(): Readonly<Record<string, Reading>>;
+  close(): Promise<void>;
+}
+
+export interface SessionParts {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly link: Link;
+  readonly signer: Signer;
+  readonly machine: Machine;
+  readonly scheduler: Scheduler;
+  readonly deflater: Deflate;
+  readonly inflater: Inflate;
+  readonly sensors: SensorSource;
+  readonly log: Log;
+}
+
+export interface SessionOptions {
+  readonly device: string;
+  readonly incarnation: string;
+  readonly start: number;
+  readonly agentVersion: string;
+  /** The cloud's online keys, pinned at registration. */
+  readonly cloudKeys: readonly VerificationKey[];
+  readonly schedule: string;
+  /** The longest time between two runs of the schedule, in ms. */
+  readonly scheduleGapMs: number;
+  readonly jitterMs: number;
+  readonly urgentMinIntervalMs: number;
+  readonly outbox: OutboxLimits;
+}

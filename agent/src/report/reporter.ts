@@ -1,0 +1,78 @@
+import type { Report, Trigger } from '@paddock/shared/report.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
+import { asksForAnswer } from './asks.ts';
+import { codeOf } from './log.ts';
+import { countLostEvent } from './outbox.ts';
+import type { SessionOptions, SessionParts } from './parts.ts';
+import type { OutboxStore } from './store.ts';
+import { nextWithinMs } from './triggers.ts';
+import { createWriter, type Written } from './writer.ts';
+
+export interface Reporter {
+  /** Makes a report and keeps it. One after the other; null when it could not be made. */
+  report(trigger: Trigger): Promise<Written | null>;
+  /** An answer came. */
+  exchanged(): void;
+  /** When the last report was begun. */
+  reportedAt(): UptimeMs;
+}
+
+export interface ReporterEvents {
+  readonly online: () => boolean;
+  readonly written: (report: Written, trigger: Trigger) => void;
+}
+
+/** Makes the reports of this start. */
+export async function createReporter(
+  parts: SessionParts,
+  options: SessionOptions,
+  store: OutboxStore,
+  events: ReporterEvents,
+): Promise<Reporter> {
+  const { clock, log } = parts;
+  const origin = {
+    device: options.device,
+    incarnation: options.incarnation,
+    start: options.start,
+    agentVersion: options.agentVersion,
+    bootId: await parts.machine.bootId(),
+    nextWithinMs: nextWithinMs(options.scheduleGapMs, options.jitterMs),
+  };
+  const write = createWriter(origin, {
+    ...parts,
+    readings: () => parts.sensors.readings(),
+    outbox: () => summaryOf(store),
+  });
+  let exchangeAt: UptimeMs | null = null;
+  let reportedAt = clock.monotonic();
+  let last: Promise<unknown> = Promise.resolve();
+  const make = async (trigger: Trigger): Promise<Written | null> => {
+    reportedAt = clock.monotonic();
+    const asks = asksForAnswer(trigger, exchangeAt, reportedAt);
+    try {
+      const report = await write(trigger, asks);
+      if (asks) exchangeAt = reportedAt;
+      await store.keep(report, events.online);
+      events.written(report, trigger);
+      return report;
+    } catch (cause) {
+      if (trigger.kind === 'event') store.change(countLostEvent);
+      log.error({ code: codeOf(cause), trigger: trigger.kind, err: cause }, 'A report could not be made');
+      return null;
+    }
+  };
+  return {
+    report: (trigger) => {
+      const result = last.then(() => make(trigger));
+      last = result;
+      return result;
+    },
+    exchanged: () => void (exchangeAt = clock.monotonic()),
+    reportedAt: () => reportedAt,
+  };
+}
+
+function summaryOf(store: OutboxStore): NonNullable<Report['outbox']> {
+  const { held, droppedRoutine, droppedEvents } = store.outbox();
+  return { waiting: held.length, droppedRoutine, droppedEvents };
+}

@@ -1,0 +1,99 @@
+import { topicOf } from '@paddock/shared/topics.ts';
+import type { Clock } from '../ports.ts';
+import { createAnswerReader } from './answer-reader.ts';
+import { createConnection } from './connection.ts';
+import { countLostEvent, type Outbox } from './outbox.ts';
+import type { SessionOptions, SessionParts } from './parts.ts';
+import { startPump } from './pump.ts';
+import { createReporter, type Reporter } from './reporter.ts';
+import { keepSchedule, settled } from './schedule.ts';
+import { openOutboxStore, type OutboxStore } from './store.ts';
+import { createEventQueue, createUrgentReports, type EventQueue } from './storms.ts';
+
+/** How long a goodbye may take to reach the broker, and the connection to close. */
+const GOODBYE_WITHIN_MS = 3_000;
+const CLOSE_WITHIN_MS = 1_000;
+
+export interface Session {
+  outbox(): Outbox;
+  /** Says goodbye, sends what is on its way, and closes everything. */
+  stop(): Promise<void>;
+}
+
+/** One start of the agent, from the boot report to the goodbye. */
+export async function startSession(parts: SessionParts, options: SessionOptions): Promise<Session> {
+  const { clock, link, sensors, log } = parts;
+  const store = await openOutboxStore(parts.disk, options.outbox, log);
+  const stopping = new AbortController();
+  const reporter = await createReporter(parts, options, store, {
+    online: () => connection.online(),
+    written: (report, trigger) => connection.written(report, trigger),
+  });
+  const connection = createConnection({
+    clock,
+    store,
+    log,
+    report: (trigger) => reporter.report(trigger),
+    wake: () => pump.wake(),
+  });
+  const pump = startPump({
+    clock,
+    link,
+    store,
+    log,
+    origin: options,
+    topic: topicOf('report', options.device),
+    connection: () => connection.state(),
+    batchEnded: () => connection.batchEnded(),
+  });
+  const message = createAnswerReader(parts, options, store, (digest) => {
+    reporter.exchanged();
+    connection.answered(digest);
+  });
+  const events = createEventQueue(clock, async (event) => void (await reporter.report(event)));
+  openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
+  link.open({ ...connection.events, message });
+  const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
+  const booted = settled(clock, sensors, stopping.signal).then(() => reporter.report({ kind: 'boot' }));
+  return {
+    outbox: () => store.outbox(),
+    async stop() {
+      unschedule();
+      stopping.abort();
+      await booted;
+      await events.flush();
+      await reporter.report({ kind: 'shutdown' });
+      if (connection.online()) await pump.drained(timeout(clock, GOODBYE_WITHIN_MS));
+      await Promise.race([link.close(), clock.sleep(CLOSE_WITHIN_MS)]);
+      await Promise.all([pump.stop(), store.close(), sensors.close()]);
+    },
+  };
+}
+
+interface SensorHandling {
+  readonly reporter: Reporter;
+  readonly events: EventQueue;
+  readonly store: OutboxStore;
+  readonly stop: AbortSignal;
+}
+
+function openSensors({ clock, sensors, log }: SessionParts, options: SessionOptions, handling: SensorHandling): void {
+  const { reporter, events, store, stop } = handling;
+  const urgent = createUrgentReports(clock, options.urgentMinIntervalMs, stop, (sensor) => {
+    void reporter.report({ kind: 'change', sensor });
+  });
+  sensors.open({
+    urgent,
+    event(name, data) {
+      if (events.add({ kind: 'event', name, data })) return;
+      store.change(countLostEvent);
+      log.warn({ code: 'event_storm', event: name }, 'Too many events at once: one was dropped');
+    },
+  });
+}
+
+function timeout(clock: Clock, ms: number): AbortSignal {
+  const over = new AbortController();
+  void clock.sleep(ms).then(() => over.abort());
+  return over.signal;
+}

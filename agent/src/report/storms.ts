@@ -1,0 +1,67 @@
+import type { Trigger } from '@paddock/shared/report.ts';
+import type { Clock } from '../ports.ts';
+import { decideUrgent, EVENTS_WAITING, fullBudget, NO_CHANGES, spendEvent } from './triggers.ts';
+
+type EventTrigger = Extract<Trigger, { kind: 'event' }>;
+
+export interface EventQueue {
+  /** @returns false when so many wait already that this one is dropped */
+  add(event: EventTrigger): boolean;
+  /** Reports what still waits, without waiting any longer. */
+  flush(): Promise<void>;
+}
+
+/** Reports events at once; a storm of them waits for its turn, in order and bounded. */
+export function createEventQueue(clock: Clock, report: (event: EventTrigger) => Promise<void>): EventQueue {
+  const waiting: EventTrigger[] = [];
+  const hurry = new AbortController();
+  let budget = fullBudget(clock.monotonic());
+  let draining: Promise<void> | null = null;
+  const drain = async (): Promise<void> => {
+    for (let event = waiting[0]; event; event = waiting[0]) {
+      const spent = spendEvent(budget, clock.monotonic());
+      budget = spent.budget;
+      if (spent.waitMs > 0 && !hurry.signal.aborted) await clock.sleep(spent.waitMs, hurry.signal);
+      else {
+        waiting.shift();
+        await report(event);
+      }
+    }
+    draining = null;
+  };
+  return {
+    add(event) {
+      if (waiting.length >= EVENTS_WAITING) return false;
+      waiting.push(event);
+      draining ??= drain();
+      return true;
+    },
+    async flush() {
+      hurry.abort();
+      await draining;
+    },
+  };
+}
+
+/** Reports changes of urgent sensors at most once an interval. @returns what hears of a change */
+export function createUrgentReports(
+  clock: Clock,
+  intervalMs: number,
+  stop: AbortSignal,
+  report: (sensor: string) => void,
+): (sensor: string) => void {
+  let changes = NO_CHANGES;
+  let waiting = false;
+  const decide = (sensor: string | null): void => {
+    const decision = decideUrgent(changes, sensor, clock.monotonic(), intervalMs);
+    changes = decision.changes;
+    if (decision.report !== null) report(decision.report);
+    if (decision.waitMs === null || waiting || stop.aborted) return;
+    waiting = true;
+    void clock.sleep(decision.waitMs, stop).then(() => {
+      waiting = false;
+      if (!stop.aborted) decide(null);
+    });
+  };
+  return decide;
+}

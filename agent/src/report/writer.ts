@@ -1,0 +1,65 @@
+import { digestOf, parseEnvelope, seal, type Deflate } from '@paddock/shared/envelope.ts';
+import { randomBase64url } from '@paddock/shared/base64url.ts';
+import type { Reading, Report, Trigger } from '@paddock/shared/report.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
+import type { Clock, Machine, Signer } from '../ports.ts';
+import { buildReport } from './build.ts';
+import type { SealedReport } from './outbox.ts';
+
+/** What stays the same for every report of a start. */
+export interface Origin {
+  readonly device: string;
+  readonly incarnation: string;
+  readonly start: number;
+  readonly bootId: string;
+  readonly agentVersion: string;
+  readonly nextWithinMs: number;
+}
+
+export interface WriterParts {
+  readonly clock: Clock;
+  readonly machine: Pick<Machine, 'health'>;
+  readonly signer: Signer;
+  readonly deflater: Deflate;
+  readonly readings: () => Readonly<Record<string, Reading>>;
+  readonly outbox: () => NonNullable<Report['outbox']>;
+}
+
+export interface Written extends SealedReport {
+  readonly uptime: UptimeMs;
+}
+
+/**
+ * Takes the state, numbers and seals it. Called one after the other, so that the order of sequences is the order
+ * in which states were taken.
+ * @throws Refusal `envelope_too_large` when the state does not fit one message
+ */
+export function createWriter(
+  origin: Origin,
+  parts: WriterParts,
+): (trigger: Trigger, asks: boolean) => Promise<Written> {
+  const { clock, machine, signer, deflater } = parts;
+  let next = 0;
+  return async (trigger, asks) => {
+    // What the machine cannot tell of itself keeps no reading back.
+    const host = await machine.health().catch(() => ({}));
+    const sequence = next++;
+    const ask = asks ? randomBase64url() : null;
+    const uptime = clock.monotonic();
+    const taken = { uptime, segment: clock.segment(), wall: clock.wall(), readings: parts.readings() };
+    const report = buildReport({ ...origin, ...taken, sequence, trigger, ask, host, outbox: parts.outbox() });
+    const envelope = await seal('report', report, signer, deflater);
+    const { incarnation, start } = origin;
+    const event = trigger.kind === 'event';
+    return {
+      incarnation,
+      start,
+      sequence,
+      digest: await digestOf(parseEnvelope(envelope)),
+      envelope,
+      nonce: ask,
+      event,
+      uptime,
+    };
+  };
+}
