@@ -25,7 +25,7 @@ export interface FreshDatabase {
 /** An embedded PostgreSQL in a directory of its own, both gone after `stop`. */
 export async function startServer(): Promise<Server> {
   const dataDir = await mkdtemp(join(tmpdir(), 'paddock-database-'));
-  const server = await startEmbeddedPostgres({ dataDir });
+  const server = await startEmbeddedPostgres({ dataDir, password: randomBytes(32).toString('base64url') });
   const stop = async (): Promise<void> => {
     await server.stop();
     await rm(dataDir, { recursive: true });

@@ -1,18 +1,19 @@
 import { createHash } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chooseAddress, prepareCluster, urlOf, type Address, type Cluster } from './embedded-postgres/cluster.ts';
 import { takeLock, type Lock } from './embedded-postgres/lock.ts';
 import { startPostmaster, type Postmaster } from './embedded-postgres/postmaster.ts';
 import { stopOrphans } from './embedded-postgres/processes.ts';
-import { keptSecret } from './embedded-postgres/secret.ts';
 
 export type DatabaseLog = (level: 'info' | 'warn' | 'error', message: string) => void;
 
 export interface EmbeddedPostgresOptions {
-  /** The cluster lies in `postgres` below it, its password in `postgres-password`. Made when it is not there. */
+  /** The cluster lies in `postgres` below it. Made when it is not there. */
   readonly dataDir: string;
+  /** Random, and kept with the data directory. It also names the lock, so that nobody else can take that. */
+  readonly password: string;
   readonly log?: DatabaseLog;
 }
 
@@ -33,13 +34,16 @@ const BACK_OFF = { firstMs: 250, maxMs: 30_000 } as const;
  * When PostgreSQL dies, it is started again.
  * @throws EmbeddedPostgresError with the code of what is wrong, and PostgreSQL's last log lines
  */
-export async function startEmbeddedPostgres({ dataDir, log }: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres({
+  dataDir,
+  password,
+  log,
+}: EmbeddedPostgresOptions): Promise<EmbeddedPostgres> {
   const directory = resolve(dataDir);
   await mkdir(directory, { recursive: true, mode: 0o700 });
-  const secret = await keptSecret(join(directory, 'postgres-password'));
-  const lock = await takeLock(createHash('sha256').update(`lock ${secret}`).digest('hex'), directory);
+  const lock = await takeLock(createHash('sha256').update(`lock ${password}`).digest('hex'), directory);
   try {
-    const cluster = await prepareCluster(directory);
+    const cluster = await prepareCluster(directory, password);
     const supervisor = new Supervisor({
       cluster,
       lock,

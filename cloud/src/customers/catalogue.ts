@@ -36,7 +36,7 @@ type Values = Readonly<Record<string, string | null | undefined>>;
 type Row = Record<string, unknown> & { createdAt: Date };
 
 const selectList = <Item extends Versioned>({ columns }: Catalogue<Item>): string =>
-  [...Object.entries(columns), ['createdAt', 'created_at'], ['version', 'version']]
+  [...Object.entries<string>(columns), ['createdAt', 'created_at'], ['version', 'version']]
     .map(([name, column]) => `${column} AS "${name}"`)
     .join(', ');
 
@@ -54,7 +54,7 @@ export async function insertItem<Item extends Versioned>(
   values: Values,
 ): Promise<Item> {
   await actAs(sql, actor);
-  const given = Object.entries(catalogue.columns).filter(([name]) => values[name] !== undefined);
+  const given = Object.entries<string>(catalogue.columns).filter(([name]) => values[name] !== undefined);
   const [row] = await sql.query<Row>(
     `INSERT INTO ${catalogue.table} (${given.map(([, column]) => column).join(', ')})
      VALUES (${given.map((_, index) => `$${index + 1}`).join(', ')})
@@ -78,7 +78,7 @@ export async function updateItem<Item extends Versioned>(
   const current = await readItem(sql, catalogue, edit.scope, edit.id, 'FOR UPDATE');
   if (edit.expectedVersion !== null && edit.expectedVersion !== current.version)
     throw new FleetError('version_conflict');
-  const given = Object.entries(catalogue.columns).filter(([name]) => edit.change[name] !== undefined);
+  const given = Object.entries<string>(catalogue.columns).filter(([name]) => edit.change[name] !== undefined);
   if (given.length === 0) return current;
   await actAs(sql, edit.actor);
   const [row] = await sql.query<Row>(

@@ -8,7 +8,6 @@ import { text } from 'node:stream/consumers';
 import { databaseAccount, launcher, type Account, type Launch } from './account.ts';
 import { findBinaries } from './binaries.ts';
 import { EmbeddedPostgresError } from './errors.ts';
-import { keptSecret } from './secret.ts';
 
 export const SUPERUSER = 'paddock';
 /** What a path of a Unix socket may have at most, in bytes, less than the kernel's 108. */
@@ -67,11 +66,10 @@ export interface Address {
  * which the next one removes.
  * @throws EmbeddedPostgresError
  */
-export async function prepareCluster(dataDir: string): Promise<Cluster> {
+export async function prepareCluster(dataDir: string, password: string): Promise<Cluster> {
   const [binaries, account, root] = await Promise.all([findBinaries(), databaseAccount(), realpath(dataDir)]);
   if (account) await letPass(root, account);
   const launch = await launcher(account, [root, join(binaries.postgres, '..')]);
-  const password = await keptSecret(join(root, 'postgres-password'));
   const directory = join(root, 'postgres');
   if (!(await exists(join(directory, 'PG_VERSION')))) {
     await initialise({ root, directory, account, password, launchInit: (args) => launch(binaries.initdb, args) });

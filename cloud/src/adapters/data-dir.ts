@@ -1,0 +1,99 @@
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { link, mkdir, open, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { calculateJwkThumbprint, type JWK } from 'jose';
+import type { Signing } from '@paddock/shared/envelope.ts';
+import { keyIdOf } from '@paddock/shared/keys.ts';
+
+/** What the service keeps in its data directory beside the database. All of it has mode 0600. */
+export interface DataDir {
+  /** Absolute. */
+  readonly path: string;
+  /** A bearer token for every customer, for whoever may read the file `operator.token`. */
+  readonly operatorToken: string;
+  readonly databasePassword: string;
+}
+
+export interface OnlineKey {
+  /** Signs answers. The key stays in this process. */
+  readonly signing: Signing;
+  /** With `kid`, `alg` and `use`, as devices pin it. */
+  readonly publicJwk: JWK;
+}
+
+export const OPERATOR_TOKEN_FILE = 'operator.token';
+const ONLINE_KEY_FILE = 'online.key.pem';
+
+export class DataDirError extends Error {
+  override readonly name = 'DataDirError';
+  readonly code = 'secret_readable';
+}
+
+/**
+ * Makes the data directory (mode 0700) and what belongs in it, or reads what is there. Of several instances that
+ * start at once on a new directory, all read the same.
+ * @throws DataDirError `secret_readable` when other users may read a secret in it
+ */
+export async function openDataDir(dataDir: string): Promise<DataDir> {
+  const path = resolve(dataDir);
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const random = (): string => randomBytes(32).toString('base64url');
+  return {
+    path,
+    operatorToken: await keptSecret(join(path, OPERATOR_TOKEN_FILE), () => `paddock_${random()}`),
+    databasePassword: await keptSecret(join(path, 'postgres-password'), random),
+  };
+}
+
+/**
+ * The cloud's online key, ES256 (P-256, RFC 7518, section 3.4), made on first use.
+ * @throws DataDirError `secret_readable`
+ */
+export async function loadOnlineKey(dataDir: string): Promise<OnlineKey> {
+  const pem = await keptSecret(join(resolve(dataDir), ONLINE_KEY_FILE), newKeyPem);
+  const privateKey = createPrivateKey(pem);
+  const jwk = createPublicKey(privateKey).export({ format: 'jwk' }) as JWK;
+  const keyId = keyIdOf(await calculateJwkThumbprint(jwk, 'sha256'));
+  return {
+    signing: {
+      algorithm: 'ES256',
+      keyId,
+      sign: async (bytes) => sign('sha256', bytes, { key: privateKey, dsaEncoding: 'ieee-p1363' }),
+    },
+    publicJwk: { ...jwk, kid: keyId, alg: 'ES256', use: 'sig' },
+  };
+}
+
+const newKeyPem = (): string =>
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+/** A secret in a file, made on first use: the file appears whole or not at all, and whoever comes second reads it. */
+async function keptSecret(path: string, make: () => string): Promise<string> {
+  const existing = await readSecret(path);
+  if (existing !== null) return existing;
+  const draft = `${path}.${randomBytes(6).toString('hex')}`;
+  await writeFile(draft, `${make().trim()}\n`, { mode: 0o600, flag: 'wx', flush: true });
+  try {
+    await link(draft, path);
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  } finally {
+    await rm(draft, { force: true });
+  }
+  return (await readSecret(path)) ?? keptSecret(path, make);
+}
+
+async function readSecret(path: string): Promise<string | null> {
+  try {
+    await using file = await open(path);
+    const { mode } = await file.stat();
+    if ((mode & 0o077) !== 0)
+      throw new DataDirError(`Other users may read ${path}: chmod 600 it, and better replace it`);
+    return (await file.readFile('utf8')).trim();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return null;
+    throw error;
+  }
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);

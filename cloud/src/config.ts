@@ -1,0 +1,183 @@
+/** Reads one value. @throws Error whose message says what the value has to be */
+type Parse<T> = (text: string) => T;
+
+interface Setting<T> {
+  readonly env: string;
+  readonly parse: Parse<T>;
+  readonly fallback: T;
+  /** An option of `paddock serve`; secrets have none, because every user can read a command line. */
+  readonly flag?: string;
+  readonly help: string;
+}
+
+const setting = <T>(row: Setting<T>): Setting<T> => row;
+
+function wholeNumber(min: number, max: number): Parse<number> {
+  return (text) => {
+    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
+    if (!(value >= min && value <= max)) throw new Error(`has to be a whole number from ${min} to ${max}`);
+    return value;
+  };
+}
+
+function oneOf<const T extends string>(choices: readonly T[]): Parse<T> {
+  return (text) => {
+    const found = choices.find((choice) => choice === text);
+    if (found === undefined) throw new Error(`has to be one of ${choices.join(', ')}`);
+    return found;
+  };
+}
+
+function url(...schemes: readonly string[]): Parse<string | null> {
+  return (text) => {
+    const protocol = URL.canParse(text) ? new URL(text).protocol : '';
+    if (!schemes.includes(protocol.slice(0, -1))) throw new Error(`has to be a URL with ${schemes.join('://, ')}://`);
+    return text;
+  };
+}
+
+function matching(pattern: RegExp, rule: string): Parse<string> {
+  return (text) => {
+    if (!pattern.test(text)) throw new Error(rule);
+    return text;
+  };
+}
+
+const port = wholeNumber(0, 65_535);
+const host = matching(/^[A-Za-z0-9.:_-]{1,253}$/, 'has to be a host name or an address');
+const anything = matching(/^[^\0]+$/, 'has to be a path');
+
+/** Every setting of the cloud service: where it is read, what it may be, what it is otherwise. */
+export const SETTINGS = {
+  dataDir: setting({
+    env: 'PADDOCK_DATA_DIR',
+    flag: '--data-dir <path>',
+    parse: anything,
+    fallback: '.paddock',
+    help: 'where database, keys and operator token are kept',
+  }),
+  httpPort: setting({
+    env: 'PADDOCK_HTTP_PORT',
+    flag: '--http-port <port>',
+    parse: port,
+    fallback: 8080,
+    help: 'port of the HTTP API',
+  }),
+  httpHost: setting({
+    env: 'PADDOCK_HTTP_HOST',
+    flag: '--http-host <address>',
+    parse: host,
+    fallback: '127.0.0.1',
+    help: 'address that the HTTP API listens on',
+  }),
+  mqttPort: setting({
+    env: 'PADDOCK_MQTT_PORT',
+    flag: '--mqtt-port <port>',
+    parse: port,
+    fallback: 1883,
+    help: 'port of the embedded broker',
+  }),
+  mqttHost: setting({
+    env: 'PADDOCK_MQTT_HOST',
+    flag: '--mqtt-host <address>',
+    parse: host,
+    fallback: '127.0.0.1',
+    help: 'address that the embedded broker listens on',
+  }),
+  brokerUrl: setting({
+    env: 'PADDOCK_BROKER_URL',
+    parse: url('mqtt', 'mqtts', 'ws', 'wss'),
+    fallback: null,
+    help: 'another MQTT broker; the embedded one is not started then',
+  }),
+  shareGroup: setting({
+    env: 'PADDOCK_SHARE_GROUP',
+    flag: '--share-group <name>',
+    parse: matching(/^[A-Za-z0-9_.-]{1,64}$/, 'has to be 1 to 64 letters, digits, dots, - or _'),
+    fallback: 'paddock',
+    help: 'group of the shared subscription on another broker',
+  }),
+  databaseUrl: setting({
+    env: 'DATABASE_URL',
+    parse: url('postgres', 'postgresql'),
+    fallback: null,
+    help: 'another PostgreSQL; the private one is not started then',
+  }),
+  retentionDays: setting({
+    env: 'PADDOCK_RETENTION_DAYS',
+    flag: '--retention-days <days>',
+    parse: wholeNumber(0, 36_500),
+    fallback: 400,
+    help: 'days that reports are kept, 0 for ever',
+  }),
+  clockErrorMs: setting({
+    env: 'PADDOCK_CLOCK_ERROR_MS',
+    flag: '--clock-error-ms <ms>',
+    parse: wholeNumber(0, 3_600_000),
+    fallback: 100,
+    help: "how wrong this machine's clock can be",
+  }),
+  webhookUrl: setting({
+    env: 'PADDOCK_WEBHOOK_URL',
+    flag: '--webhook-url <url>',
+    parse: url('http', 'https'),
+    fallback: null,
+    help: 'who is told when a device is lost or back',
+  }),
+  webhookSecret: setting<string | null>({
+    env: 'PADDOCK_WEBHOOK_SECRET',
+    parse: matching(/^.{16,}$/s, 'has to have at least 16 characters'),
+    fallback: null,
+    help: 'what webhooks are signed with',
+  }),
+  logLevel: setting({
+    env: 'PADDOCK_LOG_LEVEL',
+    flag: '--log-level <level>',
+    parse: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']),
+    fallback: 'info',
+    help: 'what is logged',
+  }),
+} as const;
+
+export type SettingName = keyof typeof SETTINGS;
+export type CloudConfig = { readonly [Name in SettingName]: ReturnType<(typeof SETTINGS)[Name]['parse']> };
+
+/** Everything that is wrong with the configuration at once, each problem with the variable's name. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'config_invalid';
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[]) {
+    super(`The configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * The one reader of the cloud's configuration. An empty variable is as good as none.
+ * @param flags options of the command line, as text: they win over the environment
+ * @throws ConfigError
+ */
+export function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  flags: Readonly<Partial<Record<SettingName, string>>> = {},
+): CloudConfig {
+  const problems: string[] = [];
+  const read = (name: SettingName): readonly [string, unknown] => {
+    const { env: variable, flag, parse, fallback } = SETTINGS[name];
+    const text = flags[name] ?? (env[variable] || undefined);
+    if (text === undefined) return [name, fallback];
+    try {
+      return [name, parse(text)];
+    } catch (error) {
+      const source = flags[name] === undefined ? variable : flag?.split(' ')[0];
+      problems.push(`${source} ${error instanceof Error ? error.message : String(error)}`);
+      return [name, fallback];
+    }
+  };
+  const config = Object.fromEntries((Object.keys(SETTINGS) as SettingName[]).map(read)) as CloudConfig;
+  if (config.webhookUrl !== null && config.webhookSecret === null)
+    problems.push('PADDOCK_WEBHOOK_SECRET has to be set with PADDOCK_WEBHOOK_URL: every delivery is signed');
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
