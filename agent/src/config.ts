@@ -238,7 +238,7 @@ function checkPortName(
   if (!isRecord(source))
     return failed(source === undefined ? [] : [invalid(path, 'must hold port and what to read there')]);
   if (source.port === undefined) return failed([invalid([...path, 'port'], 'is missing')]);
-  const kind = portKinds.get(String(source.port));
+  const kind = typeof source.port === 'string' ? portKinds.get(source.port) : undefined;
   if (kind === undefined) return failed([namesNothing([...path, 'port'], source.port, 'port', [...portKinds.keys()])]);
   return { value: kind ?? undefined, problems: [] };
 }

@@ -122,9 +122,18 @@ export interface SensorSink {
   event(name: string, data: Record<string, unknown>, at: UptimeMs): void;
 }
 
-/** A source of readings for one or more sensors: serial lines, a Modbus bus, GPIO, simulated. */
+/** How a port is doing: opening, open, open without a word for too long, or gone and tried again. */
+export interface PortStatus {
+  readonly state: 'closed' | 'opening' | 'open' | 'silent' | 'lost';
+  /** What is wrong, for people; null when nothing is. */
+  readonly detail: string | null;
+}
+
+/** A source of readings for one or more sensors: serial lines, a Modbus bus, simulated. */
 export interface SensorPort {
   readonly name: string;
+  /** Never throws: a port that is not there is opened again until it is closed. */
   open(sink: SensorSink): void;
+  status(): PortStatus;
   close(): Promise<void>;
 }

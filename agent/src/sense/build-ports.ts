@@ -1,0 +1,63 @@
+import type { ByteStream, Clock, RegisterBus, SensorPort } from '../ports.ts';
+import { LinePort } from './line-port.ts';
+import { RegisterPort } from './register-port.ts';
+import type {
+  LineSource,
+  ModbusRtuConfig,
+  PortConfig,
+  RegisterSource,
+  SenseConfig,
+  SerialLinesConfig,
+  SimulatedConfig,
+  Source,
+  WaveSource,
+} from './settings.ts';
+
+/** The technology that ports are made of, handed over by the program. */
+export interface PortParts {
+  openSerial(line: SerialLinesConfig): ByteStream;
+  openBus(line: ModbusRtuConfig): RegisterBus;
+  openSimulated(port: {
+    name: string;
+    pollMs: SimulatedConfig['pollMs'];
+    sensors: ReadonlyMap<string, WaveSource>;
+  }): SensorPort;
+  readonly clock: Clock;
+  /** From 0 to 1; spreads the attempts to open a port again. */
+  random(): number;
+}
+
+/** Makes every port of the configuration, with the sensors and events that it serves. Opens none. */
+export function buildPorts(config: SenseConfig, parts: PortParts): SensorPort[] {
+  return Object.entries(config.ports).map(([name, port]) => buildPort(name, port, config, parts));
+}
+
+function buildPort(name: string, port: PortConfig, config: SenseConfig, parts: PortParts): SensorPort {
+  const shared = { name, clock: parts.clock, random: () => parts.random() };
+  switch (port.kind) {
+    case 'serial-lines': {
+      const sensors = sourcesOn(config, name, isLine);
+      const events = new Map(Object.entries(config.events).filter(([, { source }]) => source.port === name));
+      return new LinePort({ ...shared, config: port, sensors, events, stream: parts.openSerial(port) });
+    }
+    case 'modbus-rtu': {
+      const sensors = sourcesOn(config, name, isRegister);
+      return new RegisterPort({ ...shared, config: port, sensors, bus: parts.openBus(port) });
+    }
+    case 'simulated':
+      return parts.openSimulated({ name, pollMs: port.pollMs, sensors: sourcesOn(config, name, isWave) });
+  }
+}
+
+function sourcesOn<S extends Source>(
+  config: SenseConfig,
+  port: string,
+  is: (source: Source) => source is S,
+): Map<string, S> {
+  const sources = Object.entries(config.sensors).map(([name, { source }]): [string, Source] => [name, source]);
+  return new Map(sources.filter((entry): entry is [string, S] => entry[1].port === port && is(entry[1])));
+}
+
+const isLine = (source: Source): source is LineSource => source.kind === 'serial-lines';
+const isRegister = (source: Source): source is RegisterSource => source.kind === 'modbus-rtu';
+const isWave = (source: Source): source is WaveSource => source.kind === 'simulated';

@@ -1,0 +1,51 @@
+import type { Reading } from '@paddock/shared/report.ts';
+import type { Clock } from '../ports.ts';
+import { readingOf } from './reading.ts';
+import { isDiscrete, observe, settle, settlesAt, UNSEEN, type SensorInput, type SensorState } from './sensor.ts';
+import type { SensorConfig } from './settings.ts';
+
+/** Runs one sensor: keeps its state, and wakes up when a pending change counts. */
+export class LiveSensor {
+  readonly #config: SensorConfig;
+  readonly #clock: Clock;
+  readonly #closing: AbortSignal;
+  #state: SensorState = UNSEEN;
+  /** One timer is enough: it looks at what is pending when it fires. */
+  #isWaiting = false;
+
+  constructor(config: SensorConfig, clock: Clock, closing: AbortSignal) {
+    this.#config = config;
+    this.#clock = clock;
+    this.#closing = closing;
+  }
+
+  reading(): Reading {
+    return readingOf(this.#config, this.#state, this.#clock.monotonic());
+  }
+
+  /** @param urgent is called when a change counts, now or after the debounce, if the sensor is marked urgent */
+  input(input: SensorInput, urgent: () => void): void {
+    this.#become(observe(this.#config, this.#state, input), urgent);
+    if (!this.#isWaiting) void this.#settleInTime(urgent);
+  }
+
+  #become(state: SensorState, urgent: () => void): void {
+    const hasChanged = state.changes > this.#state.changes;
+    this.#state = state;
+    if (hasChanged && isDiscrete(this.#config) && this.#config.urgent) urgent();
+  }
+
+  /** Without it an urgent change would wait for the next sample to be told. */
+  async #settleInTime(urgent: () => void): Promise<void> {
+    this.#isWaiting = true;
+    for (let due = this.#due(); due !== null && !this.#closing.aborted; due = this.#due()) {
+      await this.#clock.sleep(Math.max(1, due - this.#clock.monotonic()), this.#closing);
+      this.#become(settle(this.#config, this.#state, this.#clock.monotonic()), urgent);
+    }
+    this.#isWaiting = false;
+  }
+
+  #due(): number | null {
+    return settlesAt(this.#config, this.#state);
+  }
+}
