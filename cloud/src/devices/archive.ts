@@ -1,0 +1,233 @@
+import { base64url, type JWK } from 'jose';
+import { DICTIONARIES } from '@paddock/shared/dictionary.ts';
+import { parseEnvelope, readPayload, type Inflate } from '@paddock/shared/envelope.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import type { Scope } from '../customers/scope.ts';
+import type { Sql } from '../ports.ts';
+import { decodeCursor, pageOf, type Page } from './cursor.ts';
+import { BOOT_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
+import { keysOf, type DeviceKey } from './registry.ts';
+import { scopeOf, whereOf } from './views.ts';
+
+/** What a report is: nothing else may ever have the same. */
+export interface ReportIdentity {
+  readonly incarnation: string;
+  readonly start: number;
+  readonly sequence: number;
+}
+
+/** A recorded report, with its payload as it was signed. */
+export interface ReportView extends ReportIdentity {
+  readonly receivedAt: string;
+  readonly trigger: string;
+  readonly bootId: string;
+  readonly uptimeMs: number;
+  /** SHA-256 of the JWS signing input, base64url. */
+  readonly digest: string;
+  readonly time: TimeView;
+  readonly payload: Record<string, unknown>;
+}
+
+/** The last known state: the newest report in the device's own order, whole. */
+export interface StateView extends ReportIdentity {
+  readonly deviceId: string;
+  readonly receivedAt: string;
+  /** Arrival of the newest report of any kind, late ones included. */
+  readonly heardAt: string;
+  readonly digest: string;
+  readonly time: TimeView;
+  readonly report: Record<string, unknown>;
+}
+
+/** All that it takes to verify a report without us, for ever. */
+export interface Proof {
+  readonly deviceId: string;
+  readonly receivedAt: string;
+  readonly digest: string;
+  readonly envelope: string;
+  /** The key that the envelope names. */
+  readonly key: JWK;
+  /** Every key that the device ever had. */
+  readonly keys: readonly DeviceKey[];
+  /** The preset dictionary of the payload, base64; null when it is not deflated. */
+  readonly dictionary: string | null;
+}
+
+export interface RejectionView {
+  readonly id: number;
+  readonly receivedAt: string;
+  readonly code: string;
+  readonly detail: string;
+  readonly topic: string;
+  /** What arrived, cut to its first part. */
+  readonly envelope: string;
+}
+
+export interface ReportPeriod {
+  /** Arrivals from here on, RFC 3339. */
+  readonly from?: string;
+  /** Arrivals before. */
+  readonly to?: string;
+}
+
+interface ReportRow extends PlacedRow {
+  incarnation: string;
+  start: number;
+  sequence: number;
+  boot_id: string;
+  trigger: string;
+  digest: string;
+  envelope: string;
+}
+
+const REPORTS = `
+SELECT r.received_at, r.incarnation, r.start, r.sequence, r.boot_id, r.uptime_ms, r.segment, r.trigger,
+       r.earliest, r.latest, r.basis, encode(r.digest, 'base64') AS digest, r.envelope, ${BOOT_COLUMNS}
+FROM reports r
+JOIN devices d ON d.device_id = r.device_id
+LEFT JOIN boots b ON b.device_id = r.device_id AND b.boot_id = r.boot_id`;
+
+const NEWEST_FIRST = 'ORDER BY r.received_at DESC, r.start DESC, r.sequence DESC, r.incarnation DESC';
+const BEYOND_CURSOR = `(r.received_at, r.start, r.sequence, r.incarnation) <
+  (SELECT (k ->> 0)::timestamptz, (k ->> 1)::bigint, (k ->> 2)::bigint, k ->> 3 FROM (SELECT ?::jsonb AS k) AS cursor)`;
+
+/** Reads what devices reported; never writes. */
+export class Archive {
+  readonly #sql: Sql;
+  readonly #inflater: Inflate;
+  readonly #cloudErrorMs: number;
+
+  constructor(deps: { sql: Sql; inflater: Inflate; cloudErrorMs: number }) {
+    this.#sql = deps.sql;
+    this.#inflater = deps.inflater;
+    this.#cloudErrorMs = deps.cloudErrorMs;
+  }
+
+  /**
+   * A device's reports by arrival, newest first.
+   * @throws CursorError
+   */
+  async reports(
+    scope: Scope,
+    deviceId: string,
+    period: ReportPeriod,
+    limit: number,
+    cursor?: string,
+  ): Promise<Page<ReportView>> {
+    const key = cursor && decodeCursor(cursor, ['instant', 'count', 'count', 'text']);
+    const { where, values } = whereOf([
+      ...scopeOf(scope),
+      ['r.device_id = ?', deviceId],
+      ...(period.from === undefined ? [] : ([['r.received_at >= ?', period.from]] as const)),
+      ...(period.to === undefined ? [] : ([['r.received_at < ?', period.to]] as const)),
+      // Said twice, because only the plain comparison spares partitions.
+      ...(key
+        ? ([
+            ['r.received_at <= ?', key[0]],
+            [BEYOND_CURSOR, JSON.stringify(key)],
+          ] as const)
+        : []),
+    ]);
+    const rows = await this.#sql.query<ReportRow>(`${REPORTS} ${where} ${NEWEST_FIRST} LIMIT ${limit + 1}`, values);
+    return pageOf(rows, limit, keyOf, (row) => this.#viewOf(row));
+  }
+
+  /** The last known state, or null when the device never reported. */
+  async state(scope: Scope, deviceId: string): Promise<StateView | null> {
+    const { where, values } = whereOf([...scopeOf(scope), ['d.device_id = ?', deviceId]]);
+    const [row] = await this.#sql.query<StateRow>(
+      `SELECT s.incarnation, s.start, s.sequence, s.uptime_ms, coalesce((s.report ->> 'segment')::int, 0) AS segment,
+              s.received_at, s.heard_at, s.earliest, s.latest, s.basis, encode(s.digest, 'base64') AS digest, s.report,
+              ${BOOT_COLUMNS}
+       FROM device_state s
+       JOIN devices d ON d.device_id = s.device_id
+       LEFT JOIN boots b ON b.device_id = s.device_id AND b.boot_id = s.boot_id ${where}`,
+      values,
+    );
+    if (row === undefined) return null;
+    const { incarnation, start, sequence, report } = row;
+    return {
+      deviceId,
+      incarnation,
+      start,
+      sequence,
+      receivedAt: instant(row.received_at),
+      heardAt: instant(row.heard_at),
+      digest: urlSafe(row.digest),
+      time: timeOf(row, this.#cloudErrorMs),
+      report,
+    };
+  }
+
+  /** A recorded report with everything that proves it, or null when there is none. */
+  async proof(scope: Scope, deviceId: string, identity: ReportIdentity): Promise<Proof | null> {
+    const { where, values } = whereOf([
+      ...scopeOf(scope),
+      ['r.device_id = ?', deviceId],
+      ['r.incarnation = ?', identity.incarnation],
+      ['r.start = ?', identity.start],
+      ['r.sequence = ?', identity.sequence],
+    ]);
+    const [row] = await this.#sql.query<ReportRow>(`${REPORTS} ${where} LIMIT 1`, values);
+    if (row === undefined) return null;
+    const { keyId, dictionary } = parseEnvelope(row.envelope);
+    const keys = await keysOf(this.#sql, scope, deviceId);
+    const signer = keys.find((key) => key.keyId === keyId);
+    if (signer === undefined) throw new Error(`No key of ${deviceId} is kept under ${keyId}`);
+    return {
+      deviceId,
+      receivedAt: instant(row.received_at),
+      digest: urlSafe(row.digest),
+      envelope: row.envelope,
+      key: signer.jwk,
+      keys,
+      dictionary: dictionary && Buffer.from(DICTIONARIES[dictionary]).toString('base64'),
+    };
+  }
+
+  /** Refused messages under a device's topic, newest first. Whether the device sent them is not known. */
+  async rejections(scope: Scope, deviceId: string, limit: number): Promise<RejectionView[]> {
+    const { where, values } = whereOf([...scopeOf(scope), ['j.device_id = ?', deviceId]]);
+    const rows = await this.#sql.query<Omit<RejectionView, 'receivedAt'> & { received_at: Date }>(
+      `SELECT j.id, j.received_at, j.code, j.detail, j.topic, j.envelope
+       FROM rejected_reports j JOIN devices d ON d.device_id = j.device_id ${where} ORDER BY j.id DESC LIMIT ${limit}`,
+      values,
+    );
+    return rows.map(({ received_at, ...row }) => ({ ...row, receivedAt: instant(received_at) }));
+  }
+
+  #viewOf(row: ReportRow): ReportView {
+    return {
+      receivedAt: instant(row.received_at),
+      incarnation: row.incarnation,
+      start: row.start,
+      sequence: row.sequence,
+      trigger: row.trigger,
+      bootId: row.boot_id,
+      uptimeMs: row.uptime_ms,
+      digest: urlSafe(row.digest),
+      time: timeOf(row, this.#cloudErrorMs),
+      payload: payloadOf(row.envelope, this.#inflater),
+    };
+  }
+}
+
+interface StateRow extends PlacedRow {
+  incarnation: string;
+  start: number;
+  sequence: number;
+  heard_at: Date;
+  digest: string;
+  report: Record<string, unknown>;
+}
+
+const keyOf = (row: ReportRow) => [instant(row.received_at), row.start, row.sequence, row.incarnation];
+const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
+const urlSafe = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
+
+/** What is in the archive was verified and found to fit the schema before it was recorded. */
+function payloadOf(envelope: string, inflater: Inflate): Record<string, unknown> {
+  const { signingInput, dictionary } = parseEnvelope(envelope);
+  const body = signingInput.slice(signingInput.indexOf('.') + 1);
+  return readPayload(base64url.decode(body), dictionary, inflater) as Record<string, unknown>;
+}

@@ -1,0 +1,31 @@
+/** What the OpenAPI document says beside the routes. */
+export const DOCUMENT = {
+  openapi: '3.1.0',
+  info: {
+    title: 'Paddock',
+    version: '1',
+    description:
+      'Devices, what they reported and whether they are there. Every refusal is a problem document (RFC 9457) with a ' +
+      'stable `code`. Lists are read page by page: `next` is the cursor of the next page, null at the end.',
+  },
+  tags: [
+    { name: 'devices', description: 'Devices and their attributes' },
+    { name: 'reports', description: 'What devices reported, with proof' },
+    { name: 'events', description: 'What happens, as it happens' },
+    { name: 'customers', description: 'Whom kiosks belong to' },
+    { name: 'sites', description: 'Where kiosks stand' },
+    { name: 'models', description: 'What kinds of kiosk there are' },
+    { name: 'tokens', description: 'Bearer tokens for this API' },
+    { name: 'service', description: 'The service itself' },
+  ],
+  components: {
+    securitySchemes: {
+      token: {
+        type: 'http' as const,
+        scheme: 'bearer',
+        description: 'A token of the service; the first one is operator.token in the data directory',
+      },
+    },
+  },
+  security: [{ token: [] }],
+};

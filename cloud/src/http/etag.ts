@@ -1,0 +1,17 @@
+import { HttpError } from './problem.ts';
+
+/** The version of what people edit, as an entity tag (RFC 9110, section 8.8.3). */
+export const etagOf = (version: number): string => `"${version}"`;
+
+const TAG = /^"(\d{1,9})"$/;
+
+/**
+ * The version that an edit was made from. One strong tag: `*` and weak tags would overwrite what nobody has read.
+ * @throws HttpError `precondition_required` or `precondition_failed`
+ */
+export function editedVersion(ifMatch: string | undefined): number {
+  if (ifMatch === undefined) throw new HttpError('precondition_required');
+  const version = TAG.exec(ifMatch.trim())?.[1];
+  if (version === undefined) throw new HttpError('precondition_failed', 'If-Match must be the ETag that was read');
+  return Number(version);
+}

@@ -1,0 +1,203 @@
+import { ALL_CUSTOMERS, type Scope } from '../customers/scope.ts';
+import { changesSince, currentRevision, type PresenceChange } from '../devices/changes.ts';
+import type { DeviceViews, VersionedView } from '../devices/views.ts';
+import type { Clock, Log, Store } from '../ports.ts';
+import { formatEvent, type EventId } from './event-id.ts';
+
+/** One connected listener. */
+export interface Sink {
+  write(text: string): void;
+  /** Bytes that were written and not yet taken by the network. */
+  waitingBytes(): number;
+  end(): void;
+  /** Fires when the connection is over, from whichever side. */
+  readonly closed: AbortSignal;
+}
+
+export interface HubSettings {
+  readonly heartbeatMs: number;
+  /** How long changes are gathered, so that one query serves all of them. */
+  readonly gatherMs: number;
+  /** A listener that leaves more than this unread is dropped; it comes back with Last-Event-ID. */
+  readonly maxWaitingBytes: number;
+  readonly maxListeners: number;
+  /** Devices read at once. */
+  readonly pageSize: number;
+}
+
+export const HUB_SETTINGS: HubSettings = {
+  heartbeatMs: 15_000,
+  gatherMs: 50,
+  maxWaitingBytes: 4_194_304,
+  maxListeners: 256,
+  pageSize: 200,
+};
+
+export interface HubParts {
+  readonly store: Store;
+  readonly views: DeviceViews;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settings?: HubSettings;
+}
+
+interface Listener {
+  readonly scope: Scope;
+  readonly sink: Sink;
+  /** While it catches up: what moved meanwhile, to be told afterwards. */
+  held: { states: Set<string>; presences: Map<string, PresenceChange> } | null;
+}
+
+/** Tells every listener of this instance what any instance recorded. Slow listeners cost a bounded amount of memory. */
+export class EventHub {
+  readonly #parts: HubParts;
+  readonly #settings: HubSettings;
+  readonly #listeners = new Set<Listener>();
+  readonly #stopping = new AbortController();
+  #states = new Set<string>();
+  #presences = new Map<string, PresenceChange>();
+  #flushing: Promise<void> | null = null;
+  #stopListening: (() => Promise<void>)[] = [];
+
+  constructor(parts: HubParts) {
+    this.#parts = parts;
+    this.#settings = parts.settings ?? HUB_SETTINGS;
+  }
+
+  /** Hears the database. Called once, before the first listener. */
+  async open(): Promise<void> {
+    const { store } = this.#parts;
+    this.#stopListening = [
+      await store.listen('paddock_recorded', (payload) => this.#recorded(payload)),
+      await store.listen('paddock_presence', (payload) => this.#moved(payload)),
+    ];
+    void this.#beat();
+  }
+
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    for (const listener of this.#listeners) this.#drop(listener);
+    await Promise.all(this.#stopListening.map((stop) => stop()));
+    await this.#flushing;
+  }
+
+  get isFull(): boolean {
+    return this.#listeners.size >= this.#settings.maxListeners;
+  }
+
+  /** Serves a listener until its connection ends: first what it missed, then what happens. */
+  async serve(scope: Scope, sink: Sink, last: EventId | null): Promise<void> {
+    const listener: Listener = { scope, sink, held: { states: new Set(), presences: new Map() } };
+    this.#listeners.add(listener);
+    sink.closed.addEventListener('abort', () => this.#listeners.delete(listener));
+    const { store, clock } = this.#parts;
+    const at = clock.wall();
+    const revision = await currentRevision(store);
+    sink.write('retry: 3000\n\n');
+    if (last !== null) await this.#catchUp(listener, last);
+    sink.write(formatEvent('ready', { revision, at }, {}));
+    const { held } = listener;
+    listener.held = null;
+    for (const deviceId of held?.states ?? []) this.#states.add(deviceId);
+    for (const [deviceId, change] of held?.presences ?? []) this.#presences.set(deviceId, change);
+    this.#wake();
+  }
+
+  async #catchUp(listener: Listener, last: EventId): Promise<void> {
+    const { store, views } = this.#parts;
+    const { states, presences } = await changesSince(store, listener.scope, last.revision, last.at);
+    for (let at = 0; at < states.length; at += this.#settings.pageSize) {
+      const ids = states.slice(at, at + this.#settings.pageSize).map(({ deviceId }) => deviceId);
+      // While it catches up, its id stays where it was: who is cut off in the middle begins again there.
+      for (const versioned of await views.some(listener.scope, ids))
+        listener.sink.write(formatEvent('state', last, versioned.view));
+      await this.#drained(listener);
+    }
+    for (const { revision: _, ...change } of presences) listener.sink.write(formatEvent('presence', last, change));
+  }
+
+  /** Waits until a listener that catches up has taken most of it. */
+  async #drained({ sink }: Listener): Promise<void> {
+    while (sink.waitingBytes() > this.#settings.maxWaitingBytes / 4 && !sink.closed.aborted)
+      await this.#parts.clock.sleep(this.#settings.gatherMs, sink.closed);
+  }
+
+  #recorded(payload: string): void {
+    if (this.#listeners.size === 0) return;
+    for (const deviceId of JSON.parse(payload) as string[]) {
+      this.#states.add(deviceId);
+      for (const { held } of this.#listeners) held?.states.add(deviceId);
+    }
+    this.#wake();
+  }
+
+  #moved(payload: string): void {
+    if (this.#listeners.size === 0) return;
+    const change = JSON.parse(payload) as PresenceChange;
+    this.#presences.set(change.deviceId, change);
+    for (const { held } of this.#listeners) held?.presences.set(change.deviceId, change);
+    this.#wake();
+  }
+
+  #wake(): void {
+    if (this.#stopping.signal.aborted) return;
+    this.#flushing ??= this.#flush().finally(() => (this.#flushing = null));
+  }
+
+  async #flush(): Promise<void> {
+    while ((this.#states.size > 0 || this.#presences.size > 0) && !this.#stopping.signal.aborted) {
+      await this.#parts.clock.sleep(this.#settings.gatherMs, this.#stopping.signal);
+      const states = this.#states;
+      const presences = this.#presences;
+      this.#states = new Set();
+      this.#presences = new Map();
+      await this.#tell(states, presences).catch((error: unknown) =>
+        this.#parts.log.error({ err: error }, 'Listeners could not be told what changed'),
+      );
+    }
+  }
+
+  async #tell(states: ReadonlySet<string>, presences: ReadonlyMap<string, PresenceChange>): Promise<void> {
+    const ids = [...new Set([...states, ...presences.keys()])];
+    for (let at = 0; at < ids.length; at += this.#settings.pageSize) {
+      const page = await this.#parts.views.some(ALL_CUSTOMERS, ids.slice(at, at + this.#settings.pageSize));
+      page.sort((a, b) => a.revision - b.revision);
+      for (const versioned of page) this.#tellOne(versioned, states, presences);
+    }
+  }
+
+  #tellOne(
+    { view, revision }: VersionedView,
+    states: ReadonlySet<string>,
+    presences: ReadonlyMap<string, PresenceChange>,
+  ): void {
+    const id = { revision, at: this.#parts.clock.wall() };
+    const change = presences.get(view.deviceId);
+    const text =
+      (states.has(view.deviceId) ? formatEvent('state', id, view) : '') +
+      (change ? formatEvent('presence', id, change) : '');
+    for (const listener of this.#listeners) {
+      const { customerId } = listener.scope;
+      const isConcerned = customerId === null || customerId === view.customerId;
+      if (isConcerned && listener.held === null) this.#send(listener, text);
+    }
+  }
+
+  #send(listener: Listener, text: string): void {
+    if (listener.sink.waitingBytes() > this.#settings.maxWaitingBytes) this.#drop(listener);
+    else listener.sink.write(text);
+  }
+
+  #drop(listener: Listener): void {
+    this.#listeners.delete(listener);
+    listener.sink.end();
+  }
+
+  /** A comment now and then keeps connections open through proxies, and finds the dead ones. */
+  async #beat(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      await this.#parts.clock.sleep(this.#settings.heartbeatMs, this.#stopping.signal);
+      for (const listener of this.#listeners) this.#send(listener, ': beat\n\n');
+    }
+  }
+}

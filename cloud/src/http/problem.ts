@@ -1,0 +1,112 @@
+import { FleetError, type FleetErrorKind } from '../customers/errors.ts';
+import { CursorError } from '../devices/cursor.ts';
+
+/**
+ * Problem details (RFC 9457). `code` is stable, and what clients switch on; titles may change.
+ * One row a code: the HTTP status it travels with.
+ */
+export const PROBLEMS = {
+  request_invalid: { status: 400, title: 'The request does not fit its schema' },
+  body_malformed: { status: 400, title: 'The body is not JSON' },
+  cursor_invalid: { status: 400, title: 'The cursor is not one that this list gave out' },
+  event_id_invalid: { status: 400, title: 'Last-Event-ID is not one that this stream gave out' },
+  token_missing: { status: 401, title: 'A bearer token is needed' },
+  token_invalid: { status: 401, title: 'The bearer token is not valid' },
+  scope_forbidden: { status: 403, title: 'The token is not allowed to do this' },
+  not_found: { status: 404, title: 'There is nothing under this address' },
+  conflict: { status: 409, title: 'The request contradicts what is there' },
+  precondition_failed: { status: 412, title: 'It was changed since: read it again' },
+  body_too_large: { status: 413, title: 'The body is larger than this service takes' },
+  media_type_unsupported: { status: 415, title: 'The body must be application/json' },
+  precondition_required: { status: 428, title: 'An edit needs If-Match with the ETag that was read' },
+  too_many_failures: { status: 429, title: 'Too many wrong tokens from this address' },
+  internal: { status: 500, title: 'The service failed; its log says more' },
+  unavailable: { status: 503, title: 'The service cannot answer now' },
+} as const satisfies Record<string, { status: number; title: string }>;
+
+export type ProblemCode = keyof typeof PROBLEMS;
+
+/** Where a request does not fit, as a JSON pointer into that part of it. */
+export interface Misfit {
+  readonly in: string;
+  readonly pointer: string;
+  readonly code: 'property_unknown' | 'property_missing' | 'value_invalid';
+  readonly detail: string;
+}
+
+/** The body of a refusal, as application/problem+json. */
+export interface Problem {
+  readonly type: 'about:blank';
+  readonly title: string;
+  readonly status: number;
+  readonly code: string;
+  readonly detail?: string;
+  readonly errors?: readonly Misfit[];
+}
+
+/** Thrown by routes; becomes a {@link Problem}. */
+export class HttpError extends Error {
+  override readonly name = 'HttpError';
+  readonly code: ProblemCode;
+  readonly errors: readonly Misfit[] | undefined;
+
+  constructor(code: ProblemCode, detail?: string, errors?: readonly Misfit[]) {
+    super(detail ?? PROBLEMS[code].title);
+    this.code = code;
+    this.errors = errors;
+  }
+}
+
+/** What the codes of the HTTP framework, and of the database where a text holds U+0000, mean in ours. */
+const FRAMEWORK_CODES: Readonly<Record<string, ProblemCode>> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'media_type_unsupported',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'body_malformed',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'body_malformed',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'body_malformed',
+  FST_ERR_BAD_URL: 'not_found',
+  '22021': 'request_invalid',
+};
+
+/** What the kinds of refusal of the fleet's records mean. */
+const FLEET_KINDS = {
+  missing: 'not_found',
+  exists: 'conflict',
+  stale: 'precondition_failed',
+  refused: 'conflict',
+  forbidden: 'scope_forbidden',
+  invalid: 'request_invalid',
+} as const satisfies Record<FleetErrorKind, ProblemCode>;
+
+/** Connection trouble of the database: SQLSTATE classes 08 and 57, or none because nobody answered. */
+const UNAVAILABLE = /^(08...|57...|ECONNREFUSED|ECONNRESET|ETIMEDOUT)$/;
+
+/** What a thrown thing means for the client. Nothing of an unexpected error reaches it. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof HttpError) return problem(error.code, error.message, error.code, error.errors);
+  if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
+  const code = codeOf(error);
+  if (code === null) return problem('internal');
+  if (error instanceof CursorError) return problem(error.code, error.message);
+  const ours = FRAMEWORK_CODES[code];
+  if (ours !== undefined) return problem(ours);
+  if (UNAVAILABLE.test(code)) return problem('unavailable');
+  return problem('internal');
+}
+
+function problem(kind: ProblemCode, detail?: string, code: string = kind, errors?: readonly Misfit[]): Problem {
+  const { status, title } = PROBLEMS[kind];
+  return {
+    type: 'about:blank',
+    title,
+    status,
+    code,
+    ...(detail !== undefined && detail !== title && { detail }),
+    ...(errors && { errors }),
+  };
+}
+
+function codeOf(error: unknown): string | null {
+  if (!(error instanceof Error) || !('code' in error)) return null;
+  return typeof error.code === 'string' ? error.code : null;
+}

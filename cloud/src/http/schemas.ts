@@ -1,0 +1,77 @@
+import Type, { type TProperties, type TSchema } from 'typebox';
+import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
+import { BASES, INSTANT_PATTERN } from '@paddock/shared/time.ts';
+import { PRESENCE_WORDS, type Presence } from '../devices/presence.ts';
+
+/** What comes in: nothing that is not named. */
+export const Input = <P extends TProperties>(properties: P) => Type.Object(properties, { additionalProperties: false });
+export const Nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()]);
+
+export const DeviceId = Type.String({ pattern: DEVICE_ID_PATTERN });
+/** Of a customer, a site or a model. */
+export const Id = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' });
+export const Name = Type.String({ minLength: 1, maxLength: 200 });
+export const Instant = Type.String({ pattern: INSTANT_PATTERN, description: 'RFC 3339 in UTC with milliseconds' });
+export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+export const Cursor = Type.String({ maxLength: 512, description: 'What `next` of the page before said' });
+export const Limit = Type.Integer({ minimum: 1, maximum: 500 });
+/** Pages that nobody set a limit for. */
+export const DEFAULT_LIMIT = 50;
+
+/** What an edit was made from: the ETag that was read. */
+export const IfMatch = Type.Object({ 'if-match': Type.Optional(Type.String({ maxLength: 64 })) });
+
+export const DeviceParams = Type.Object({ deviceId: DeviceId });
+
+export const PresenceState = Type.Unsafe<Presence>(Type.String({ enum: [...PRESENCE_WORDS] }));
+
+/** A public key as a JWK (RFC 7517); of a private one only the public part is taken. */
+export const PublicJwk = Type.Object(
+  {
+    kty: Type.String({ maxLength: 16 }),
+    crv: Type.String({ maxLength: 16 }),
+    x: Type.String({ maxLength: 128 }),
+    y: Type.Optional(Type.String({ maxLength: 128 })),
+  },
+  { description: 'A public P-256 or Ed25519 key' },
+);
+
+export const Jwks = Type.Object({ keys: Type.Array(Type.Object({ kty: Type.Optional(Type.String()) })) });
+
+export const TimeView = Type.Object(
+  {
+    earliest: Nullable(Instant),
+    latest: Instant,
+    estimate: Instant,
+    basis: Type.Unsafe<(typeof BASES)[number]>(Type.String({ enum: [...BASES] })),
+  },
+  { description: 'When it happened, and how wrong that can be' },
+);
+
+export const Identity = {
+  incarnation: Type.String({ pattern: '^[A-Za-z0-9_-]{11}$' }),
+  start: Count,
+  sequence: Count,
+} as const;
+
+const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    code: Type.String({ description: 'Stable: what to switch on' }),
+    detail: Type.Optional(Type.String()),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object({ in: Type.String(), pointer: Type.String(), code: Type.String(), detail: Type.String() }),
+      ),
+    ),
+  },
+  { description: 'Problem details (RFC 9457), sent as application/problem+json' },
+);
+
+/** What every route may answer instead. */
+export const refusals = { '4xx': Problem, '5xx': Problem } as const;
+
+export const pageSchema = <S extends TSchema>(item: S) =>
+  Type.Object({ items: Type.Array(item), next: Nullable(Type.String()) });
