@@ -74,10 +74,14 @@ export async function prepareCluster(dataDir: string, password: string): Promise
   if (!(await exists(join(directory, 'PG_VERSION')))) {
     await initialise({ root, directory, account, password, launchInit: (args) => launch(binaries.initdb, args) });
   }
-  const name = `paddock-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`;
+  const name = clusterName(directory);
   const postmaster = (address: Address): Launch => launch(binaries.postgres, postmasterFlags(directory, name, address));
   return { directory, name, password, postmaster };
 }
+
+/** @param directory of the cluster, absolute, without symbolic links */
+export const clusterName = (directory: string): string =>
+  `paddock-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`;
 
 export async function chooseAddress(directory: string): Promise<Address> {
   if (Buffer.byteLength(join(directory, `.s.PGSQL.${SOCKET_PORT}.lock`)) <= MAX_SOCKET_PATH)
