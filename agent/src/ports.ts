@@ -79,9 +79,18 @@ export interface PortLoss {
   readonly detail: string;
 }
 
+/** What it takes to open a serial device. */
+export interface SerialLine {
+  readonly path: string;
+  readonly baudRate: number;
+  readonly dataBits: 5 | 6 | 7 | 8;
+  readonly parity: 'none' | 'even' | 'odd';
+  readonly stopBits: 1 | 2;
+}
+
 /** One serial port as a stream of bytes, stamped when they were read. */
 export interface ByteStream {
-  /** Rejects when the port cannot be opened, with a message that says what to do. */
+  /** Rejects when the port cannot be opened, with what the system said. */
   open(events: { bytes(chunk: Uint8Array, at: UptimeMs): void; lost(loss: PortLoss): void }): Promise<void>;
   close(): Promise<void>;
 }

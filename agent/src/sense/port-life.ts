@@ -17,6 +17,20 @@ const LONGEST_DELAY_MS = 30_000;
 /** A port that stood this long was well; one that goes at once is not asked again at once. */
 const STOOD_MS = 10_000;
 
+/** What to do about the ways in which opening fails, by what the system says. */
+const ADVICE = [
+  [/no such file/i, 'there is no such device: is it plugged in, and is the path right?'],
+  [/permission denied/i, 'permission is denied: add the user to the group that owns the device (dialout on Debian)'],
+  [/cannot lock port|resource busy/i, 'another program has the port open'],
+  [/inappropriate ioctl/i, 'this is not a serial device'],
+] as const;
+
+export function openAdvice(cause: unknown): string {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  const known = ADVICE.find(([said]) => said.test(message));
+  return known ? `${known[1]} (${message})` : message;
+}
+
 /**
  * How long to wait before the next attempt: doubled every time, and spread over its upper half,
  * so that ports that went together do not come back together.
@@ -93,7 +107,7 @@ export class PortLife {
       this.#status = { state: 'open', detail: null };
       if (!this.#closing.signal.aborted) await this.#course.serve(session.signal);
     } catch (cause) {
-      loss = { reason: 'unplugged', detail: cause instanceof Error ? cause.message : String(cause) };
+      loss = { reason: 'unplugged', detail: openAdvice(cause) };
     }
     await this.#course.disconnect();
     return { loss, stood: openedAt !== null && this.#clock.monotonic() - openedAt >= STOOD_MS };

@@ -69,8 +69,6 @@ export type SerialLinesConfig = Static<(typeof PORT_SCHEMAS)['serial-lines']>;
 export type ModbusRtuConfig = Static<(typeof PORT_SCHEMAS)['modbus-rtu']>;
 export type SimulatedConfig = Static<(typeof PORT_SCHEMAS)['simulated']>;
 export type PortConfig = SerialLinesConfig | ModbusRtuConfig | SimulatedConfig;
-/** What it takes to open a serial device. */
-export type SerialLine = Pick<SerialLinesConfig, 'path' | 'baudRate' | 'dataBits' | 'parity' | 'stopBits'>;
 
 export const REGISTER_TYPES = ['int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64'] as const;
 export const WAVES = ['square', 'sine', 'constant', 'counter'] as const;

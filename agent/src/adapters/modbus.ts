@@ -1,0 +1,128 @@
+import type Modbus from 'modbus-serial';
+import {
+  BusError,
+  type Clock,
+  type PortLoss,
+  type RegisterBus,
+  type RegisterRequest,
+  type SerialLine,
+} from '../ports.ts';
+
+/** The package is CommonJS that calls itself a module with a default. */
+type Client = Modbus.default;
+
+type BusLine = SerialLine & { readonly timeoutMs: number };
+
+/** How each table is asked for (Modbus Application Protocol 1.1b3, sections 6.1 to 6.4). */
+const READS = {
+  coil: (client, { address, count }) => client.readCoils(address, count),
+  discrete: (client, { address, count }) => client.readDiscreteInputs(address, count),
+  holding: (client, { address, count }) => client.readHoldingRegisters(address, count),
+  input: (client, { address, count }) => client.readInputRegisters(address, count),
+} as const satisfies Record<
+  RegisterRequest['table'],
+  (client: Client, request: RegisterRequest) => Promise<{ data: (number | boolean)[] }>
+>;
+
+/** The silence that ends a frame: 3.5 characters of 11 bits (Modbus over Serial Line 1.02, section 2.5.1.1). */
+const frameGapMs = (baudRate: number): number => Math.max(2, Math.ceil((3.5 * 11 * 1000) / baudRate));
+
+/** One Modbus RTU bus. modbus-serial is loaded when the first bus is opened. */
+export function createModbusBus(line: BusLine, clock: Clock): RegisterBus {
+  return new ModbusBus(line, clock);
+}
+
+class ModbusBus implements RegisterBus {
+  readonly #line: BusLine;
+  readonly #clock: Clock;
+  #client: Client | null = null;
+  /** Ends the wait for an answer when the port goes away. */
+  #abandon: (error: BusError) => void = () => {};
+  /** An answer may still be on its way to a question that was given up. */
+  #isDirty = false;
+
+  constructor(line: BusLine, clock: Clock) {
+    this.#line = line;
+    this.#clock = clock;
+  }
+
+  async open(events: { lost(loss: PortLoss): void }): Promise<void> {
+    const client = await createClient(this.#line);
+    client.setTimeout(this.#line.timeoutMs);
+    this.#client = client;
+    this.#isDirty = false;
+    const gone = (error?: unknown): void => {
+      const why = error instanceof Error ? ` (${error.message})` : '';
+      const loss: PortLoss = { reason: 'unplugged', detail: `${this.#line.path} went away${why}` };
+      if (this.#client !== client) return;
+      this.#abandon(new BusError('unplugged', loss.detail));
+      events.lost(loss);
+    };
+    client.on('close', () => gone());
+    client.on('error', gone);
+    await new Promise<void>((resolve, reject) =>
+      client.open((error?: Error | null) => (error ? reject(new BusError('unplugged', error.message)) : resolve())),
+    );
+  }
+
+  async read(request: RegisterRequest): Promise<readonly number[]> {
+    const client = this.#client;
+    if (client === null) throw new BusError('unplugged', 'the bus is closed');
+    const { baudRate, timeoutMs } = this.#line;
+    // A late answer carries no address: it would pass for the answer to the next question of the same length.
+    await this.#clock.sleep(this.#isDirty ? timeoutMs : frameGapMs(baudRate));
+    try {
+      const { data } = await this.#ask(client, request);
+      this.#isDirty = false;
+      return data.slice(0, request.count).map(Number);
+    } catch (cause) {
+      const error = toBusError(cause);
+      this.#isDirty = error.code !== 'refused';
+      throw error;
+    }
+  }
+
+  #ask(client: Client, request: RegisterRequest): Promise<{ data: (number | boolean)[] }> {
+    client.setID(request.unit);
+    return new Promise((resolve, reject) => {
+      this.#abandon = reject;
+      READS[request.table](client, request).then(resolve, reject);
+    });
+  }
+
+  async close(): Promise<void> {
+    const client = this.#client;
+    this.#client = null;
+    this.#abandon(new BusError('unplugged', 'the bus is closed'));
+    if (client?.isOpen) await new Promise<void>((resolve) => client.close(() => resolve()));
+  }
+}
+
+async function createClient({ path, baudRate, dataBits, parity, stopBits }: SerialLine): Promise<Client> {
+  const [{ default: modbus }, { default: BufferedPort }] = await Promise.all([
+    import('modbus-serial'),
+    import('modbus-serial/ports/rtubufferedport.js'),
+  ]);
+  /** Whatever arrived before a question is no answer to it. */
+  class FreshPort extends BufferedPort {
+    override write(data: Buffer): void {
+      this._buffer = Buffer.alloc(0);
+      super.write(data);
+    }
+  }
+  return new modbus.default(new FreshPort(path, { baudRate, dataBits, parity, stopBits, lock: true }));
+}
+
+/** The library tells its errors apart by fields and words only. */
+function toBusError(cause: unknown): BusError {
+  if (cause instanceof BusError) return cause;
+  const { message = String(cause), errno, modbusCode } = asLibraryError(cause);
+  if (modbusCode !== undefined) return new BusError('refused', message, { cause });
+  if (errno === 'ETIMEDOUT') return new BusError('no-answer', 'no answer in time', { cause });
+  if (errno === 'ECONNREFUSED') return new BusError('unplugged', message, { cause });
+  return new BusError(message === 'CRC error' ? 'checksum' : 'malformed', message, { cause });
+}
+
+function asLibraryError(cause: unknown): { message?: string; errno?: unknown; modbusCode?: unknown } {
+  return typeof cause === 'object' && cause !== null ? cause : {};
+}
