@@ -1,0 +1,72 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Answer } from '@paddock/shared/answer.ts';
+import { MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES } from '@paddock/shared/envelope.ts';
+import { REFUSALS } from '@paddock/shared/errors.ts';
+import { Presence } from '@paddock/shared/presence.ts';
+import { parseReport, QUALITY_REASONS, Report } from '@paddock/shared/report.ts';
+import { BASES } from '@paddock/shared/time.ts';
+import { MESSAGE_KINDS, topicOf, type MessageKind } from '@paddock/shared/topics.ts';
+import { describe, expect, it } from 'vitest';
+import dictionaries from '../../fixtures/vectors/dictionaries.json' with { type: 'json' };
+
+const page = readFileSync(join(import.meta.dirname, '../../../docs/protocol.md'), 'utf8');
+
+/** Rows of all tables, as lists of cells. */
+const rows = page
+  .split('\n')
+  .filter((line) => line.startsWith('| '))
+  .map((line) => line.slice(2, -2).split(' | '));
+const block = (language: string): string => page.split(`\`\`\`${language}\n`)[1]?.split('\n```')[0] ?? '';
+
+describe('docs/protocol.md', () => {
+  it('lists every refusal as the code has it, and no other', () => {
+    const listed = rows.filter(([, permanent]) => permanent === 'yes' || permanent === 'no');
+    const known = Object.entries(REFUSALS).map(([code, { permanent, title }]) => [
+      `\`${code}\``,
+      permanent ? 'yes' : 'no',
+      title,
+    ]);
+    expect(listed).toEqual(known);
+  });
+
+  it('lists every reason of a quality, and no other', () => {
+    const listed = rows.filter(([, quality]) => quality === 'bad' || quality === 'suspect').map(([reason]) => reason);
+    expect(listed).toEqual(QUALITY_REASONS.map((reason) => `\`${reason}\``));
+  });
+
+  it('lists every topic with its sender, retention and type', () => {
+    for (const [kind, { from, retained, typ }] of Object.entries(MESSAGE_KINDS)) {
+      const topic = topicOf(kind as MessageKind, '{deviceId}');
+      const row = rows.find(([first]) => first === `\`${topic}\``);
+      expect(row).toEqual([`\`${topic}\``, expect.stringContaining(from), retained ? 'yes' : 'no', `\`${typ}\``]);
+    }
+  });
+
+  it('names every field of every message', () => {
+    const fields = [Report, Answer, Presence].flatMap(({ properties }) => Object.keys(properties));
+    expect(fields.filter((field) => !page.includes(`\`${field}`))).toEqual([]);
+  });
+
+  it('names every basis of a time', () => {
+    expect(BASES.filter((basis) => !page.includes(`\`${basis}\``))).toEqual([]);
+  });
+
+  it('names every dictionary by its bytes and hash', () => {
+    const listed = dictionaries.map(({ id, bytes, sha256 }) => [
+      `\`${id}\``,
+      bytes.toLocaleString('en'),
+      `\`${sha256}\``,
+    ]);
+    expect(rows).toEqual(expect.arrayContaining(listed));
+  });
+
+  it('names the bounds', () => {
+    for (const bound of [MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES]) expect(page).toContain(bound.toLocaleString('en'));
+  });
+
+  it('shows a report that is one', () => {
+    const shown: unknown = JSON.parse(block('json'));
+    expect(parseReport(shown)).toEqual(shown);
+  });
+});
