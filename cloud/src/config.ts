@@ -181,3 +181,36 @@ export function readConfig(
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
+
+/** How a program of the command line reaches the service. */
+export interface ClientConfig {
+  readonly url: string;
+  /** Null: read the operator's token from the data directory. */
+  readonly token: string | null;
+  readonly dataDir: string;
+}
+
+/**
+ * By default the service of this machine, as its own variables say.
+ * @param flags options of the command line, which win
+ * @throws ConfigError
+ */
+export function readClientConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  flags: { readonly url?: string; readonly token?: string; readonly dataDir?: string } = {},
+): ClientConfig {
+  const given = flags.url ?? (env['PADDOCK_URL'] || undefined);
+  if (given !== undefined && !/^https?:$/.test(URL.canParse(given) ? new URL(given).protocol : ''))
+    throw new ConfigError([
+      `${flags.url === undefined ? 'PADDOCK_URL' : '--url'} has to be a URL with http:// or https://`,
+    ]);
+  const { httpPort, dataDir } = readConfig({
+    PADDOCK_HTTP_PORT: env['PADDOCK_HTTP_PORT'],
+    PADDOCK_DATA_DIR: flags.dataDir ?? env['PADDOCK_DATA_DIR'],
+  });
+  return {
+    url: given ?? `http://127.0.0.1:${httpPort}`,
+    token: flags.token ?? (env['PADDOCK_TOKEN'] || null),
+    dataDir,
+  };
+}

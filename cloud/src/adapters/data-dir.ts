@@ -21,7 +21,7 @@ export interface OnlineKey {
   readonly publicJwk: JWK;
 }
 
-export const OPERATOR_TOKEN_FILE = 'operator.token';
+const OPERATOR_TOKEN_FILE = 'operator.token';
 const ONLINE_KEY_FILE = 'online.key.pem';
 
 export class DataDirError extends Error {
@@ -44,6 +44,10 @@ export async function openDataDir(dataDir: string): Promise<DataDir> {
     databasePassword: await keptSecret(join(path, 'postgres-password'), random),
   };
 }
+
+/** For whoever works on the service's own machine; null when there is none. @throws DataDirError `secret_readable` */
+export const readOperatorToken = (dataDir: string): Promise<string | null> =>
+  readSecret(join(resolve(dataDir), OPERATOR_TOKEN_FILE));
 
 /**
  * The cloud's online key, ES256 (P-256, RFC 7518, section 3.4), made on first use.

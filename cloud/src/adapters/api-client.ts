@@ -1,0 +1,130 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { readEvents, type ServerEvent } from './api-client-events.ts';
+
+export type Item = Readonly<Record<string, unknown>>;
+export type Query = Readonly<Record<string, string | undefined>>;
+
+/** The service refused, with its code (RFC 9457), or `service_unreachable` when nobody answered. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly code: string;
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export interface ApiAnswer {
+  readonly body: Item;
+  readonly etag: string | null;
+}
+
+const RECONNECT_MS = 1_000;
+const LARGEST_PAGE = '500';
+
+/** The HTTP API under /api/v1, as a program of the command line needs it. Every method may throw {@link ApiError}. */
+export class ApiClient {
+  readonly #url: string;
+  readonly #token: string | null;
+
+  constructor({ url, token }: { readonly url: string; readonly token: string | null }) {
+    this.#url = `${url.replace(/\/+$/, '')}/api/v1`;
+    this.#token = token;
+  }
+
+  async get(path: string): Promise<ApiAnswer> {
+    return this.#send('GET', path);
+  }
+
+  async send(
+    method: 'POST' | 'PATCH' | 'DELETE',
+    path: string,
+    body?: object,
+    ifMatch?: string | null,
+  ): Promise<ApiAnswer> {
+    return this.#send(method, path, body, ifMatch ? { 'if-match': ifMatch } : {});
+  }
+
+  /** Everything in a list, page by page. */
+  async *list(path: string, query: Query = {}): AsyncGenerator<Item> {
+    for (let cursor: string | undefined; ;) {
+      const { body } = await this.#send('GET', withQuery(path, { limit: LARGEST_PAGE, ...query, cursor }));
+      if (Array.isArray(body['items'])) yield* body['items'] as Item[];
+      if (typeof body['next'] !== 'string') return;
+      cursor = body['next'];
+    }
+  }
+
+  /** Live events until the signal aborts; a broken stream is taken up again where it broke. */
+  async *events(signal: AbortSignal, onBreak: (error: unknown) => void): AsyncGenerator<ServerEvent> {
+    let lastId: string | undefined;
+    while (!signal.aborted) {
+      try {
+        for await (const event of readEvents(await this.#stream(lastId, signal))) {
+          lastId = event.id;
+          yield event;
+        }
+      } catch (error) {
+        if (signal.aborted) return;
+        // What was refused before anything came would be refused again.
+        if (lastId === undefined && error instanceof ApiError) throw error;
+        onBreak(error);
+      }
+      await sleep(RECONNECT_MS, undefined, { signal }).catch(() => undefined);
+    }
+  }
+
+  async #stream(lastId: string | undefined, signal: AbortSignal): Promise<AsyncIterable<string>> {
+    const response = await this.#fetch('/events', {
+      signal,
+      headers: { ...this.#headers(), accept: 'text/event-stream', ...(lastId && { 'last-event-id': lastId }) },
+    });
+    if (!response.ok) await refuse(response);
+    if (response.body === null) throw new ApiError('service_unreachable', 'The stream of events has no body');
+    return response.body.pipeThrough(new TextDecoderStream());
+  }
+
+  async #send(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<ApiAnswer> {
+    const response = await this.#fetch(path, {
+      method,
+      headers: { ...this.#headers(), ...(body && { 'content-type': 'application/json' }), ...headers },
+      ...(body && { body: JSON.stringify(body) }),
+    });
+    if (!response.ok) await refuse(response);
+    return { body: await bodyOf(response), etag: response.headers.get('etag') };
+  }
+
+  async #fetch(path: string, init: RequestInit): Promise<Response> {
+    try {
+      return await fetch(`${this.#url}${path}`, init);
+    } catch (cause) {
+      throw new ApiError('service_unreachable', `The service does not answer at ${this.#url}`, { cause });
+    }
+  }
+
+  #headers(): Record<string, string> {
+    return this.#token === null ? {} : { authorization: `Bearer ${this.#token}` };
+  }
+}
+
+function withQuery(path: string, query: Query): string {
+  const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return `${path}?${new URLSearchParams(given).toString()}`;
+}
+
+async function bodyOf(response: Response): Promise<Item> {
+  const text = await response.text();
+  try {
+    const body: unknown = text === '' ? {} : JSON.parse(text);
+    if (typeof body === 'object' && body !== null) return { ...body };
+  } catch {
+    // Not JSON: told below.
+  }
+  throw new ApiError('answer_malformed', `The answer of ${response.url} is not JSON: is this the service?`);
+}
+
+async function refuse(response: Response): Promise<never> {
+  const { code, title, detail } = await bodyOf(response);
+  const said = [title, detail].filter((text) => typeof text === 'string').join(': ');
+  throw new ApiError(typeof code === 'string' ? code : 'refused', said || `HTTP status ${response.status}`);
+}
