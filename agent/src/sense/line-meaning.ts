@@ -9,7 +9,7 @@ import {
   type Fields,
   type LineFormat,
 } from './line-format.ts';
-import type { EventConfig, LineSource, SerialLinesConfig } from './settings.ts';
+import type { EventConfig, LineSource, Scalar, SerialLinesConfig } from './settings.ts';
 
 /** What one line says about the sensors and events of its port. */
 export interface LineMeaning {
@@ -84,8 +84,10 @@ function dataByPattern(pattern: RegExp): DataReader {
 
 /** The other fields are the data. */
 const dataByField =
-  (field: string, equals: unknown): DataReader =>
+  (field: string, equals: Scalar | undefined): DataReader =>
   (_line, fields) => {
-    if (fields === null || fieldOf(fields, field) !== equals) return null;
+    // As everywhere, a number and its text are the same: a pattern knows texts only.
+    const value = fields && fieldOf(fields, field);
+    if (fields === null || !isRawValue(value) || String(value) !== String(equals)) return null;
     return Object.fromEntries(Object.entries(fields).filter(([name]) => name !== field));
   };
