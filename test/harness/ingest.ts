@@ -51,7 +51,15 @@ export async function startIngest(
   const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
   const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log });
   const ingest = new Ingest({
-    ...{ store, keys, inflater, answers, rejections, clock, metrics, log, cloudErrorMs: 100 },
+    store,
+    keys,
+    inflater,
+    answers,
+    rejections,
+    clock,
+    metrics,
+    log,
+    cloudErrorMs: 100,
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();

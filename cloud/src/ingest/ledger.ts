@@ -1,5 +1,5 @@
 import type { Rejection } from '@paddock/shared/answer.ts';
-import { wallMs } from '@paddock/shared/time.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { Anchor } from '../clock/bounds.ts';
 import type { Sql } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
@@ -162,14 +162,14 @@ async function addStarts(sql: Sql, unseen: readonly AuthenticReport[]): Promise<
   const added = await sql.query<NewIncarnation>(ADD_INCARNATIONS, [
     lives.map(({ deviceId }) => deviceId),
     lives.map(({ report }) => report.incarnation),
-    lives.map(({ receivedAt }) => new Date(receivedAt)),
+    lives.map(({ receivedAt }) => toInstant(receivedAt)),
   ]);
   await sql.query(ADD_STARTS, [
     unseen.map(({ deviceId }) => deviceId),
     unseen.map(({ report }) => report.incarnation),
     unseen.map(({ report }) => report.start),
     unseen.map(({ report }) => report.boot.id),
-    unseen.map(({ receivedAt }) => new Date(receivedAt)),
+    unseen.map(({ receivedAt }) => toInstant(receivedAt)),
   ]);
   return added;
 }
@@ -218,7 +218,7 @@ async function recordedDigests(
     known.map(({ message }) => message.report.start),
     known.map(({ message }) => message.report.sequence),
     // Nothing of these starts is older, which spares the partitions before.
-    new Date(Math.min(...known.map(({ start }) => start.firstReceivedAt.getTime()))),
+    toInstant(wallMs(Math.min(...known.map(({ start }) => start.firstReceivedAt.getTime())))),
   ]);
   return new Map(
     rows.map((row) => [

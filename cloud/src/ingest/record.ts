@@ -1,4 +1,4 @@
-import { toInstant } from '@paddock/shared/time.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { Sql, Store } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import { decide, type Decision, type PlacedReport } from './decide.ts';
@@ -100,8 +100,8 @@ async function writeDecision(sql: Sql, decision: Decision, before: ReadonlyMap<s
   await hear(sql, decision.newest, new Set(moved.map((row) => row.device_id)));
 }
 
-const lastArrival = ({ outcomes }: Decision): Date =>
-  new Date(Math.max(...outcomes.map(({ message }) => message.receivedAt)));
+const lastArrival = ({ outcomes }: Decision): string =>
+  toInstant(wallMs(Math.max(...outcomes.map(({ message }) => message.receivedAt))));
 
 const startRow = ({ deviceId, incarnation, start, recorded, rejected }: StartEntry) => ({
   device_id: deviceId,
@@ -175,6 +175,6 @@ async function hear(sql: Sql, newest: readonly PlacedReport[], moved: ReadonlySe
   if (late.length === 0) return;
   await sql.query(HEAR, [
     late.map(({ message }) => message.deviceId),
-    late.map(({ message }) => new Date(message.receivedAt)),
+    late.map(({ message }) => toInstant(message.receivedAt)),
   ]);
 }
