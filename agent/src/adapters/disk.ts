@@ -1,6 +1,6 @@
 import { dirname, join } from 'node:path';
 import type { Disk } from '../ports.ts';
-import { nodeFileCalls, type FileCalls, type OpenFile } from './file-calls.ts';
+import { nodeFileCalls, type FileCalls, type OpenFile } from './disk-calls.ts';
 
 const OWNER_ONLY_DIR = 0o700;
 const OWNER_ONLY_FILE = 0o600;
@@ -13,11 +13,12 @@ const FILE_NAME = /^[a-z0-9][a-z0-9.-]{0,63}$/;
 export async function openDisk(dir: string, calls: FileCalls = nodeFileCalls): Promise<Disk> {
   await calls.mkdir(dir, OWNER_ONLY_DIR);
   await syncDirectory(calls, dirname(dir));
+  const reader = diskReader(dir, calls);
   const inOrder = serializer();
   // Names whose directory entry is known to be durable: appending to them needs no fsync of the directory.
   const entries = new Set<string>();
   return {
-    read: (name) => inOrder(() => readIfThere(calls, pathOf(dir, name))),
+    read: (name) => inOrder(() => reader.read(name)),
     replace: (name, bytes) =>
       inOrder(async () => {
         await replace(calls, dir, pathOf(dir, name), bytes);
@@ -38,6 +39,11 @@ export async function openDisk(dir: string, calls: FileCalls = nodeFileCalls): P
       }),
   };
 }
+
+/** Only looks, and makes nothing: for programs beside the agent. */
+export const diskReader = (dir: string, calls: FileCalls = nodeFileCalls): Pick<Disk, 'read'> => ({
+  read: async (name) => readIfThere(calls, pathOf(dir, name)),
+});
 
 /**
  * The content is on the disk before the name points to it, and the name before the promise resolves:

@@ -47,11 +47,15 @@ export async function readKeyFile(path: string): Promise<DeviceKey> {
   await checkMode(path);
   const key = parseKey(path, await readFile(path, 'utf8'));
   try {
-    const verification = await importVerificationKey(createPublicKey(key).export({ format: 'jwk' }));
-    return { signer: signerOf(key, verification.keyId), public: verification };
+    return await deviceKeyOf(key);
   } catch (cause) {
     throw invalid(path, cause);
   }
+}
+
+async function deviceKeyOf(key: KeyObject): Promise<DeviceKey> {
+  const verification = await importVerificationKey(createPublicKey(key).export({ format: 'jwk' }));
+  return { signer: signerOf(key, verification.keyId), public: verification };
 }
 
 async function checkMode(path: string): Promise<void> {

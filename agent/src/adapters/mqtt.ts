@@ -1,6 +1,6 @@
 import type { IClientOptions, MqttClient } from 'mqtt';
 import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../ports.ts';
-import { reconnectDelayMs } from './reconnect-delay.ts';
+import { reconnectDelayMs } from './mqtt-delay.ts';
 
 const CONNECT_WITHIN_MS = 10_000;
 const GOODBYE_WITHIN_MS = 1_000;

@@ -20,6 +20,3 @@ export async function beginStart(disk: Disk): Promise<BegunStart> {
   await database.write();
   return { ...database.data, loss: adapter.loss() };
 }
-
-/** @returns the last start that was begun; null when there is no valid state */
-export const lastStart = (disk: Disk): Promise<Identity | null> => stateAdapter(disk).read();

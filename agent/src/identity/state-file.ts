@@ -25,7 +25,7 @@ export function stateAdapter(disk: Disk): StateAdapter {
   let loss: Loss | null = null;
   return {
     async read() {
-      const found = await parseState(await disk.read(STATE_FILE));
+      const found = await readState(disk);
       loss = typeof found === 'string' ? found : null;
       return typeof found === 'string' ? null : found;
     },
@@ -33,6 +33,10 @@ export function stateAdapter(disk: Disk): StateAdapter {
     loss: () => loss,
   };
 }
+
+/** The last start that was begun, or why there is none. */
+export const readState = async (disk: Pick<Disk, 'read'>): Promise<Identity | Loss> =>
+  parseState(await disk.read(STATE_FILE));
 
 export async function formatState({ incarnation, start }: Identity): Promise<string> {
   return `${JSON.stringify({ incarnation, start, check: await checkOf(incarnation, start) })}\n`;

@@ -1,0 +1,215 @@
+import { Command, CommanderError } from 'commander';
+import manifest from '../package.json' with { type: 'json' };
+import type { Finding } from './doctor.ts';
+import type { RunningAgent } from './main.ts';
+
+/** Documented in `--help`; scripts rely on them. */
+const EXIT = { ok: 0, failed: 1, usage: 2, crashed: 70 } as const;
+
+/** Mistakes of the person who calls or configures, whatever part found them. */
+const USAGE_CODES = /^(config_(?!exists)|schedule_invalid|device_id_)/;
+
+/** The supervisor gets an answer within this time, whatever still hangs. */
+const STOP_WITHIN_MS = 5_000;
+
+const EXIT_HELP = `
+Exit codes:
+  0   all is well
+  1   it failed; the message and its code say why
+  2   the command line or the configuration is wrong
+  70  the agent broke; the log holds the stack`;
+
+const example = (...lines: string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  $ ${line}`).join('\n')}\n${EXIT_HELP}`;
+
+interface Common {
+  readonly config: string;
+  readonly json?: boolean;
+}
+
+/** Runs one command line. Sets the process's exit code and never throws. */
+export async function runCli(args: readonly string[]): Promise<void> {
+  try {
+    await program().parseAsync([...args], { from: 'user' });
+  } catch (cause) {
+    fail(cause, args.includes('--json'));
+  }
+}
+
+function program(): Command {
+  const cli = new Command('paddock-agent')
+    .description('Reports the state of this kiosk to its cloud, signed.')
+    .version(manifest.version)
+    .exitOverride()
+    .addHelpText(
+      'after',
+      example(
+        'paddock-agent init --device kiosk-0001 --cloud-keys keys.json',
+        'paddock-agent doctor',
+        'paddock-agent run',
+      ),
+    );
+  const command = (name: string, description: string, ...examples: string[]): Command =>
+    cli
+      .command(name)
+      .description(description)
+      .option('-c, --config <file>', 'the configuration', 'agent.yaml')
+      .option('--json', 'for machines: JSON on standard output')
+      .exitOverride()
+      .addHelpText('after', example(...examples));
+  command(
+    'init',
+    'Make the configuration and the identity key, and say how to register.',
+    'paddock-agent init --device kiosk-0001 --url mqtt://cloud.example:1883',
+    'paddock-agent init --cloud-keys keys.json',
+  )
+    .option('--device <id>', 'the id that this device gets at registration')
+    .option('--url <url>', 'the broker', 'mqtt://127.0.0.1:1883')
+    .option('--cloud-keys <file>', "the cloud's public keys (a JWK Set), to be pinned")
+    .option('--force', 'write the configuration again; a key is never written again')
+    .action(init);
+  command(
+    'run',
+    'Run until SIGTERM or SIGINT. Logs are JSON lines on standard error.',
+    'paddock-agent run --config /etc/paddock/agent.yaml',
+  ).action(run);
+  command(
+    'state',
+    'Read the sensors for a while and show what would be reported. Sends nothing.',
+    'paddock-agent state',
+    'paddock-agent state --seconds 10 --json',
+  )
+    .option('--seconds <n>', 'how long to read', seconds, 3)
+    .action(state);
+  command(
+    'doctor',
+    'Check every port, pattern, key and connection, with advice.',
+    'paddock-agent doctor',
+    'paddock-agent doctor --seconds 30 --json',
+  )
+    .option('--seconds <n>', 'how long to listen to the ports', seconds, 5)
+    .action(doctor);
+  return cli;
+}
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (text !== '' && value >= 0 && value <= 3600) return value;
+  throw new CommanderError(EXIT.usage, 'usage', `--seconds takes a number from 0 to 3600, not ${text}`);
+}
+
+async function init(
+  options: Common & { device?: string; url: string; cloudKeys?: string; force?: boolean },
+): Promise<void> {
+  const { setUp } = await import('./setup.ts');
+  const { config, key, madeConfig, madeKey } = await setUp({ ...options, force: options.force ?? false });
+  const { jwk, thumbprint } = key.public;
+  const register = `paddock devices register ${config.device} --key '${JSON.stringify(jwk)}'`;
+  const facts = {
+    device: config.device,
+    config: config.file,
+    keyFile: config.key.file,
+    publicKey: jwk,
+    fingerprint: thumbprint,
+    cloudKeys: config.cloud.keys,
+    madeConfig,
+    madeKey,
+    register,
+  };
+  print(options, facts, [
+    `${madeConfig ? 'Made' : 'Kept'} ${config.file}`,
+    `${madeKey ? 'Made' : 'Kept'} the identity key ${config.key.file} (mode 0600; it never leaves this machine)`,
+    '',
+    `device       ${config.device}`,
+    `fingerprint  ${thumbprint}`,
+    `public key   ${JSON.stringify(jwk)}`,
+    '',
+    'Register it with the cloud:',
+    `  ${register}`,
+    `and save the cloud keys that the registration gives as ${config.cloud.keys}`,
+  ]);
+}
+
+async function run(options: Common): Promise<void> {
+  const [{ loadConfig }, { runAgent }, { pino, destination }] = await Promise.all([
+    import('./config.ts'),
+    import('./main.ts'),
+    import('pino'),
+  ]);
+  const config = await loadConfig(options.config);
+  const log = pino({ level: config.log.level, base: { device: config.device } }, destination({ fd: 2, sync: true }));
+  const crash = (error: unknown): void => {
+    log.fatal({ err: error, code: 'crashed' }, 'The agent broke');
+    process.exit(EXIT.crashed);
+  };
+  process.on('uncaughtException', crash);
+  process.on('unhandledRejection', crash);
+  const agent = await runAgent(config, log);
+  if (options.json) process.stdout.write(`${JSON.stringify({ running: true, device: config.device })}\n`);
+  stopOnSignal(agent, (fields, message) => log.info(fields, message));
+}
+
+/** The first signal stops the agent, the second one the process. */
+function stopOnSignal(agent: RunningAgent, tell: (fields: object, message: string) => void): void {
+  let stopping = false;
+  const stop = (signal: NodeJS.Signals): void => {
+    if (stopping) process.exit(EXIT.failed);
+    stopping = true;
+    tell({ signal }, 'The agent stops');
+    setTimeout(() => process.exit(EXIT.failed), STOP_WITHIN_MS).unref();
+    // What is left open, such as a port that does not close, must not keep the process.
+    void agent.stop().then(() => process.exit(EXIT.ok));
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+async function state(options: Common & { seconds: number }): Promise<void> {
+  const [{ loadConfig }, { inspect }] = await Promise.all([import('./config.ts'), import('./inspect.ts')]);
+  const config = await loadConfig(options.config);
+  const inspection = await inspect(config, options.seconds * 1000);
+  const { report, ports, identity, eventsWaiting } = inspection;
+  const reading = Object.entries(report.readings).map(([name, { value, unit = '', quality = 'good', reason = '' }]) =>
+    `  ${name.padEnd(24)} ${String(value)} ${unit} ${quality === 'good' ? '' : `${quality}: ${reason}`}`.trimEnd(),
+  );
+  print(options, inspection, [
+    `device       ${report.device}`,
+    `identity     ${identity ? `incarnation ${identity.incarnation}, start ${identity.start}` : 'none yet: the agent has never run'}`,
+    `outbox       ${eventsWaiting} events wait for an answer`,
+    `boot         ${report.boot.id}, up ${Math.round(report.uptimeMs / 1000)} s`,
+    'ports',
+    ...ports.map(
+      ({ name, state: is, detail, samples }) =>
+        `  ${name.padEnd(24)} ${is}, ${samples} samples${detail === null ? '' : `: ${detail}`}`,
+    ),
+    'readings',
+    ...reading,
+  ]);
+}
+
+async function doctor(options: Common & { seconds: number }): Promise<void> {
+  const [{ loadConfig }, { examine }] = await Promise.all([import('./config.ts'), import('./doctor.ts')]);
+  const findings = await examine(await loadConfig(options.config), options.seconds * 1000);
+  const bad = findings.filter(({ status }) => status === 'fail').length;
+  const line = ({ status, check, message }: Finding): string => `${status.padEnd(5)} ${check}: ${message}`;
+  print(options, { ok: bad === 0, findings }, [
+    ...findings.map(line),
+    bad === 0 ? 'All is well.' : `${bad} of ${findings.length} checks failed.`,
+  ]);
+  process.exitCode = bad === 0 ? EXIT.ok : EXIT.failed;
+}
+
+function print({ json }: Pick<Common, 'json'>, value: object, lines: readonly string[]): void {
+  process.stdout.write(`${json ? JSON.stringify(value) : lines.join('\n')}\n`);
+}
+
+/** One line for people, or one object for machines; the code is the same. */
+function fail(cause: unknown, json: boolean): void {
+  if (cause instanceof CommanderError && cause.exitCode === EXIT.ok) return;
+  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unexpected';
+  const message = cause instanceof Error ? cause.message : String(cause);
+  if (json) process.stdout.write(`${JSON.stringify({ error: { code, message } })}\n`);
+  else if (!(cause instanceof CommanderError)) process.stderr.write(`${message}\n(${code})\n`);
+  else if (code === 'usage') process.stderr.write(`error: ${message}\n`);
+  process.exitCode = cause instanceof CommanderError || USAGE_CODES.test(code) ? EXIT.usage : EXIT.failed;
+}

@@ -1,0 +1,131 @@
+import { fromInstant, toInstant } from '@paddock/shared/time.ts';
+import { readCloudKeys } from './adapters/cloud-keys.ts';
+import { longestGapMs } from './adapters/cron.ts';
+import { DataDirError, lockDataDir } from './adapters/data-dir-lock.ts';
+import { openDisk } from './adapters/disk.ts';
+import { readKeyFile, type DeviceKey } from './adapters/file-key.ts';
+import { createMqttLink } from './adapters/mqtt.ts';
+import { createSystemClock } from './adapters/system-clock.ts';
+import type { AgentConfig } from './config.ts';
+import { checkPorts } from './doctor-ports.ts';
+import { linkOptions } from './main.ts';
+import type { Clock } from './ports.ts';
+import { codeOf } from './report/log.ts';
+
+export interface Finding {
+  readonly check: string;
+  readonly status: 'ok' | 'warn' | 'fail';
+  readonly code?: string;
+  /** What was found, and what to do about it where there is something to do. */
+  readonly message: string;
+}
+
+/** No kiosk runs this before it was written: a clock that says so was never set. */
+const EARLIEST_MS = fromInstant('2026-01-01T00:00:00.000Z');
+const CONNECT_WITHIN_MS = 8_000;
+
+/** Checks everything that the agent needs, one finding a thing. */
+export async function examine(config: AgentConfig, listenMs: number): Promise<Finding[]> {
+  const clock = createSystemClock();
+  const dataDir = await checkDataDir(config.dataDir);
+  const running = dataDir.code === 'data_dir_in_use';
+  const { finding: keyFinding, key } = await checkKey(config.key.file);
+  const [cloudKeys, broker, ports] = await Promise.all([
+    checkCloudKeys(config.cloud.keys),
+    checkBroker(config, key, running, clock),
+    running ? [skipped('ports')] : checkPorts(config, clock, listenMs),
+  ]);
+  const configuration: Finding = { check: 'configuration', status: 'ok', message: `${config.file} can be used` };
+  return [configuration, checkSchedule(config), checkClock(clock), dataDir, keyFinding, cloudKeys, broker, ...ports];
+}
+
+function checkSchedule({ report }: AgentConfig): Finding {
+  try {
+    const seconds = Math.round(longestGapMs(report.schedule) / 1000);
+    return { check: 'schedule', status: 'ok', message: `"${report.schedule}" reports at least every ${seconds} s` };
+  } catch (cause) {
+    return failed('schedule', cause);
+  }
+}
+
+function checkClock(clock: Clock): Finding {
+  const message = `The wall clock says ${toInstant(clock.wall())}, the uptime ${clock.monotonic()} ms`;
+  if (clock.wall() >= EARLIEST_MS) return { check: 'clock', status: 'ok', message };
+  const advice = 'it was never set; reports are placed by uptime nevertheless, cron runs by this clock';
+  return { check: 'clock', status: 'warn', code: 'clock_not_set', message: `${message}: ${advice}` };
+}
+
+async function checkDataDir(dir: string): Promise<Finding> {
+  try {
+    const release = lockDataDir(dir);
+    try {
+      const disk = await openDisk(dir);
+      await disk.replace('doctor', new Uint8Array([1]));
+      await disk.remove('doctor');
+    } finally {
+      release();
+    }
+    return { check: 'data directory', status: 'ok', message: `${dir} can be written` };
+  } catch (cause) {
+    if (!(cause instanceof DataDirError) || cause.code !== 'data_dir_in_use') return failed('data directory', cause);
+    return { check: 'data directory', status: 'warn', code: cause.code, message: `An agent is running on ${dir}` };
+  }
+}
+
+async function checkKey(file: string): Promise<{ finding: Finding; key: DeviceKey | null }> {
+  try {
+    const key = await readKeyFile(file);
+    const message = `${key.signer.algorithm}, fingerprint ${key.public.thumbprint}`;
+    return { key, finding: { check: 'identity key', status: 'ok', message } };
+  } catch (cause) {
+    return { key: null, finding: failed('identity key', cause) };
+  }
+}
+
+async function checkCloudKeys(file: string): Promise<Finding> {
+  try {
+    const keys = await readCloudKeys(file);
+    return {
+      check: 'cloud keys',
+      status: 'ok',
+      message: `${keys.length} pinned: ${keys.map(({ keyId }) => keyId).join(', ')}`,
+    };
+  } catch (cause) {
+    return failed('cloud keys', cause);
+  }
+}
+
+/** Connects just as the agent does; a second connection of a running agent's device would end its first. */
+async function checkBroker(
+  config: AgentConfig,
+  key: DeviceKey | null,
+  running: boolean,
+  clock: Clock,
+): Promise<Finding> {
+  if (running || key === null)
+    return skipped('broker', running ? undefined : 'without a key there is nothing to connect as');
+  const link = createMqttLink(linkOptions(config, key.signer), clock);
+  const reason = await new Promise<string | null>((resolve) => {
+    link.open({ online: () => resolve(null), offline: resolve, message() {} });
+    void clock.sleep(CONNECT_WITHIN_MS).then(() => resolve('no answer in time'));
+  });
+  await link.close();
+  const { url } = config.cloud;
+  if (reason === null) return { check: 'broker', status: 'ok', message: `Connected to ${url} as ${config.device}` };
+  const message = `${url} cannot be reached (${reason}): check cloud.url, the network and the broker`;
+  return { check: 'broker', status: 'fail', code: 'broker_unreachable', message };
+}
+
+const skipped = (check: string, why = 'an agent is running and has it'): Finding => ({
+  check,
+  status: 'warn',
+  code: 'not_checked',
+  message: `Not checked: ${why}`,
+});
+
+const failed = (check: string, cause: unknown): Finding => ({
+  check,
+  status: 'fail',
+  code: codeOf(cause),
+  message: cause instanceof Error ? cause.message : String(cause),
+});

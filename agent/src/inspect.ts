@@ -1,0 +1,57 @@
+import type { Report } from '@paddock/shared/report.ts';
+import { diskReader } from './adapters/disk.ts';
+import { createMachine } from './adapters/machine.ts';
+import { createSystemClock } from './adapters/system-clock.ts';
+import { longestGapMs } from './adapters/cron.ts';
+import type { AgentConfig } from './config.ts';
+import { readState } from './identity/state-file.ts';
+import { AGENT_VERSION } from './main.ts';
+import { buildReport } from './report/build.ts';
+import { EVENT_FILE, parseEvents } from './report/event-file.ts';
+import { nextWithinMs } from './report/triggers.ts';
+import type { PortState } from './sense/sensors.ts';
+import { createSensing } from './sensing.ts';
+
+export interface Inspection {
+  /** What a report would say now. Nothing is sent, and no sequence is used up. */
+  readonly report: Report;
+  readonly ports: readonly PortState[];
+  /** The last start that was begun; null before the first. */
+  readonly identity: { readonly incarnation: string; readonly start: number } | null;
+  /** Events on the disk that no answer covers yet. */
+  readonly eventsWaiting: number;
+}
+
+/** Reads every sensor for a while and puts together what would be reported. */
+export async function inspect(config: AgentConfig, listenMs: number): Promise<Inspection> {
+  const clock = createSystemClock();
+  const machine = createMachine(config.dataDir);
+  const disk = diskReader(config.dataDir);
+  const state = await readState(disk);
+  const identity = typeof state === 'string' ? null : state;
+  const events = await parseEvents((await disk.read(EVENT_FILE)) ?? new Uint8Array());
+  const sensors = createSensing(config, clock);
+  await machine.health();
+  sensors.open({ urgent() {}, event() {} });
+  await clock.sleep(listenMs);
+  const ports = sensors.ports();
+  const report = buildReport({
+    device: config.device,
+    incarnation: identity?.incarnation ?? '-----------',
+    start: identity?.start ?? 1,
+    sequence: 0,
+    bootId: await machine.bootId(),
+    uptime: clock.monotonic(),
+    segment: clock.segment(),
+    wall: clock.wall(),
+    trigger: { kind: 'schedule' },
+    nextWithinMs: nextWithinMs(longestGapMs(config.report.schedule), config.report.jitterSeconds * 1000),
+    ask: null,
+    readings: sensors.readings(),
+    host: await machine.health(),
+    agentVersion: AGENT_VERSION,
+    outbox: { waiting: events.reports.length, droppedRoutine: 0, droppedEvents: 0 },
+  });
+  await sensors.close();
+  return { report, ports, identity, eventsWaiting: events.reports.length };
+}

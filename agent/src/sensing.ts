@@ -1,0 +1,23 @@
+import { createModbusBus } from './adapters/modbus.ts';
+import { createSerialStream } from './adapters/serial.ts';
+import { createSimulatedPort } from './adapters/simulated.ts';
+import type { AgentConfig } from './config.ts';
+import type { Clock } from './ports.ts';
+import { buildPorts, type PortParts } from './sense/build-ports.ts';
+import { createSensors, type Sensors } from './sense/sensors.ts';
+
+/** Everything that the configuration says about sensing, on this machine's hardware. Opens nothing yet. */
+export function createSensing(
+  config: AgentConfig,
+  clock: Clock,
+  change: (parts: PortParts) => PortParts = (parts) => parts,
+): Sensors {
+  const parts: PortParts = {
+    openSerial: (line) => createSerialStream(line, clock),
+    openBus: (line) => createModbusBus(line, clock),
+    openSimulated: (settings) => createSimulatedPort(settings, clock),
+    clock,
+    random: Math.random,
+  };
+  return createSensors({ config, ports: buildPorts(config, change(parts)), clock });
+}
