@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
 import { principalOf } from '../auth.ts';
 import { parseEventId } from '../event-id.ts';
@@ -48,7 +48,7 @@ const HEADERS = {
   'x-content-type-options': 'nosniff',
 } as const;
 
-function sinkOf(response: ServerResponse): Sink {
+function sinkOf(response: FastifyReply['raw']): Sink {
   const closed = new AbortController();
   response.on('close', () => closed.abort());
   response.on('error', () => closed.abort());
