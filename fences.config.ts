@@ -9,9 +9,8 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['sense'],
-  'agent/report': ['identity', 'clock'],
   'cloud/devices': ['clock', 'customers'],
-  'cloud/ingest': ['clock', 'devices'],
+  'cloud/ingest': ['clock'],
   'cloud/monitoring': ['devices'],
 };
 
