@@ -1,0 +1,67 @@
+import { join } from 'node:path';
+import { importVerificationKey } from '@paddock/shared/keys.ts';
+import type { Api } from '../api.ts';
+import { LightDevice } from './device.ts';
+import { Identities, signingOf } from './identities.ts';
+
+const REGISTER_AT_ONCE = 8;
+const CLOSE_AT_ONCE = 50;
+
+export interface FleetOptions {
+  readonly count: number;
+  readonly everyMs: number;
+  readonly folder: string;
+  readonly mqttUrl: string;
+  readonly api: Api;
+  readonly signal: AbortSignal;
+  readonly progress: (registered: number) => void;
+}
+
+export interface Fleet {
+  /** Reports sent and answers verified since the start. */
+  counts(): { readonly sent: number; readonly answered: number };
+  /** Every device says goodbye. */
+  close(): Promise<void>;
+}
+
+/** Makes, registers and runs simulated devices, each with its own key, start and connection. */
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const { count, everyMs, api, signal } = options;
+  const identities = new Identities(join(options.folder, 'fleet.json'));
+  const rows = identities.begin(count);
+  let registered = 0;
+  await inParallel(rows, REGISTER_AT_ONCE, async ({ deviceId, privateKey, registered: known }) => {
+    signal.throwIfAborted();
+    const { jwk } = await importVerificationKey(privateKey);
+    if (!known) await api.ensure('/devices', { deviceId, publicKey: jwk });
+    options.progress(++registered);
+  });
+  identities.registered(count);
+  const cloudKeys = await Promise.all((await api.cloudKeys()).keys.map(importVerificationKey));
+  const counts = { sent: 0, answered: 0 };
+  const told = (what: keyof typeof counts): void => void (counts[what] += 1);
+  const url = options.mqttUrl;
+  const devices = await Promise.all(
+    rows.map(async (row, index) => {
+      const signing = await signingOf(row);
+      return new LightDevice({ ...row, index, signing, cloudKeys, url, everyMs, told });
+    }),
+  );
+  // Spread over one period, so that neither connections nor reports come all at once.
+  const runs = devices.map((device, index) => device.run((index * everyMs) / count, signal));
+  return {
+    counts: () => ({ ...counts }),
+    async close() {
+      await Promise.allSettled(runs);
+      await inParallel(devices, CLOSE_AT_ONCE, (device) => device.close().catch(() => {}));
+    },
+  };
+}
+
+async function inParallel<T>(items: readonly T[], lanes: number, work: (item: T) => Promise<void>): Promise<void> {
+  const queue = items.values();
+  const lane = async (): Promise<void> => {
+    for (const item of queue) await work(item);
+  };
+  await Promise.all(Array.from({ length: lanes }, lane));
+}

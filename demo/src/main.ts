@@ -1,0 +1,161 @@
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { Api } from './api.ts';
+import { startChild, type Child } from './child.ts';
+import { startFleet, type Fleet } from './fleet/fleet.ts';
+import { requireFreePorts } from './free-ports.ts';
+import { simulateHardware } from './hardware/simulate.ts';
+import { KIOSK, prepareKiosk } from './kiosk.ts';
+import { readOptions, type Options } from './options.ts';
+import { watch } from './watch.ts';
+
+/**
+ * `npm start`: the cloud service, a kiosk whose agent reads simulated hardware on real pseudo-terminals, and a
+ * fleet if one is asked for. Everything that the demonstration keeps is under the data directory.
+ */
+const ROOT = join(import.meta.dirname, '../..');
+const AGENT_STOPS_WITHIN_MS = 6_000;
+const CLOUD_STOPS_WITHIN_MS = 20_000;
+const SUMMARY_EVERY_MS = 5_000;
+
+const print = (text: string): void => void process.stdout.write(`${text}\n`);
+
+/** What runs, in the order in which it was started; it stops in the opposite one. */
+interface Running {
+  readonly children: Child[];
+  readonly closing: (() => Promise<void> | void)[];
+}
+
+async function main(): Promise<void> {
+  const running: Running = { children: [], closing: [] };
+  const stopping = new AbortController();
+  onSignals(stopping, running);
+  let code = 0;
+  try {
+    await run(readOptions(process.argv.slice(2), process.env), running, stopping);
+  } catch (error) {
+    if (!stopping.signal.aborted || stopping.signal.reason !== error) {
+      code = 1;
+      process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    }
+  }
+  stopping.abort();
+  for (const close of running.closing.toReversed()) await close();
+  print(code === 0 ? 'Stopped.' : 'Stopped because of the failure above.');
+  process.exit(code);
+}
+
+async function run(options: Options, running: Running, stopping: AbortController): Promise<void> {
+  const { dataDir, httpPort, mqttPort } = options;
+  const { signal } = stopping;
+  await requireFreePorts({ PADDOCK_HTTP_PORT: httpPort, PADDOCK_MQTT_PORT: mqttPort });
+  const folder = join(dataDir, 'demo');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const env = { PADDOCK_DATA_DIR: dataDir, PADDOCK_HTTP_PORT: String(httpPort), PADDOCK_MQTT_PORT: String(mqttPort) };
+  const child = (name: string, program: string, args: readonly string[], stopWithinMs: number): Child => {
+    const started = startChild({ name, program: join(ROOT, program), args, env, log: join(folder, `${name}.log`) });
+    running.children.push(started);
+    running.closing.push(() => started.stop(stopWithinMs));
+    return started;
+  };
+
+  print('Starting the cloud service...');
+  const cloud = child('cloud', 'cloud/bin/paddock.cjs', ['serve'], CLOUD_STOPS_WITHIN_MS);
+  const api = new Api(`http://127.0.0.1:${httpPort}`, () =>
+    readFileSync(join(dataDir, 'operator.token'), 'utf8').trim(),
+  );
+  const failed = unlessStopping(cloud, signal);
+  await Promise.race([api.ready(signal), failed]);
+
+  const hardware = simulateHardware(() => Date.now());
+  running.closing.push(() => hardware.close());
+  const config = await prepareKiosk(join(folder, KIOSK), mqttPort, hardware, api);
+  const watching = watch(api, signal, (deviceId) => deviceId === KIOSK, print);
+  const agent = child('agent', 'agent/bin/paddock-agent.cjs', ['run', '--config', config], AGENT_STOPS_WITHIN_MS);
+  print(whereToLook(options, config));
+
+  if (options.devices > 0) running.closing.push(await withFleet(options, folder, api, signal));
+  await Promise.race([watching, failed, unlessStopping(agent, signal)]);
+}
+
+/** Rejects when a child ends although nobody asked it to. */
+async function unlessStopping(child: Child, signal: AbortSignal): Promise<never> {
+  const how = await child.ended;
+  if (signal.aborted) return new Promise(() => {});
+  const words = child.lastWords();
+  throw new Error(`The ${child.name} ended by itself (${how}). Its last words, from ${child.log}:\n${words}`);
+}
+
+async function withFleet(
+  options: Options,
+  folder: string,
+  api: Api,
+  signal: AbortSignal,
+): Promise<() => Promise<void>> {
+  const count = options.devices;
+  const step = Math.max(1, Math.ceil(count / 10));
+  const fleet: Fleet = await startFleet({
+    count,
+    everyMs: options.everySeconds * 1000,
+    folder,
+    mqttUrl: `mqtt://127.0.0.1:${options.mqttPort}`,
+    api,
+    signal,
+    progress: (registered) => {
+      if (registered % step === 0 || registered === count)
+        print(`Registered ${registered} of ${count} simulated devices`);
+    },
+  });
+  let before = 0;
+  const summary = setInterval(() => {
+    const { sent, answered } = fleet.counts();
+    print(
+      `fleet  ${sent - before} reports in ${SUMMARY_EVERY_MS / 1000} s, ${sent} in all, ${answered} answers verified`,
+    );
+    before = sent;
+  }, SUMMARY_EVERY_MS);
+  return async () => {
+    clearInterval(summary);
+    await fleet.close();
+  };
+}
+
+/** The first signal stops everything in order, the second one at once. */
+function onSignals(stopping: AbortController, { children }: Running): void {
+  const stop = (): void => {
+    if (stopping.signal.aborted) {
+      for (const child of children) child.kill();
+      process.exit(130);
+    }
+    print('\nStopping... (again to stop at once)');
+    stopping.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
+}
+
+function whereToLook({ dataDir, httpPort, mqttPort }: Options, config: string): string {
+  const short = (path: string): string => {
+    const fromHere = relative(process.cwd(), path);
+    return fromHere.startsWith('..') ? path : fromHere;
+  };
+  const folder = short(join(dataDir, 'demo'));
+  const settings = process.env['PADDOCK_DATA_DIR'] ? `PADDOCK_DATA_DIR=${short(dataDir)} ` : '';
+  const token = short(join(dataDir, 'operator.token'));
+  return `
+Paddock is running.
+
+  API        curl -H "authorization: Bearer $(cat ${token})" http://127.0.0.1:${httpPort}/api/v1/devices
+  API page   http://127.0.0.1:${httpPort}/docs
+  MQTT       mqtt://127.0.0.1:${mqttPort}
+  Token      ${token}
+  Data       ${short(dataDir)}
+  Logs       ${folder}/cloud.log, ${folder}/agent.log
+  Commands   ${settings}npx paddock devices list
+             npx paddock-agent doctor --config ${short(config)}
+  Stop       Ctrl-C
+
+What arrives:
+`;
+}
+
+await main();
