@@ -1,6 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
-import type { Finding } from './doctor.ts';
+import type { Finding } from './finding.ts';
 import type { RunningAgent } from './main.ts';
 
 /** Documented in `--help`; scripts rely on them. */

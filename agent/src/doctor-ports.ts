@@ -1,6 +1,6 @@
 import type { Reading } from '@paddock/shared/report.ts';
 import type { AgentConfig } from './config.ts';
-import type { Finding } from './doctor.ts';
+import type { Finding } from './finding.ts';
 import type { ByteStream, Clock } from './ports.ts';
 import { compilePattern, jsonLine } from './sense/line-format.ts';
 import { createLineSplitter } from './sense/lines.ts';

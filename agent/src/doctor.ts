@@ -8,17 +8,10 @@ import { createMqttLink } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
 import { checkPorts } from './doctor-ports.ts';
+import type { Finding } from './finding.ts';
 import { linkOptions } from './main.ts';
 import type { Clock } from './ports.ts';
 import { codeOf } from './report/log.ts';
-
-export interface Finding {
-  readonly check: string;
-  readonly status: 'ok' | 'warn' | 'fail';
-  readonly code?: string;
-  /** What was found, and what to do about it where there is something to do. */
-  readonly message: string;
-}
 
 /** No kiosk runs this before it was written: a clock that says so was never set. */
 const EARLIEST_MS = fromInstant('2026-01-01T00:00:00.000Z');
