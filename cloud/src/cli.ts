@@ -31,7 +31,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     await program().parseAsync([...argv]);
   } catch (error) {
     process.exitCode = exitCodeOf(error);
-    if (!(error instanceof CommanderError)) console.error(`paddock: ${messageOf(error)}`);
+    if (!(error instanceof CommanderError))
+      console.error(argv.includes('--json') ? failureJson(error) : `paddock: ${messageOf(error)}`);
   }
 }
 
@@ -44,6 +45,13 @@ function exitCodeOf(error: unknown): number {
 function messageOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return 'code' in error && typeof error.code === 'string' ? `${error.message} (${error.code})` : error.message;
+}
+
+function failureJson(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  return JSON.stringify({
+    error: { code: code ?? 'failed', message: error instanceof Error ? error.message : String(error) },
+  });
 }
 
 function program(): Command {
@@ -78,7 +86,7 @@ function addServe(root: Command): void {
     const config = readConfig(process.env, flags);
     const { serve } = await import('./main.ts');
     const service = await serve(config);
-    for (const [name, url] of Object.entries(service.urls)) console.error(`${name}: ${String(url)}`);
+    for (const [name, url] of Object.entries(service.urls)) console.error(`${name}: ${url}`);
     const signal = await stopSignal();
     console.error(`stopping on ${signal}`);
     await service.close();
@@ -177,7 +185,9 @@ async function follow(command: Command, deviceIds: ReadonlySet<string>): Promise
     console.error(`paddock: the stream broke, taking it up again: ${messageOf(error)}`);
   for await (const { id, event, data } of client.events(stop.signal, onBreak)) {
     const body = JSON.parse(data) as Item;
-    if (deviceIds.size > 0 && !deviceIds.has(String(body['deviceId']))) continue;
+    // What concerns no device only keeps the stream.
+    const { deviceId } = body;
+    if (typeof deviceId !== 'string' || (deviceIds.size > 0 && !deviceIds.has(deviceId))) continue;
     console.log(isJson(command) ? JSON.stringify({ id, event, data: body }) : eventLine(event, body));
   }
 }

@@ -22,7 +22,7 @@ export async function serverByAddress(): Promise<Server | null> {
 async function startDebians(programs: string): Promise<Server> {
   const directory = await mkdtemp(join(tmpdir(), 'paddock-debian-'));
   const ids = idsOfPostgres();
-  if (ids.uid !== undefined) await chown(directory, ids.uid, ids.gid);
+  if (ids) await chown(directory, ids.uid, ids.gid);
   const data = join(directory, 'data');
   execFileSync(
     join(programs, 'initdb'),
@@ -45,8 +45,8 @@ async function startDebians(programs: string): Promise<Server> {
   return { url: `postgres://tester@127.0.0.1:${port}/postgres`, stop };
 }
 
-function idsOfPostgres(): { uid?: number; gid?: number } {
-  if (process.getuid?.() !== 0) return {};
+function idsOfPostgres(): { uid: number; gid: number } | null {
+  if (process.getuid?.() !== 0) return null;
   const id = (flag: string): number => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }));
   return { uid: id('-u'), gid: id('-g') };
 }

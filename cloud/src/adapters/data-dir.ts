@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { link, mkdir, open, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { calculateJwkThumbprint, type JWK } from 'jose';
 import type { Signing } from '@paddock/shared/envelope.ts';
 import { keyIdOf } from '@paddock/shared/keys.ts';
@@ -36,7 +36,6 @@ export class DataDirError extends Error {
  */
 export async function openDataDir(dataDir: string): Promise<DataDir> {
   const path = resolve(dataDir);
-  await mkdir(path, { recursive: true, mode: 0o700 });
   const random = (): string => randomBytes(32).toString('base64url');
   return {
     path,
@@ -75,6 +74,7 @@ const newKeyPem = (): string =>
 async function keptSecret(path: string, make: () => string): Promise<string> {
   const existing = await readSecret(path);
   if (existing !== null) return existing;
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
   await writeFile(draft, `${make().trim()}\n`, { mode: 0o600, flag: 'wx', flush: true });
   try {

@@ -7,7 +7,8 @@ import { takeLock, type Lock } from './embedded-postgres/lock.ts';
 import { startPostmaster, type Postmaster } from './embedded-postgres/postmaster.ts';
 import { stopOrphans } from './embedded-postgres/processes.ts';
 
-export type DatabaseLog = (level: 'info' | 'warn' | 'error', message: string) => void;
+/** PostgreSQL's own lines come as `debug`, or as `warn` from its WARNING on. */
+export type DatabaseLog = (level: 'debug' | 'info' | 'warn' | 'error', message: string) => void;
 
 export interface EmbeddedPostgresOptions {
   /** The cluster lies in `postgres` below it. Made when it is not there. */
@@ -27,6 +28,7 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 
+const SERIOUS = /\] (WARNING|ERROR|FATAL|PANIC): /;
 const BACK_OFF = { firstMs: 250, maxMs: 30_000 } as const;
 
 /**
@@ -85,7 +87,9 @@ class Supervisor implements EmbeddedPostgres {
     const { cluster, address, log } = this.#parts;
     const orphans = await stopOrphans(cluster.name);
     if (orphans.length > 0) log('warn', `stopped a PostgreSQL that was left behind: processes ${orphans.join(', ')}`);
-    const postmaster = await startPostmaster(cluster, address, (line) => log('info', line));
+    const postmaster = await startPostmaster(cluster, address, (line) =>
+      log(SERIOUS.test(line) ? 'warn' : 'debug', line),
+    );
     this.#postmaster = postmaster;
     log('info', `PostgreSQL runs as process ${postmaster.pid}`);
     void postmaster.ended.then((how) => this.#onEnd(how));

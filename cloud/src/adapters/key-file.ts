@@ -36,7 +36,7 @@ async function contentOf(file: string): Promise<string> {
 
 function fromPem(text: string): JWK {
   try {
-    return createPublicKey(text).export({ format: 'jwk' }) as JWK;
+    return createPublicKey(text).export({ format: 'jwk' });
   } catch (cause) {
     throw new KeyFileError('key_unreadable', 'The PEM is not a public key', { cause });
   }

@@ -5,13 +5,13 @@ export interface Column<Row> {
 }
 
 const GAP = '  ';
-/** C0, DEL and C1: what would move a terminal's cursor or colour it. */
-const CONTROL = /[\u0000-\u001F\u007F-\u009F]/g;
+/** Control characters would move a terminal's cursor or colour it. */
+const CONTROL = /\p{Cc}/gu;
 
 /** Text that came from elsewhere, safe for a terminal, on one line. Nothing is shown as `-`. */
 export function plain(value: unknown): string {
   if (value === null || value === undefined || value === '') return '-';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | boolean);
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
   return text.replace(CONTROL, '\u{FFFD}');
 }
 

@@ -15,12 +15,13 @@ const PASSWORD = 'a-password-for-one-test-only';
 const OWNER = join(import.meta.dirname, '../../harness/database-owner.ts');
 const AS_ROOT = process.getuid?.() === 0;
 /** Root's tests run the owner as another user too; a plain user has only itself. */
-const OWNERS = AS_ROOT
-  ? ([
+const NOBODY = Number(execFileSync('id', ['-u', 'nobody']));
+const OWNERS: readonly [who: string, uid: number | undefined][] = AS_ROOT
+  ? [
       ['root', 0],
-      ['a plain user', Number(execFileSync('id', ['-u', 'nobody']))],
-    ] as const)
-  : ([['a plain user', undefined]] as const);
+      ['a plain user', NOBODY],
+    ]
+  : [['a plain user', undefined]];
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {

@@ -1,0 +1,85 @@
+import { describe, expect, test } from 'vitest';
+import { ConfigError, readClientConfig, readConfig, SETTINGS } from '@paddock/cloud/config.ts';
+
+function problemsOf(read: () => unknown): readonly string[] {
+  try {
+    read();
+  } catch (error) {
+    if (error instanceof ConfigError) return error.problems;
+  }
+  throw new Error('It was taken');
+}
+
+describe('the configuration of the cloud', () => {
+  test('listens on loopback and needs nothing', () => {
+    expect(readConfig({})).toMatchObject({
+      dataDir: '.paddock',
+      httpHost: '127.0.0.1',
+      httpPort: 8080,
+      mqttHost: '127.0.0.1',
+      mqttPort: 1883,
+    });
+  });
+
+  test('comes from the environment, and flags win', () => {
+    const env = {
+      PADDOCK_HTTP_PORT: '9000',
+      PADDOCK_MQTT_PORT: '0',
+      PADDOCK_BROKER_URL: 'mqtts://broker:8883',
+      DATABASE_URL: '',
+    };
+    expect(readConfig(env, { httpPort: '9001' })).toMatchObject({
+      httpPort: 9001,
+      mqttPort: 0,
+      brokerUrl: 'mqtts://broker:8883',
+      databaseUrl: null,
+    });
+  });
+
+  test.each([
+    [{ PADDOCK_HTTP_PORT: '65536' }, 'PADDOCK_HTTP_PORT has to be a whole number from 0 to 65535'],
+    [{ PADDOCK_MQTT_PORT: '1e3' }, 'PADDOCK_MQTT_PORT has to be a whole number from 0 to 65535'],
+    [{ PADDOCK_RETENTION_DAYS: '-1' }, 'PADDOCK_RETENTION_DAYS has to be a whole number from 0 to 36500'],
+    [{ DATABASE_URL: 'mysql://x' }, 'DATABASE_URL has to be a URL with postgres://, postgresql://'],
+    [{ PADDOCK_BROKER_URL: 'broker' }, 'PADDOCK_BROKER_URL has to be a URL with mqtt://, mqtts://, ws://, wss://'],
+    [{ PADDOCK_SHARE_GROUP: 'a/b' }, 'PADDOCK_SHARE_GROUP has to be 1 to 64 letters, digits, dots, - or _'],
+    [
+      { PADDOCK_LOG_LEVEL: 'loud' },
+      'PADDOCK_LOG_LEVEL has to be one of trace, debug, info, warn, error, fatal, silent',
+    ],
+    [{ PADDOCK_WEBHOOK_SECRET: 'short' }, 'PADDOCK_WEBHOOK_SECRET has to have at least 16 characters'],
+  ])('names the variable: %o', (env, problem) => {
+    expect(problemsOf(() => readConfig(env))).toEqual([problem]);
+  });
+
+  test('tells every problem at once, and names the flag where one was given', () => {
+    const problems = problemsOf(() => readConfig({ PADDOCK_HTTP_PORT: 'x' }, { mqttPort: 'y' }));
+    expect(problems).toHaveLength(2);
+    expect(problems[1]).toContain('--mqtt-port');
+  });
+
+  test('takes no webhook that nobody could verify', () => {
+    const problems = problemsOf(() => readConfig({ PADDOCK_WEBHOOK_URL: 'https://example.org/hook' }));
+    expect(problems).toEqual([expect.stringContaining('PADDOCK_WEBHOOK_SECRET')]);
+  });
+
+  test('has no flag for a secret', () => {
+    for (const name of ['webhookSecret', 'databaseUrl', 'brokerUrl'] as const)
+      expect(SETTINGS[name]).not.toHaveProperty('flag');
+  });
+});
+
+test('a client reaches the service of its own machine by default', () => {
+  expect(readClientConfig({ PADDOCK_HTTP_PORT: '9000' })).toEqual({
+    url: 'http://127.0.0.1:9000',
+    token: null,
+    dataDir: '.paddock',
+  });
+  expect(readClientConfig({ PADDOCK_URL: 'https://a', PADDOCK_TOKEN: 't' }, { url: 'http://b' })).toMatchObject({
+    url: 'http://b',
+    token: 't',
+  });
+  expect(problemsOf(() => readClientConfig({ PADDOCK_URL: 'a' }))).toEqual([
+    'PADDOCK_URL has to be a URL with http:// or https://',
+  ]);
+});
