@@ -133,7 +133,9 @@ async function begin(
 ): Promise<void> {
   await new Promise<void>((resolve) => client.once('connect', () => resolve()));
   client.on('message', (topic, payload) => events.message(topic, payload.toString('utf8')));
-  const granted = await client.subscribeAsync([...options.subscriptions], { qos: QOS });
+  // A SUBSCRIBE without a topic is a protocol error (MQTT 3.1.1, section 3.8.3).
+  const wanted = [...options.subscriptions];
+  const granted = wanted.length === 0 ? [] : await client.subscribeAsync(wanted, { qos: QOS });
   const refused = granted.find(({ qos }) => qos === 128);
   if (refused) throw new LinkError('link_refused', `The broker refused the subscription to ${refused.topic}`);
   await client.publishAsync(birth.topic, birth.payload, { qos: QOS, retain: true });
@@ -141,14 +143,15 @@ async function begin(
 
 function connectedOf(client: MqttClient, ended: Promise<string>, will: RetainedMessage, clock: Clock): Connected {
   let inFlight = 0;
-  const orEnded = <T>(work: Promise<T>): Promise<T> =>
-    Promise.race([work, ended.then((reason) => Promise.reject(new LinkError('link_offline', reason)))]);
   const publish = async (topic: string, payload: string): Promise<void> => {
     if (inFlight >= MAX_IN_FLIGHT)
       throw new LinkError('link_busy', 'The broker has not acknowledged what was sent before');
     inFlight += 1;
     try {
-      await orEnded(client.publishAsync(topic, payload, { qos: QOS }));
+      const lost = ended.then((reason) => Promise.reject(new Error(reason)));
+      await Promise.race([client.publishAsync(topic, payload, { qos: QOS }), lost]);
+    } catch (cause) {
+      throw new LinkError('link_offline', 'The connection broke before the broker acknowledged', { cause });
     } finally {
       inFlight -= 1;
     }
