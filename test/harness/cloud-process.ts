@@ -1,0 +1,66 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+/** `paddock serve` as a process of its own, with its own broker, database and data directory. */
+export interface CloudProcess {
+  readonly pid: number;
+  readonly httpUrl: string;
+  readonly mqttUrl: string;
+  readonly dataDir: string;
+  /** Calls the HTTP API as the operator. @returns status and parsed body */
+  call(method: string, path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>;
+  /** Stops it and removes its data. */
+  stop(): Promise<void>;
+}
+
+const PROGRAM = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
+
+export async function startCloudProcess(): Promise<CloudProcess> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'paddock-cloud-'));
+  const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const ended = once(child, 'exit');
+  const urls = await listening(child.stdout, child.stderr, ended);
+  const token = (await readFile(join(dataDir, 'operator.token'), 'utf8')).trim();
+  return {
+    pid: child.pid ?? 0,
+    ...urls,
+    dataDir,
+    async call(method, path, body) {
+      const answer = await fetch(`${urls.httpUrl}/api/v1${path}`, {
+        method,
+        headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) },
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      return { status: answer.status, body: (await answer.json()) as Record<string, unknown> };
+    },
+    async stop() {
+      child.kill('SIGTERM');
+      await ended;
+      await rm(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Both addresses, as the service prints them when it is ready. */
+async function listening(
+  stdout: NodeJS.ReadableStream,
+  stderr: NodeJS.ReadableStream,
+  ended: Promise<unknown>,
+): Promise<{ httpUrl: string; mqttUrl: string }> {
+  let output = '';
+  const { promise, resolve, reject } = Promise.withResolvers<{ httpUrl: string; mqttUrl: string }>();
+  const read = (chunk: Buffer): void => {
+    output += chunk.toString();
+    const [, httpUrl] = /^http: (http:\S+)$/m.exec(output) ?? [];
+    const [, mqttUrl] = /^mqtt: (mqtt:\S+)$/m.exec(output) ?? [];
+    if (httpUrl !== undefined && mqttUrl !== undefined) resolve({ httpUrl, mqttUrl });
+  };
+  stdout.on('data', read);
+  stderr.on('data', read);
+  void ended.then(() => reject(new Error(`The cloud ended by itself:\n${output.slice(-2000)}`)));
+  return promise;
+}
