@@ -66,8 +66,15 @@ export async function hearAll(
   digest: Uint8Array = new Uint8Array(32),
 ): Promise<void> {
   const report = reportOf(fields);
-  await sql.query(MOVE_STATE, [[...deviceIds], ...identityOf(report), new Date(receivedAt), digest, JSON.stringify(report)]);
-  for (const deviceId of deviceIds) await sql.query(`SELECT pg_notify('paddock_recorded', $1)`, [JSON.stringify([deviceId])]);
+  await sql.query(MOVE_STATE, [
+    [...deviceIds],
+    ...identityOf(report),
+    new Date(receivedAt),
+    digest,
+    JSON.stringify(report),
+  ]);
+  for (const deviceId of deviceIds)
+    await sql.query(`SELECT pg_notify('paddock_recorded', $1)`, [JSON.stringify([deviceId])]);
 }
 
 /** Registers many devices at once, without keys: enough for what is judged by their last known state. */

@@ -52,10 +52,17 @@ describe('tokens', () => {
 
   test('cannot be guessed for long', async () => {
     const clock = new CloudClock(Date.now());
-    const limited = await startHttp(database.store, { clock, failureLimit: { failures: 3, windowMs: 60_000, addresses: 10 } });
+    const limited = await startHttp(database.store, {
+      clock,
+      failureLimit: { failures: 3, windowMs: 60_000, addresses: 10 },
+    });
     for (let n = 0; n < 3; n += 1) await limited.call('GET', '/api/v1/devices', { token: `guess-${n}` });
     const answer = await limited.call('GET', '/api/v1/devices', { token: 'guess-again' });
-    expect([answer.status, answer.body['code'], answer.headers.get('retry-after')]).toEqual([429, 'too_many_failures', '60']);
+    expect([answer.status, answer.body['code'], answer.headers.get('retry-after')]).toEqual([
+      429,
+      'too_many_failures',
+      '60',
+    ]);
     clock.advance(60_000);
     expect((await limited.call('GET', '/api/v1/devices')).status).toBe(200);
     await limited.close();
@@ -87,7 +94,8 @@ describe('customers, sites and models', () => {
   });
 
   test('are listed page by page', async () => {
-    for (let n = 0; n < 5; n += 1) await http.call('POST', '/api/v1/customers', { body: { customerId: `many-${n}`, name: 'x' } });
+    for (let n = 0; n < 5; n += 1)
+      await http.call('POST', '/api/v1/customers', { body: { customerId: `many-${n}`, name: 'x' } });
     const seen: unknown[] = [];
     let cursor = '';
     for (let page = 0; page < 10; page += 1) {
@@ -198,11 +206,15 @@ describe('the document', () => {
     expect(new Set(ids).size).toBe(ids.length);
     for (const { path, operation } of operations) {
       expect(operation.summary, path).toBeTruthy();
-      expect(Object.keys(operation.responses).some((status) => /^2\d\d$/.test(status)), path).toBe(true);
+      expect(
+        Object.keys(operation.responses).some((status) => /^2\d\d$/.test(status)),
+        path,
+      ).toBe(true);
       const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       const named = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path').map(({ name }) => name);
       expect(named.toSorted(), path).toEqual(inPath.toSorted());
-      if (path.startsWith('/api/')) expect(operation.responses['4xx'] ?? operation.responses['4XX'], path).toBeDefined();
+      if (path.startsWith('/api/'))
+        expect(operation.responses['4xx'] ?? operation.responses['4XX'], path).toBeDefined();
     }
   });
 

@@ -1,0 +1,140 @@
+import { connect } from 'node:net';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { HUB_SETTINGS } from '@paddock/cloud/http/event-hub.ts';
+import { addDevice, record } from '../../../harness/archive.ts';
+import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { listenTo, type EventStream } from '../../../harness/event-stream.ts';
+import { startHttp, type TestHttp } from '../../../harness/http.ts';
+
+let database: FreshDatabase;
+let http: TestHttp;
+const streams: EventStream[] = [];
+beforeAll(async () => {
+  database = await freshDatabase();
+  http = await startHttp(database.store);
+});
+afterEach(() => {
+  for (const stream of streams.splice(0)) stream.close();
+});
+afterAll(async () => {
+  await http.close();
+  await database.drop();
+});
+
+async function listen(on = http, token = http.operator, lastEventId?: string): Promise<EventStream> {
+  const headers: Record<string, string> = { authorization: `Bearer ${token}` };
+  if (lastEventId !== undefined) headers['last-event-id'] = lastEventId;
+  const stream = await listenTo(`${on.url}/api/v1/events`, headers);
+  streams.push(stream);
+  await stream.until(({ event }) => event === 'ready');
+  return stream;
+}
+
+const stateOf = (deviceId: string, sequence?: number) => (event: { event: string; data: Record<string, unknown> }) =>
+  event.event === 'state' &&
+  event.data['deviceId'] === deviceId &&
+  (sequence === undefined || (event.data['lastReport'] as { sequence: number }).sequence === sequence);
+
+test('every instance tells its listeners what any instance recorded, within their scope', async () => {
+  const other = await startHttp(database.store);
+  const device = await addDevice(database.store, 'event-one');
+  const foreign = await addDevice(database.store, 'event-foreign', 'default');
+  const stranger = await http.tokenOf('event-stranger');
+  const [here, there, nothing] = [await listen(), await listen(other), await listen(http, stranger)];
+  await record(database.store, foreign, Date.now());
+  await record(database.store, device, Date.now(), { sequence: 3 });
+  const told = await here.until(stateOf('event-one', 3));
+  expect(told.data).toMatchObject({ deviceId: 'event-one', readings: { door: { value: true } } });
+  await there.until(stateOf('event-one', 3));
+  await addDevice(database.store, 'event-own', 'event-stranger').then((own) => record(database.store, own, Date.now()));
+  await nothing.until(stateOf('event-own'));
+  expect(nothing.events.filter(({ event }) => event === 'state').map(({ data }) => data['deviceId'])).toEqual([
+    'event-own',
+  ]);
+  await other.close();
+  await there.ended;
+});
+
+test('who comes back is told what changed meanwhile, newest state of each device', async () => {
+  const [a, b] = [await addDevice(database.store, 'resume-a'), await addDevice(database.store, 'resume-b')];
+  const old = Date.now() - 600_000;
+  await record(database.store, a, old, { sequence: 1 });
+  const before = await listen();
+  await record(database.store, a, old, { sequence: 2 });
+  const { id } = await before.until(stateOf('resume-a', 2));
+  before.close();
+  await record(database.store, b, old, { sequence: 1 });
+  await record(database.store, b, old, { sequence: 2 });
+  const after = await listen(http, http.operator, id);
+  const states = after.events.filter(({ event }) => event === 'state');
+  expect(states.map(({ data }) => data['deviceId'])).toContain('resume-b');
+  expect(states.filter(({ data }) => data['deviceId'] === 'resume-b')).toHaveLength(1);
+  expect(states.filter(stateOf('resume-b', 2))).toHaveLength(1);
+  expect(states.map(({ data }) => data['deviceId'])).not.toContain('resume-a');
+  const ready = after.events.find(({ event }) => event === 'ready');
+  after.close();
+  const nothingNew = await listen(http, http.operator, ready?.id);
+  expect(nothingNew.events.filter(stateOf('resume-b'))).toEqual([]);
+});
+
+test('a change that committed late is told to who comes back', async () => {
+  const device = await addDevice(database.store, 'late-commit');
+  const stream = await listen();
+  const { id } = await stream.until(({ event }) => event === 'ready');
+  stream.close();
+  // Its revision was taken before the one that the listener saw.
+  await record(database.store, device, Date.now());
+  const [revision] = id.split('-');
+  await database.store.query(`UPDATE device_state SET revision = $1 WHERE device_id = 'late-commit'`, [
+    Number(revision) - 1,
+  ]);
+  const back = await listen(http, http.operator, id);
+  expect(back.events.filter(stateOf('late-commit'))).toHaveLength(1);
+});
+
+test('an id from another database brings everything', async () => {
+  const device = await addDevice(database.store, 'restored');
+  await record(database.store, device, Date.now() - 600_000);
+  const stream = await listen(http, http.operator, `999999999-${Date.now()}`);
+  expect(stream.events.filter(stateOf('restored'))).toHaveLength(1);
+});
+
+test('an id that is none is refused', async () => {
+  const answer = await http.call('GET', '/api/v1/events', { headers: { 'last-event-id': 'rubbish' } });
+  expect([answer.status, answer.body['code']]).toEqual([400, 'event_id_invalid']);
+  expect((await http.call('GET', '/api/v1/events', { token: null })).status).toBe(401);
+});
+
+test('heartbeats keep a quiet stream alive', async () => {
+  const beating = await startHttp(database.store, { hub: { ...HUB_SETTINGS, heartbeatMs: 20 } });
+  const stream = await listen(beating);
+  while (!stream.comments.includes('beat')) await new Promise((resolve) => setTimeout(resolve, 5));
+  await beating.close();
+  await stream.ended;
+});
+
+test('a listener that does not read is dropped, the others hear on', async () => {
+  const bounded = await startHttp(database.store, { hub: { ...HUB_SETTINGS, maxWaitingBytes: 65_536, gatherMs: 1 } });
+  const device = await addDevice(database.store, 'talkative');
+  const text = 'x'.repeat(1000);
+  const readings = Object.fromEntries(Array.from({ length: 200 }, (_, n) => [`text-${n}`, { value: text, ageMs: 0 }]));
+  const { hostname, port } = new URL(bounded.url);
+  const slow = connect(Number(port), hostname);
+  slow.write(`GET /api/v1/events HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${bounded.operator}\r\n\r\n`);
+  await new Promise((resolve) => slow.once('data', resolve));
+  slow.pause();
+  const dropped = new Promise((resolve) => slow.once('close', resolve));
+  slow.on('error', () => undefined);
+  const quick = await listen(bounded);
+  let sequence = 0;
+  // What it never reads piles up in the sockets first; the kernel's buffers are large.
+  for (; sequence < 200; sequence += 1) {
+    await record(database.store, device, Date.now(), { sequence, readings });
+    await quick.until(stateOf('talkative', sequence));
+  }
+  slow.resume();
+  await dropped;
+  await record(database.store, device, Date.now(), { sequence });
+  await quick.until(stateOf('talkative', sequence));
+  await bounded.close();
+});
