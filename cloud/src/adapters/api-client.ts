@@ -126,5 +126,5 @@ async function bodyOf(response: Response): Promise<Item> {
 async function refuse(response: Response): Promise<never> {
   const { code, title, detail } = await bodyOf(response);
   const said = [detail, title].find((text) => typeof text === 'string');
-  throw new ApiError(typeof code === 'string' ? code : 'refused', String(said ?? `HTTP status ${response.status}`));
+  throw new ApiError(typeof code === 'string' ? code : 'refused', said ?? `HTTP status ${response.status}`);
 }

@@ -4,6 +4,7 @@ import { chmod, chown, mkdir, mkdtemp, rm, stat, writeFile } from 'node:fs/promi
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, describe, expect, test } from 'vitest';
 import { startEmbeddedPostgres, type EmbeddedPostgres } from '@paddock/cloud/adapters/embedded-postgres.ts';
@@ -12,7 +13,7 @@ import { processesOf } from '@paddock/cloud/adapters/embedded-postgres/processes
 import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
 
 const PASSWORD = 'a-password-for-one-test-only';
-const OWNER = join(import.meta.dirname, '../../harness/database-owner.ts');
+const OWNER = fileURLToPath(new URL('../../harness/database-owner.ts', import.meta.url));
 const AS_ROOT = process.getuid?.() === 0;
 /** Root's tests run the owner as another user too; a plain user has only itself. */
 const NOBODY = Number(execFileSync('id', ['-u', 'nobody']));

@@ -1,0 +1,150 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { freePort } from '../../harness/free-port.ts';
+import { makeTestKey } from '../../harness/signing.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../../cloud/bin/paddock.cjs');
+
+interface Outcome {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+let dataDir: string;
+let env: NodeJS.ProcessEnv;
+let service: ChildProcess;
+
+/** One run of the program, as a user types it. */
+async function paddock(...args: string[]): Promise<Outcome> {
+  return new Promise((resolve) => {
+    execFile(process.execPath, [PROGRAM, ...args], { env }, (error, out, err) => {
+      resolve({ code: error === null ? 0 : Number(error.code), out, err });
+    });
+  });
+}
+
+async function json(...args: string[]): Promise<unknown> {
+  const { code, out, err } = await paddock(...args, '--json');
+  if (code !== 0) throw new Error(err);
+  return JSON.parse(out);
+}
+
+/** Resolves with the first line that says it. */
+async function said(stream: NodeJS.ReadableStream, text: string): Promise<string> {
+  for await (const line of createInterface({ input: stream })) if (line.includes(text)) return line;
+  throw new Error(`It never said ${text}`);
+}
+
+beforeAll(async () => {
+  dataDir = await mkdtemp(join(tmpdir(), 'paddock-cli-'));
+  env = {
+    ...process.env,
+    PADDOCK_DATA_DIR: dataDir,
+    PADDOCK_HTTP_PORT: String(await freePort()),
+    PADDOCK_MQTT_PORT: '0',
+  };
+  service = spawn(process.execPath, [PROGRAM, 'serve'], { env, stdio: ['ignore', 'inherit', 'pipe'] });
+  if (service.stderr) await said(service.stderr, 'mqtt: ');
+  service.stderr?.resume();
+});
+afterAll(async () => {
+  if (service.exitCode === null) {
+    service.kill('SIGTERM');
+    await once(service, 'exit');
+  }
+  await rm(dataDir, { recursive: true });
+});
+
+describe('paddock', () => {
+  test('makes customers, sites and models, and edits what is there', async () => {
+    expect(await json('customers', 'create', 'acme', '--name', 'Acme')).toMatchObject({
+      customerId: 'acme',
+      version: 1,
+    });
+    await json('sites', 'create', 'hall', '--name', 'Hall', '--customer', 'acme');
+    expect(await json('sites', 'edit', 'hall', '--name', 'Great hall')).toMatchObject({
+      name: 'Great hall',
+      version: 2,
+    });
+    await json('models', 'create', 'kiosk-9', '--manufacturer', 'M', '--family', 'F', '--name', 'Nine');
+    expect(await json('models', 'edit', 'kiosk-9', '--family', '')).toMatchObject({ family: null });
+    expect((await paddock('sites', 'list')).out).toBe(
+      'SITE  CUSTOMER  NAME        TIME ZONE\nhall  acme      Great hall  UTC\n',
+    );
+  });
+
+  test('registers a device, and writes what it pins', async () => {
+    const { publicJwk } = await makeTestKey();
+    const keyFile = join(dataDir, 'kiosk.jwk');
+    const pins = join(dataDir, 'cloud-keys.json');
+    await writeFile(keyFile, JSON.stringify(publicJwk));
+    const args = ['devices', 'register', 'kiosk-0001', '--public-key', keyFile, '--customer', 'acme', '--site', 'hall'];
+    const registered = await json(...args, '--cloud-keys-out', pins);
+    expect(registered).toMatchObject({ device: { deviceId: 'kiosk-0001', siteId: 'hall', presence: 'never-seen' } });
+    expect(JSON.parse(await readFile(pins, 'utf8'))).toEqual((registered as { cloudKeys: unknown }).cloudKeys);
+    expect(await json('devices', 'list', '--presence', 'never-seen')).toMatchObject([{ deviceId: 'kiosk-0001' }]);
+    expect(await json('devices', 'show', 'kiosk-0001')).toMatchObject({ customerId: 'acme' });
+    expect(await paddock(...args, '--json')).toMatchObject({
+      code: 1,
+      out: '',
+      err: expect.stringContaining('"device_exists"'),
+    });
+  });
+
+  test('makes a token that reaches one customer, until it is revoked', async () => {
+    const token = (await paddock('tokens', 'create', '--name', 'console', '--customer', 'acme')).out.trim();
+    expect(await json('customers', 'list', '--token', token)).toMatchObject([{ customerId: 'acme' }]);
+    const all = (await json('tokens', 'list')) as { name: string; tokenId: string }[];
+    await json('tokens', 'revoke', all.find(({ name }) => name === 'console')?.tokenId ?? '');
+    expect(await paddock('customers', 'list', '--token', token)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('token_invalid'),
+    });
+  });
+
+  test('watches until Ctrl-C', async () => {
+    const watch = spawn(process.execPath, [PROGRAM, 'devices', 'watch', '--json'], {
+      env,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const line = said(watch.stdout, '"retired"');
+    const { publicJwk } = await makeTestKey();
+    await json('devices', 'register', 'kiosk-0002', '--public-key', JSON.stringify(publicJwk));
+    await json('devices', 'retire', 'kiosk-0002');
+    expect(JSON.parse(await line)).toMatchObject({
+      event: expect.any(String),
+      data: { deviceId: 'kiosk-0002', presence: 'retired' },
+    });
+    watch.kill('SIGINT');
+    expect(await once(watch, 'exit')).toEqual([0, null]);
+  });
+
+  test('refuses to serve a data directory twice', async () => {
+    const second = await paddock('serve', '--http-port', '0');
+    expect(second).toMatchObject({ code: 1, err: expect.stringContaining(`process ${service.pid} `) });
+  });
+
+  test.each([
+    [0, ['--help']],
+    [0, ['devices', 'register', '--help']],
+    [2, ['devices', 'no-such-command']],
+    [2, ['devices', 'register', 'kiosk-0003']],
+    [2, ['serve', '--http-port', 'x']],
+    [1, ['verify', '/nowhere']],
+    [1, ['devices', 'show', 'kiosk-9999']],
+    [3, ['devices', 'list', '--url', 'http://127.0.0.1:1']],
+  ])('ends with %i for %j', async (code, args) => {
+    expect((await paddock(...args)).code).toBe(code);
+  });
+
+  test('ends cleanly when it is told to', async () => {
+    service.kill('SIGTERM');
+    expect(await once(service, 'exit')).toEqual([0, null]);
+  });
+});
