@@ -33,8 +33,13 @@ export const HUB_SETTINGS: HubSettings = {
   pageSize: 200,
 };
 
+/** A store that can say when notifications may have been lost; one that cannot is taken too. */
+export interface NotifyingStore extends Store {
+  listen(channel: string, handler: (payload: string) => void, missed?: () => void): Promise<() => Promise<void>>;
+}
+
 export interface HubParts {
-  readonly store: Store;
+  readonly store: NotifyingStore;
   readonly views: DeviceViews;
   readonly clock: Clock;
   readonly log: Log;
@@ -67,16 +72,17 @@ export class EventHub {
   /** Hears the database. Called once, before the first listener. */
   async open(): Promise<void> {
     const { store } = this.#parts;
+    const missed = (): void => this.#dropAll();
     this.#stopListening = [
-      await store.listen('paddock_recorded', (payload) => this.#recorded(payload)),
-      await store.listen('paddock_presence', (payload) => this.#moved(payload)),
+      await store.listen('paddock_recorded', (payload) => this.#recorded(payload), missed),
+      await store.listen('paddock_presence', (payload) => this.#moved(payload), missed),
     ];
     void this.#beat();
   }
 
   async close(): Promise<void> {
     this.#stopping.abort();
-    for (const listener of this.#listeners) this.#drop(listener);
+    this.#dropAll();
     await Promise.all(this.#stopListening.map((stop) => stop()));
     await this.#flushing;
   }
@@ -186,6 +192,11 @@ export class EventHub {
   #send(listener: Listener, text: string): void {
     if (listener.sink.waitingBytes() > this.#settings.maxWaitingBytes) this.#drop(listener);
     else listener.sink.write(text);
+  }
+
+  /** Whoever comes back with Last-Event-ID is told everything that was missed here, too. */
+  #dropAll(): void {
+    for (const listener of this.#listeners) this.#drop(listener);
   }
 
   #drop(listener: Listener): void {

@@ -21,7 +21,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-async function listen(on = http, token = http.operator, lastEventId?: string): Promise<EventStream> {
+async function listen(on = http, token = on.operator, lastEventId?: string): Promise<EventStream> {
   const headers: Record<string, string> = { authorization: `Bearer ${token}` };
   if (lastEventId !== undefined) headers['last-event-id'] = lastEventId;
   const stream = await listenTo(`${on.url}/api/v1/events`, headers);
@@ -105,12 +105,31 @@ test('an id that is none is refused', async () => {
   expect((await http.call('GET', '/api/v1/events', { token: null })).status).toBe(401);
 });
 
+test('listeners are sent back to ask for what they missed when the database was gone', async () => {
+  const cut = await freshDatabase();
+  const cutHttp = await startHttp(cut.store);
+  const device = await addDevice(cut.store, 'missed');
+  const stream = await listen(cutHttp);
+  const { id } = await stream.until(({ event }) => event === 'ready');
+  await cut.store
+    .query(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`,
+    )
+    .catch(() => undefined);
+  await record(cut.store, device, Date.now() - 600_000);
+  await stream.ended;
+  const back = await listen(cutHttp, cutHttp.operator, id);
+  expect(back.events.filter(stateOf('missed'))).toHaveLength(1);
+  await cutHttp.close();
+  await cut.drop();
+});
+
 test('heartbeats keep a quiet stream alive', async () => {
   const beating = await startHttp(database.store, { hub: { ...HUB_SETTINGS, heartbeatMs: 20 } });
   const stream = await listen(beating);
   while (!stream.comments.includes('beat')) await new Promise((resolve) => setTimeout(resolve, 5));
   await beating.close();
-  await stream.ended;
+  await expect(stream.ended).resolves.toBeUndefined();
 });
 
 test('a listener that does not read is dropped, the others hear on', async () => {
@@ -133,7 +152,7 @@ test('a listener that does not read is dropped, the others hear on', async () =>
     await quick.until(stateOf('talkative', sequence));
   }
   slow.resume();
-  await dropped;
+  await expect(dropped).resolves.toBeDefined();
   await record(database.store, device, Date.now(), { sequence });
   await quick.until(stateOf('talkative', sequence));
   await bounded.close();

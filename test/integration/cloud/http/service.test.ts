@@ -212,7 +212,7 @@ describe('the document', () => {
       ).toBe(true);
       const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => name);
       const named = (operation.parameters ?? []).filter((parameter) => parameter.in === 'path').map(({ name }) => name);
-      expect(named.toSorted(), path).toEqual(inPath.toSorted());
+      expect(new Set(named), path).toEqual(new Set(inPath));
       if (path.startsWith('/api/'))
         expect(operation.responses['4xx'] ?? operation.responses['4XX'], path).toBeDefined();
     }
