@@ -68,7 +68,7 @@ export async function turn(): Promise<void> {
 
 /** Waits in real time for something that must come: cryptography runs on threads of its own. */
 export async function until(condition: () => boolean, what: string): Promise<void> {
-  for (let i = 0; i < 2_000; i += 1) {
+  for (let i = 0; i < 20_000; i += 1) {
     if (condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

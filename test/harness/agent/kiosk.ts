@@ -62,15 +62,27 @@ export class Kiosk {
     this.#pty = null;
   }
 
+  /** Waits until the port is open: what was said before is lost, as on any serial line. */
+  async opens(): Promise<void> {
+    await this.#until('the port to open', () => (this.#sensors?.ports()[0]?.state === 'open' ? true : undefined));
+  }
+
   /** Waits until a reading is as it shall be. */
-  async sees(sensor: string, is: (reading: Reading) => boolean): Promise<Reading> {
-    for (let i = 0; i < 2000; i += 1) {
+  sees(sensor: string, is: (reading: Reading) => boolean): Promise<Reading> {
+    return this.#until(sensor, () => {
       const reading = this.#sensors?.readings()[sensor];
-      if (reading && is(reading)) return reading;
+      return reading && is(reading) ? reading : undefined;
+    });
+  }
+
+  async #until<T>(what: string, look: () => T | undefined): Promise<T> {
+    for (let i = 0; i < 2000; i += 1) {
+      const seen = look();
+      if (seen !== undefined) return seen;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
     throw new Error(
-      `${sensor} never came to this: ${JSON.stringify([this.#sensors?.readings(), this.#sensors?.ports()])}`,
+      `waited in vain for ${what}: ${JSON.stringify([this.#sensors?.readings(), this.#sensors?.ports()])}`,
     );
   }
 

@@ -1,0 +1,120 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { importVerificationKey } from '@paddock/shared/keys.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
+import { afterEach, describe, expect, it } from 'vitest';
+import { TestBroker } from '../../harness/agent/broker.ts';
+import { agent, newHome, startAgent, type Running } from '../../harness/agent/cli.ts';
+import { FakeCloud, type Received } from '../../harness/agent/fake-cloud.ts';
+import { until } from '../../harness/agent/fake-clock.ts';
+import { makeTestKey } from '../../harness/signing.ts';
+
+const DEVICE = 'kiosk-0001';
+const closers: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  for (const close of closers.splice(0).toReversed()) await close();
+});
+
+interface World {
+  readonly home: string;
+  readonly received: Received[];
+  readonly presence: string[];
+}
+
+/** A broker and a cloud that answers, and an agent that is configured for them. */
+async function world(): Promise<World> {
+  const broker = await TestBroker.start();
+  closers.push(() => broker.stop());
+  const home = newHome();
+  const { out } = await agent(home, 'init', '--device', DEVICE, '--url', broker.url, '--json');
+  const { publicKey } = JSON.parse(out) as { publicKey: Parameters<typeof importVerificationKey>[0] };
+  const device = { ...(await makeTestKey()), verification: await importVerificationKey(publicKey) };
+  const cloud = await FakeCloud.create(device);
+  writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify({ keys: [cloud.key.publicJwk] }));
+  const presence: string[] = [];
+  broker.aedes.on('publish', ({ topic, payload }) => {
+    if (topic === topicOf('presence', DEVICE)) presence.push(payload.toString());
+    if (topic === topicOf('report', DEVICE)) void answer(payload.toString());
+  });
+  const answer = async (envelope: string): Promise<void> => {
+    const received = await cloud.receive(envelope);
+    if (received.report.ask === undefined) return;
+    const payload = await cloud.answer(received);
+    broker.aedes.publish(
+      { cmd: 'publish', qos: 1, dup: false, retain: false, topic: topicOf('answer', DEVICE), payload },
+      () => {},
+    );
+  };
+  return { home, received: cloud.received, presence };
+}
+
+function run(home: string): Running {
+  const running = startAgent(home, 'run');
+  closers.push(async () => {
+    running.child.kill('SIGKILL');
+    await running.ended;
+  });
+  return running;
+}
+
+describe('the running agent', () => {
+  it('reports its boot, says goodbye when told to stop, and ends with 0', async () => {
+    const { home, received, presence } = await world();
+    const { child, ended } = run(home);
+    await until(() => received.length > 0, 'the first report');
+    child.kill('SIGTERM');
+    const { code, err } = await ended;
+    expect(code).toBe(0);
+    expect(received[0]?.report).toMatchObject({
+      start: 1,
+      sequence: 0,
+      trigger: { kind: 'boot' },
+      readings: { temperature: { unit: '°C' } },
+    });
+    expect(received.at(-1)?.report.trigger.kind).toBe('shutdown');
+    expect(presence).toHaveLength(2);
+    expect(
+      err
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => (JSON.parse(line) as { level: number }).level),
+    ).not.toContain(50);
+  });
+
+  it('begins a new start after kill -9, with the same identity', async () => {
+    const { home, received } = await world();
+    const first = run(home);
+    await until(() => received.length > 0, 'the first report');
+    first.child.kill('SIGKILL');
+    await first.ended;
+    run(home);
+    await until(() => received.some(({ report }) => report.start === 2), 'a report of the second start');
+    expect(new Set(received.map(({ report }) => report.incarnation)).size).toBe(1);
+  });
+
+  it('begins a new incarnation when its state is damaged, and says so', async () => {
+    const { home, received } = await world();
+    const first = run(home);
+    await until(() => received.length > 0, 'the first report');
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const file = join(home, 'state/state.json');
+    writeFileSync(file, readFileSync(file, 'utf8').slice(0, -9));
+    const second = run(home);
+    await until(() => new Set(received.map(({ report }) => report.incarnation)).size === 2, 'a second incarnation');
+    second.child.kill('SIGTERM');
+    expect((await second.ended).err).toContain('state_damaged');
+  });
+
+  it('does not run twice on one data directory', async () => {
+    const { home, received } = await world();
+    run(home);
+    await until(() => received.length > 0, 'the first report');
+    const { code, out } = await agent(home, 'run', '--json');
+    expect(code).toBe(1);
+    expect(out).toContain('data_dir_in_use');
+    const examined = await agent(home, 'doctor', '--seconds', '0', '--json');
+    expect(examined.code).toBe(0);
+  });
+});
