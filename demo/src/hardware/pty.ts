@@ -1,4 +1,4 @@
-import { closeSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import koffi, { type LibraryHandle } from 'koffi';
 
@@ -24,30 +24,40 @@ export interface Pty {
 const TERMIOS_BYTES = 256;
 const PATH_BYTES = 128;
 const TCSANOW = 0;
+/** Linux, fcntl.h; Node does not name it. */
+const O_CLOEXEC = 0o2000000;
+/** Not for programs that are started later: who keeps a master open keeps its device plugged in. */
+const MASTER_FLAGS = constants.O_RDWR | constants.O_NOCTTY | O_CLOEXEC;
 
 /**
- * Opens a pseudo-terminal in raw mode (openpty(3), cfmakeraw(3)), so that bytes arrive as they were sent.
+ * Opens a pseudo-terminal in raw mode (posix_openpt(3), cfmakeraw(3)), so that bytes arrive as they were sent.
  * We keep the near end open too: a master whose other end was never opened, or was closed, reads only errors.
  */
 export function openPty(): Pty {
   const libc = koffi.load('libc.so.6');
-  const openpty = libc.func('int openpty(_Out_ int *master, _Out_ int *slave, void *name, void *termios, void *size)');
-  const [master, slave]: [number[], number[]] = [[0], [0]];
+  const masterFd = checked('posix_openpt', libc.func('int posix_openpt(int flags)')(MASTER_FLAGS));
   const name = Buffer.alloc(PATH_BYTES);
-  if (openpty(master, slave, name, null, null) !== 0) throw new Error('openpty failed: is /dev/pts mounted?');
-  const [masterFd = -1] = master;
-  const [slaveFd = -1] = slave;
+  checked('grantpt', libc.func('int grantpt(int fd)')(masterFd));
+  checked('unlockpt', libc.func('int unlockpt(int fd)')(masterFd));
+  if (Number(libc.func('int ptsname_r(int fd, void *name, size_t size)')(masterFd, name, PATH_BYTES)) !== 0)
+    throw new Error('ptsname_r failed');
+  const path = name.toString('utf8', 0, name.indexOf(0));
+  const slaveFd = openSync(path, constants.O_RDWR | constants.O_NOCTTY);
   makeRaw(libc, slaveFd);
-  return { master: masterOf(masterFd, slaveFd), path: name.toString('utf8', 0, name.indexOf(0)) };
+  return { master: masterOf(masterFd, slaveFd), path };
+}
+
+function checked(name: string, answered: unknown): number {
+  const result = Number(answered);
+  if (result < 0) throw new Error(`${name} failed: is /dev/pts mounted?`);
+  return result;
 }
 
 function makeRaw(libc: LibraryHandle, fd: number): void {
   const termios = Buffer.alloc(TERMIOS_BYTES);
-  if (libc.func('int tcgetattr(int fd, void *termios)')(fd, termios) !== 0) throw new Error('tcgetattr failed');
+  checked('tcgetattr', libc.func('int tcgetattr(int fd, void *termios)')(fd, termios));
   libc.func('void cfmakeraw(void *termios)')(termios);
-  if (libc.func('int tcsetattr(int fd, int when, void *termios)')(fd, TCSANOW, termios) !== 0) {
-    throw new Error('tcsetattr failed');
-  }
+  checked('tcsetattr', libc.func('int tcsetattr(int fd, int when, void *termios)')(fd, TCSANOW, termios));
 }
 
 function masterOf(masterFd: number, slaveFd: number): PtyMaster {
