@@ -52,6 +52,8 @@ export interface App {
 const MAX_BODY_BYTES = 65_536;
 /** How long a client may take to send a request. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** How long requests under way may take to end when the service stops. */
+const CLOSE_WITHIN_MS = 2_000;
 
 /** The HTTP service: everything it needs is handed in, nothing is running before listen(). */
 export async function createApp(parts: HttpParts): Promise<App> {
@@ -91,7 +93,13 @@ export async function createApp(parts: HttpParts): Promise<App> {
       await hub.open();
       return app.listen({ host, port });
     },
-    close: () => app.close(),
+    async close() {
+      const closed = new AbortController();
+      // To Node a connection on which nothing was ever asked (browsers open them ahead) is not idle, and waited for.
+      void parts.clock.sleep(CLOSE_WITHIN_MS, closed.signal).then(() => app.server.closeAllConnections());
+      await app.close();
+      closed.abort();
+    },
   };
 }
 
