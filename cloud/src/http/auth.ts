@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
 import type { Authenticated } from '../customers/tokens.ts';
 import type { Clock } from '../ports.ts';
@@ -20,17 +21,21 @@ export interface FailureLimit {
   /** Wrong tokens that an address may show within the window. */
   readonly failures: number;
   readonly windowMs: number;
-  /** Addresses remembered; the oldest are forgotten first. */
-  readonly addresses: number;
+  /** Addresses, and good tokens, that are remembered; the oldest are forgotten first. */
+  readonly remembered: number;
 }
 
-export const FAILURE_LIMIT: FailureLimit = { failures: 20, windowMs: 60_000, addresses: 10_000 };
+export const FAILURE_LIMIT: FailureLimit = { failures: 20, windowMs: 60_000, remembered: 10_000 };
 
-/** Counts wrong tokens by address, in bounded memory. */
+/**
+ * Counts wrong tokens by address, in bounded memory. Behind a proxy everybody has one address: a token that was good
+ * before is let through, so that nobody who guesses can lock out those who know.
+ */
 export class Failures {
   readonly #clock: Clock;
   readonly #limit: FailureLimit;
   readonly #counts = new Map<string, { since: number; count: number }>();
+  readonly #good = new Map<string, true>();
 
   constructor(clock: Clock, limit: FailureLimit = FAILURE_LIMIT) {
     this.#clock = clock;
@@ -38,24 +43,35 @@ export class Failures {
   }
 
   /** @throws HttpError `too_many_failures` */
-  check(address: string): void {
-    const entry = this.#current(address);
-    if (entry && entry.count >= this.#limit.failures) throw new HttpError('too_many_failures');
+  check(address: string, token: string): void {
+    const count = this.#current(address)?.count ?? 0;
+    if (count >= this.#limit.failures && !this.#good.has(hashOf(token))) throw new HttpError('too_many_failures');
   }
 
-  add(address: string): void {
-    const entry = this.#current(address) ?? { since: this.#clock.monotonic(), count: 0 };
-    this.#counts.delete(address);
-    this.#counts.set(address, { ...entry, count: entry.count + 1 });
-    const [oldest] = this.#counts.keys();
-    if (this.#counts.size > this.#limit.addresses && oldest !== undefined) this.#counts.delete(oldest);
+  succeeded(token: string): void {
+    this.#remember(this.#good, hashOf(token), true);
+  }
+
+  failed(address: string, token: string): void {
+    this.#good.delete(hashOf(token));
+    const { since, count } = this.#current(address) ?? { since: this.#clock.monotonic(), count: 0 };
+    this.#remember(this.#counts, address, { since, count: count + 1 });
   }
 
   #current(address: string) {
     const entry = this.#counts.get(address);
     return entry && this.#clock.monotonic() - entry.since < this.#limit.windowMs ? entry : undefined;
   }
+
+  #remember<V>(map: Map<string, V>, key: string, value: V): void {
+    map.delete(key);
+    map.set(key, value);
+    const [oldest] = map.keys();
+    if (map.size > this.#limit.remembered && oldest !== undefined) map.delete(oldest);
+  }
 }
+
+const hashOf = (token: string): string => createHash('sha256').update(token).digest('base64url');
 
 /**
  * Makes the hook that every route under /api/v1 stands behind.
@@ -63,12 +79,12 @@ export class Failures {
  */
 export function authentication(authenticate: Authenticate, failures: Failures) {
   return async (request: FastifyRequest): Promise<void> => {
-    failures.check(request.ip);
     const token = BEARER.exec(request.headers.authorization ?? '')?.[1];
     if (token === undefined) throw new HttpError('token_missing');
+    failures.check(request.ip, token);
     request.principal = await authenticate(token);
-    if (request.principal !== null) return;
-    failures.add(request.ip);
+    if (request.principal !== null) return failures.succeeded(token);
+    failures.failed(request.ip, token);
     throw new HttpError('token_invalid');
   };
 }

@@ -76,7 +76,7 @@ export function createWatch(parts: WatchParts): Watch {
     round,
     async run(signal) {
       while (!signal.aborted) {
-        await round().catch((error: unknown) => log.error({ error }, 'Presence could not be judged'));
+        await round().catch((error: unknown) => log.error({ err: error }, 'Presence could not be judged'));
         await clock.sleep(settings.roundMs, signal);
       }
     },

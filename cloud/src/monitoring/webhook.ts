@@ -64,7 +64,7 @@ export function createCourier(parts: CourierParts): Courier {
     async run(signal) {
       while (!signal.aborted) {
         const tried = await deliverDue(signal).catch((error: unknown) => {
-          log.error({ error }, 'Notifications could not be read');
+          log.error({ err: error }, 'Notifications could not be read');
           return 0;
         });
         if (tried < settings.batch) await clock.sleep(settings.roundMs, signal);

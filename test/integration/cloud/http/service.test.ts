@@ -1,4 +1,6 @@
+import { Errors } from 'typebox/schema';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addDevice, record } from '../../../harness/archive.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { CloudClock } from '../../../harness/cloud-clock.ts';
 import { startHttp, type TestHttp } from '../../../harness/http.ts';
@@ -50,21 +52,18 @@ describe('tokens', () => {
     expect(listed.items.map((item) => item['customerId'])).toEqual(['narrow']);
   });
 
-  test('cannot be guessed for long', async () => {
+  test('cannot be guessed for long, and who knows one is not locked out by who guesses', async () => {
     const clock = new CloudClock(Date.now());
-    const limited = await startHttp(database.store, {
-      clock,
-      failureLimit: { failures: 3, windowMs: 60_000, addresses: 10 },
-    });
-    for (let n = 0; n < 3; n += 1) await limited.call('GET', '/api/v1/devices', { token: `guess-${n}` });
-    const answer = await limited.call('GET', '/api/v1/devices', { token: 'guess-again' });
-    expect([answer.status, answer.body['code'], answer.headers.get('retry-after')]).toEqual([
-      429,
-      'too_many_failures',
-      '60',
-    ]);
-    clock.advance(60_000);
+    const failureLimit = { failures: 3, windowMs: 60_000, remembered: 10 };
+    const limited = await startHttp(database.store, { clock, failureLimit });
     expect((await limited.call('GET', '/api/v1/devices')).status).toBe(200);
+    for (let n = 0; n < 3; n += 1) await limited.call('GET', '/api/v1/devices', { token: `guess-${n}` });
+    const answer = await limited.call('GET', '/api/v1/devices', { token: http.operator });
+    expect([answer.status, answer.body['code']]).toEqual([429, 'too_many_failures']);
+    expect(answer.headers.get('retry-after')).toBe('60');
+    expect((await limited.call('GET', '/api/v1/devices')).status).toBe(200);
+    clock.advance(60_000);
+    expect((await limited.call('GET', '/api/v1/devices', { token: http.operator })).status).toBe(200);
     await limited.close();
   });
 });
@@ -215,6 +214,26 @@ describe('the document', () => {
       expect(new Set(named), path).toEqual(new Set(inPath));
       if (path.startsWith('/api/'))
         expect(operation.responses['4xx'] ?? operation.responses['4XX'], path).toBeDefined();
+    }
+  });
+
+  test('describes what is really answered', async () => {
+    const device = await addDevice(database.store, 'documented');
+    await record(database.store, device, Date.now(), { host: { load1: 0.5 } });
+    const { paths } = http.app.document() as { paths: Record<string, Record<string, Operation>> };
+    const one = '/api/v1/devices/{deviceId}';
+    const asked = ['/api/v1/devices', one, `${one}/state`, `${one}/reports`, `${one}/rejections`, '/api/v1/tokens']
+      .concat([`${one}/reports/{incarnation}/{start}/{sequence}/proof`, '/api/v1/cloud-keys', '/readyz', '/healthz'])
+      .concat(['/api/v1/customers', '/api/v1/sites', '/api/v1/models', '/api/v1/customers/{id}']);
+    const given = { deviceId: 'documented', incarnation: 'AAAAAAAAAAA', start: '1', sequence: '0', id: 'default' };
+    for (const path of asked) {
+      const { status, body } = await http.call(
+        'GET',
+        path.replace(/\{(\w+)\}/g, (_, name: keyof typeof given) => given[name]),
+      );
+      expect(status, path).toBe(200);
+      const answer = paths[path]?.['get']?.responses['200'] as { content: { 'application/json': { schema: object } } };
+      expect(Errors(answer.content['application/json'].schema, body)[1], path).toEqual([]);
     }
   });
 
