@@ -104,7 +104,7 @@ async function init(
   const { setUp } = await import('./setup.ts');
   const { config, key, madeConfig, madeKey } = await setUp({ ...options, force: options.force ?? false });
   const { jwk, thumbprint } = key.public;
-  const register = `paddock devices register ${config.device} --key '${JSON.stringify(jwk)}'`;
+  const register = `paddock devices register ${config.device} --public-key '${JSON.stringify(jwk)}' --cloud-keys-out cloud-keys.json`;
   const facts = {
     device: config.device,
     config: config.file,
@@ -126,7 +126,7 @@ async function init(
     '',
     'Register it with the cloud:',
     `  ${register}`,
-    `and save the cloud keys that the registration gives as ${config.cloud.keys}`,
+    `and bring the cloud keys that this writes to ${config.cloud.keys}`,
   ]);
 }
 
