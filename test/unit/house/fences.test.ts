@@ -1,9 +1,10 @@
-import { existsSync, globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { globSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   ADAPTER_LIBRARIES,
+  adapterPath,
   ARROWS,
   arrowFence,
   FENCES,
@@ -11,6 +12,7 @@ import {
   adapterLibraryFence,
   ROOM_LIBRARIES,
   roomLibraryFence,
+  roomPath,
   ROOTS,
 } from '../../../fences.config.ts';
 import { blindSpots, survey, type Survey } from '../../harness/fences.ts';
@@ -175,10 +177,18 @@ describe('the tables of the fences', () => {
     house = await survey(REPOSITORY);
   });
 
-  test('name no adapter that is not there', () => {
-    expect(
-      Object.keys(ADAPTER_LIBRARIES).filter((adapter) => !existsSync(join(REPOSITORY, adapterFile(adapter)))),
-    ).toEqual([]);
+  test('name no library that its room or adapter does not use', () => {
+    const uses = (from: RegExp, library: string): boolean =>
+      house.modules.some(
+        ({ source, imports }) =>
+          from.test(source) && imports.some((target) => new RegExp(`node_modules/${library}(/|$)`).test(target)),
+      );
+    const rows = [
+      ...Object.entries(ADAPTER_LIBRARIES).map(([adapter, known]) => [adapterPath(adapter), known] as const),
+      ...Object.entries(ROOM_LIBRARIES).map(([room, known]) => [roomPath(room), known] as const),
+    ];
+    const unused = rows.flatMap(([from, known]) => known.filter((library) => !uses(new RegExp(from), library)));
+    expect(unused).toEqual([]);
   });
 
   test('draw no arrow that nobody goes', () => {
