@@ -29,10 +29,18 @@ export interface MqttLinkOptions extends LinkOptions {
  */
 export function createMqttLink(options: MqttLinkOptions, clock: Clock): Link {
   const closing = new AbortController();
+  let isClosing = false;
   let current: Connected | null = null;
   let running: Promise<void> = Promise.resolve();
   return {
-    open(events) {
+    open(given) {
+      // What ends because we close is no loss.
+      const offline = (reason: string): void => void (isClosing || given.offline(reason));
+      const events: LinkEvents = {
+        online: () => given.online(),
+        offline,
+        message: (...heard) => given.message(...heard),
+      };
       running = keepConnected(options, clock, closing.signal, events, (connected) => void (current = connected));
     },
     async publish(topic, payload) {
@@ -40,6 +48,7 @@ export function createMqttLink(options: MqttLinkOptions, clock: Clock): Link {
       await current.publish(topic, payload);
     },
     async close() {
+      isClosing = true;
       const goodbye = current?.goodbye();
       current = null;
       await goodbye;
@@ -84,7 +93,7 @@ async function connectOnce(
     // Loaded here, so that a command that only looks at sensors does not pay for it.
     const { connect } = (await import('mqtt')).default;
     const { birth, will } = await options.presence();
-    const client = connect(options.url, clientOptions(options, will));
+    const client = connect(clientOptions(options, will));
     const ended = endOf(client, closing);
     try {
       await Promise.race([
@@ -102,7 +111,14 @@ async function connectOnce(
   }
 }
 
+/** mqtt.js would read an address with a parser that Node has given up. */
+function addressOf(url: string): Pick<IClientOptions, 'protocol' | 'host' | 'port'> {
+  const { hostname, port } = new URL(url);
+  return { protocol: 'mqtt', host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 1883 : Number(port) };
+}
+
 const clientOptions = (options: MqttLinkOptions, will: RetainedMessage): IClientOptions => ({
+  ...addressOf(options.url),
   clientId: options.clientId,
   protocolVersion: 4,
   clean: true,

@@ -148,6 +148,7 @@ describe('the link to a broker', () => {
     await link.close();
     await gone;
     expect(published.map(({ payload }) => payload)).toEqual(['online 1', 'offline 1']);
+    expect(heard).toEqual(['online']);
     await expect(link.publish(TOPIC, 'too late')).rejects.toMatchObject({ code: 'link_offline' });
   });
 
