@@ -62,6 +62,11 @@ export class StoredKeyDirectory implements KeyDirectory {
     this.#changedMeanwhile.add(deviceId);
   }
 
+  /** Anything may have changed unheard. */
+  forgetAll(): void {
+    for (const deviceId of [...this.#remembered.keys()]) this.forget(deviceId);
+  }
+
   #fresh(deviceId: string): Remembered | null {
     const known = this.#remembered.get(deviceId);
     return known !== undefined && this.#clock.monotonic() - known.readAt < TRUSTED_FOR_MS ? known : null;
