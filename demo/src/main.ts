@@ -74,8 +74,13 @@ async function run(options: Options, running: Running, stopping: AbortController
   const agent = child('agent', 'agent/bin/paddock-agent.cjs', ['run', '--config', config], AGENT_STOPS_WITHIN_MS);
   print(whereToLook(options, config));
 
-  if (options.devices > 0) running.closing.push(await withFleet(options, folder, api, signal));
-  await Promise.race([watching, failed, unlessStopping(agent, signal)]);
+  const failures = [failed, unlessStopping(agent, signal)];
+  if (options.devices > 0) {
+    const fleet = await Promise.race([withFleet(options, folder, api, signal), ...failures]);
+    running.closing.push(() => fleet.close());
+    failures.push(fleet.failed);
+  }
+  await Promise.race([watching, ...failures]);
 }
 
 /** Rejects when a child ends although nobody asked it to. */
@@ -86,15 +91,11 @@ async function unlessStopping(child: Child, signal: AbortSignal): Promise<never>
   throw new Error(`The ${child.name} ended by itself (${how}). Its last words, from ${child.log}:\n${words}`);
 }
 
-async function withFleet(
-  options: Options,
-  folder: string,
-  api: Api,
-  signal: AbortSignal,
-): Promise<() => Promise<void>> {
+/** Starts the fleet, and says now and then how it is doing. */
+async function withFleet(options: Options, folder: string, api: Api, signal: AbortSignal): Promise<Fleet> {
   const count = options.devices;
   const step = Math.max(1, Math.ceil(count / 10));
-  const fleet: Fleet = await startFleet({
+  const fleet = await startFleet({
     count,
     everyMs: options.everySeconds * 1000,
     folder,
@@ -108,16 +109,13 @@ async function withFleet(
   });
   let before = 0;
   const summary = setInterval(() => {
-    const { sent, answered } = fleet.counts();
-    print(
-      `fleet  ${sent - before} reports in ${SUMMARY_EVERY_MS / 1000} s, ${sent} in all, ${answered} answers verified`,
-    );
+    const { sent, lost, answered } = fleet.counts();
+    const all = `${sent} in all, ${lost} lost, ${answered} answers verified`;
+    print(`fleet  ${sent - before} reports in ${SUMMARY_EVERY_MS / 1000} s, ${all}`);
     before = sent;
   }, SUMMARY_EVERY_MS);
-  return async () => {
-    clearInterval(summary);
-    await fleet.close();
-  };
+  signal.addEventListener('abort', () => clearInterval(summary));
+  return fleet;
 }
 
 /** The first signal stops everything in order, the second one at once. */

@@ -54,7 +54,7 @@ function textOf(reading: Reading | undefined): string {
   if (reading === undefined) return '';
   const { value, unit, quality, reason } = reading;
   if (value === null) return `${quality ?? 'bad'} (${reason})`;
-  const text = typeof value === 'number' ? String(Number(value.toPrecision(5))) : String(value);
+  const text = typeof value === 'number' ? String(Number(value.toPrecision(6))) : String(value);
   const flaw = quality === 'suspect' ? ` (${reason})` : '';
   return `${text}${unit === undefined ? '' : ` ${unit}`}${flaw}`;
 }

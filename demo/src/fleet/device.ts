@@ -27,8 +27,8 @@ export interface LightDeviceOptions {
   readonly cloudKeys: readonly VerificationKey[];
   readonly url: string;
   readonly everyMs: number;
-  /** Hears of every report that was sent, and of every answer that was verified. */
-  readonly told: (what: 'sent' | 'answered') => void;
+  /** Hears of every report that was sent or got lost, and of every answer that was verified. */
+  readonly told: (what: 'sent' | 'lost' | 'answered') => void;
 }
 
 /**
@@ -74,8 +74,11 @@ export class LightDevice {
     if (!this.#client?.connected) return;
     const { deviceId, signing, told } = this.#options;
     const envelope = await seal('report', this.#state(trigger), signing, deflater);
-    await this.#client.publishAsync(topicOf('report', deviceId), envelope, { qos: 1 });
-    told('sent');
+    const publishing = this.#client.publishAsync(topicOf('report', deviceId), envelope, { qos: 1 });
+    await publishing.then(
+      () => told('sent'),
+      () => told('lost'),
+    );
   }
 
   #state(trigger: Trigger): Report {
@@ -100,11 +103,16 @@ export class LightDevice {
   }
 
   async #answered(text: string): Promise<void> {
-    const envelope = parseEnvelope(text);
-    const key = this.#options.cloudKeys.find(({ keyId }) => keyId === envelope.keyId);
-    if (key === undefined) return;
-    parseAnswer(await openEnvelope(envelope, key, inflater));
-    this.#options.told('answered');
+    const { cloudKeys, told } = this.#options;
+    try {
+      const envelope = parseEnvelope(text);
+      const key = cloudKeys.find(({ keyId }) => keyId === envelope.keyId);
+      if (key === undefined) return;
+      parseAnswer(await openEnvelope(envelope, key, inflater));
+      told('answered');
+    } catch {
+      // Not an answer of this cloud: it is not counted.
+    }
   }
 }
 

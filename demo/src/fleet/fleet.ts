@@ -18,8 +18,10 @@ export interface FleetOptions {
 }
 
 export interface Fleet {
-  /** Reports sent and answers verified since the start. */
-  counts(): { readonly sent: number; readonly answered: number };
+  /** Reports sent and lost, and answers verified, since the start. */
+  counts(): { readonly sent: number; readonly lost: number; readonly answered: number };
+  /** Rejects when a device cannot run at all; never resolves. */
+  readonly failed: Promise<never>;
   /** Every device says goodbye. */
   close(): Promise<void>;
 }
@@ -38,7 +40,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   });
   identities.registered(count);
   const cloudKeys = await Promise.all((await api.cloudKeys()).keys.map(importVerificationKey));
-  const counts = { sent: 0, answered: 0 };
+  const counts = { sent: 0, lost: 0, answered: 0 };
   const told = (what: keyof typeof counts): void => void (counts[what] += 1);
   const url = options.mqttUrl;
   const devices = await Promise.all(
@@ -49,8 +51,12 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   );
   // Spread over one period, so that neither connections nor reports come all at once.
   const runs = devices.map((device, index) => device.run((index * everyMs) / count, signal));
+  const failed = new Promise<never>((_, reject) => {
+    for (const run of runs) run.catch(reject);
+  });
   return {
     counts: () => ({ ...counts }),
+    failed,
     async close() {
       await Promise.allSettled(runs);
       await inParallel(devices, CLOSE_AT_ONCE, (device) => device.close().catch(() => {}));

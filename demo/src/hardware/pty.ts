@@ -1,4 +1,4 @@
-import { closeSync, constants, openSync } from 'node:fs';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
 import { ReadStream } from 'node:tty';
 import koffi, { type LibraryHandle } from 'koffi';
 
@@ -7,11 +7,11 @@ export interface PtyMaster {
   /** Calls back with what was written to the port; one listener or several. */
   onData(listener: (chunk: Uint8Array) => void): void;
   /** Resolves when the kernel has taken every byte: it keeps 4 KiB that nobody reads, then makes us wait. */
-  write(bytes: Uint8Array | string): Promise<void>;
+  readonly write: (bytes: Uint8Array | string) => Promise<void>;
   /** Bytes that the kernel has not taken yet. */
-  waiting(): number;
+  readonly waiting: () => number;
   /** Pulls the plug: whoever has the port open is hung up on. */
-  close(): void;
+  readonly close: () => void;
 }
 
 export interface Pty {
@@ -27,7 +27,9 @@ const TCSANOW = 0;
 /** Linux, fcntl.h; Node does not name it. */
 const O_CLOEXEC = 0o2000000;
 /** Not for programs that are started later: who keeps a master open keeps its device plugged in. */
-const MASTER_FLAGS = constants.O_RDWR | constants.O_NOCTTY | O_CLOEXEC;
+const MASTER_FLAGS = constants.O_RDWR | constants.O_NOCTTY | constants.O_NONBLOCK | O_CLOEXEC;
+/** How soon to offer bytes again that the kernel had no room for. */
+const RETRY_MS = 2;
 
 /**
  * Opens a pseudo-terminal in raw mode (posix_openpt(3), cfmakeraw(3)), so that bytes arrive as they were sent.
@@ -62,18 +64,61 @@ function makeRaw(libc: LibraryHandle, fd: number): void {
 
 function masterOf(masterFd: number, slaveFd: number): PtyMaster {
   // A tty stream waits in the event loop; a file stream would hold a thread of the pool for every port.
-  const stream = new ReadStream(masterFd);
-  stream.on('error', () => stream.destroy());
-  stream.resume();
+  const reader = new ReadStream(masterFd);
+  const writer = createWriter(masterFd);
+  reader.on('error', () => reader.destroy());
+  reader.resume();
   return {
-    onData: (listener) => void stream.on('data', listener),
-    write: (bytes) =>
-      new Promise((resolve, reject) => stream.write(bytes, (error) => (error ? reject(error) : resolve()))),
-    waiting: () => stream.writableLength,
+    onData: (listener) => void reader.on('data', listener),
+    write: writer.write,
+    waiting: writer.waiting,
     close: () => {
-      if (stream.destroyed) return;
-      stream.destroy();
+      if (reader.destroyed) return;
+      writer.close();
+      reader.destroy();
       closeSync(slaveFd);
+    },
+  };
+}
+
+interface Waiting {
+  rest: Uint8Array;
+  readonly done: (error?: Error) => void;
+}
+
+/** Writes without waiting: the tty stream would stop the whole program until somebody reads the other end. */
+function createWriter(fd: number): Pick<PtyMaster, 'write' | 'waiting' | 'close'> {
+  const queue: Waiting[] = [];
+  let retry: NodeJS.Timeout | undefined;
+  let isClosed = false;
+
+  const end = (error?: Error): void => queue.shift()?.done(error);
+  const pump = (): void => {
+    retry = undefined;
+    for (let next = queue[0]; next; next = queue[0]) {
+      try {
+        next.rest = next.rest.subarray(writeSync(fd, next.rest));
+        if (next.rest.length === 0) end();
+      } catch (cause) {
+        const error = cause instanceof Error ? cause : new Error(String(cause));
+        if (!('code' in error) || error.code !== 'EAGAIN') return end(error);
+        retry = setTimeout(pump, RETRY_MS);
+        return;
+      }
+    }
+  };
+  return {
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        if (isClosed) return reject(new Error('the pseudo-terminal is closed'));
+        queue.push({ rest: Buffer.from(bytes), done: (error) => (error ? reject(error) : resolve()) });
+        if (retry === undefined) pump();
+      }),
+    waiting: () => queue.reduce((sum, { rest }) => sum + rest.length, 0),
+    close: () => {
+      isClosed = true;
+      clearTimeout(retry);
+      while (queue.length > 0) end(new Error('the pseudo-terminal is closed'));
     },
   };
 }

@@ -74,7 +74,7 @@ describe('a line of the terminal', () => {
   });
 
   it('shows every reading of the first report', () => {
-    expect(stateLine(device, undefined)).toMatch(/:00:03 {2}kiosk-0001 {2}schedule {2}power 7\.2718 kW, door false$/);
+    expect(stateLine(device, undefined)).toMatch(/:00:03 {2}kiosk-0001 {2}schedule {2}power 7\.27183 kW, door false$/);
   });
 
   it('shows what changed, and why it was reported', () => {
