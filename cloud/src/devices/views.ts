@@ -139,7 +139,7 @@ export class DeviceViews {
     const { where, values } = whereOf(conditions);
     const from = `FROM devices d LEFT JOIN presence p ON p.device_id = d.device_id ${where}`;
     const [counted] = await this.#sql.query<{ count: number }>(
-      `SELECT count(*) AS count FROM (SELECT 1 ${from} LIMIT ${COUNTED + 1}) AS some`,
+      `SELECT count(*) AS count FROM (SELECT 1 ${from} LIMIT ${COUNTED + 1}) AS counted`,
       values,
     );
     const count = counted?.count ?? 0;
