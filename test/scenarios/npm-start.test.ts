@@ -1,0 +1,116 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { freePort } from '../harness/free-port.ts';
+import { processesWith } from '../harness/processes.ts';
+
+const PROGRAM = join(import.meta.dirname, '../../demo/src/main.ts');
+const WITHIN = { timeout: 15_000, interval: 100 };
+
+interface Device {
+  readonly deviceId: string;
+  readonly lastReport: { readonly start: number } | null;
+  readonly readings: Readonly<Record<string, { readonly value: unknown; readonly unit?: string }>>;
+}
+
+interface Started {
+  readonly child: ChildProcess;
+  output(): string;
+  /** Exit code and signal. */
+  readonly ended: Promise<unknown[]>;
+}
+
+/** What a newcomer does: start it, look, stop it, start it again. */
+describe('npm start', () => {
+  let dataDir: string;
+  let ports: { http: number; mqtt: number };
+  const started: ChildProcess[] = [];
+
+  function start(...args: string[]): Started {
+    const settings = { PADDOCK_HTTP_PORT: String(ports.http), PADDOCK_MQTT_PORT: String(ports.mqtt) };
+    const env = { ...process.env, ...settings, PADDOCK_DATA_DIR: dataDir };
+    const child = spawn(process.execPath, [PROGRAM, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    started.push(child);
+    let output = '';
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (chunk: Buffer) => void (output += chunk.toString()));
+    return { child, output: () => output, ended: once(child, 'exit') };
+  }
+
+  const devices = async (): Promise<readonly Device[]> => {
+    try {
+      const token = (await readFile(join(dataDir, 'operator.token'), 'utf8')).trim();
+      const headers = { authorization: `Bearer ${token}` };
+      const answer = await fetch(`http://127.0.0.1:${ports.http}/api/v1/devices`, { headers });
+      return ((await answer.json()) as { items: Device[] }).items;
+    } catch {
+      return []; // Not up yet.
+    }
+  };
+  const kiosk = async () => (await devices()).find(({ deviceId }) => deviceId === 'kiosk-0001');
+  const reportedStart = async () => (await kiosk())?.lastReport?.start;
+
+  beforeAll(async () => {
+    dataDir = await mkdtemp(join(tmpdir(), 'paddock-start-'));
+    ports = { http: await freePort(), mqtt: await freePort() };
+  });
+  afterAll(async () => {
+    for (const child of started) child.kill('SIGKILL');
+    await vi.waitFor(async () => expect(await processesWith(dataDir)).toEqual([]), WITHIN);
+    await rm(dataDir, { recursive: true, force: true });
+  });
+
+  it('shows a kiosk with a verified report in time, whose readings follow the hardware', async () => {
+    const { child, output, ended } = start();
+    await expect.poll(reportedStart, WITHIN).toBe(1);
+    const first = await kiosk();
+    expect(first?.readings).toMatchObject({ voltage: { unit: 'V' }, connector: {}, energy: { unit: 'kWh' } });
+    const voltage = async () => (await kiosk())?.readings['voltage']?.value;
+    await expect.poll(voltage, WITHIN).not.toBe(first?.readings['voltage']?.value);
+    expect(output()).toContain(`http://127.0.0.1:${ports.http}/api/v1/devices`);
+    expect(output()).toContain('kiosk-0001  boot');
+
+    child.kill('SIGINT');
+    expect(await ended).toEqual([0, null]);
+    expect(await processesWith(dataDir)).toEqual([]);
+  });
+
+  it('goes on with the same data at its second start, with a fleet beside the kiosk', async () => {
+    const { child, ended } = start('--devices', '5', '--every', '2');
+    await expect.poll(reportedStart, WITHIN).toBe(2);
+    const heard = async () => (await devices()).filter(({ lastReport }) => lastReport !== null).length;
+    await expect.poll(heard, WITHIN).toBe(6);
+    child.kill('SIGTERM');
+    expect(await ended).toEqual([0, null]);
+  });
+
+  it('leaves nothing behind when it is killed', async () => {
+    const { child, ended } = start();
+    await expect.poll(reportedStart, WITHIN).toBe(3);
+    child.kill('SIGKILL');
+    await ended;
+    await expect.poll(() => processesWith(dataDir), WITHIN).toEqual([]);
+  });
+
+  it('says which variable to change when a port is taken', async () => {
+    const server = createServer().listen(ports.mqtt, '127.0.0.1');
+    await once(server, 'listening');
+    const { output, ended } = start();
+    expect(await ended).toEqual([1, null]);
+    server.close();
+    expect(output()).toContain(`Port ${ports.mqtt} is taken. Choose another one, such as: PADDOCK_MQTT_PORT=`);
+  });
+
+  it('explains itself, and refuses wrong use', async () => {
+    const help = start('--help');
+    expect(await help.ended).toEqual([0, null]);
+    expect(help.output()).toContain('--devices');
+    const wrong = start('--devices', 'many');
+    expect(await wrong.ended).toEqual([2, null]);
+    expect(wrong.output()).toContain('whole number');
+  });
+});
