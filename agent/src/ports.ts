@@ -95,6 +95,11 @@ export interface ByteStream {
   close(): Promise<void>;
 }
 
+/** The same in both directions. */
+export interface DuplexStream extends ByteStream {
+  write(bytes: Uint8Array): Promise<void>;
+}
+
 export interface RegisterRequest {
   readonly unit: number;
   readonly table: 'holding' | 'input' | 'coil' | 'discrete';

@@ -14,7 +14,7 @@ export function createSensing(
 ): Sensors {
   const parts: PortParts = {
     openSerial: (line) => createSerialStream(line, clock),
-    openBus: (line) => createModbusBus(line, clock),
+    openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
     openSimulated: (settings) => createSimulatedPort(settings, clock),
     clock,
     random: Math.random,

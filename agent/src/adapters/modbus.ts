@@ -2,16 +2,21 @@ import type Modbus from 'modbus-serial';
 import {
   BusError,
   type Clock,
+  type DuplexStream,
   type PortLoss,
   type RegisterBus,
   type RegisterRequest,
-  type SerialLine,
 } from '../ports.ts';
+import { FramePort } from './modbus-frames.ts';
 
 /** The package is CommonJS that calls itself a module with a default. */
 type Client = Modbus.default;
 
-type BusLine = SerialLine & { readonly timeoutMs: number };
+interface BusLine {
+  readonly path: string;
+  readonly baudRate: number;
+  readonly timeoutMs: number;
+}
 
 /** How each table is asked for (Modbus Application Protocol 1.1b3, sections 6.1 to 6.4). */
 const READS = {
@@ -27,13 +32,14 @@ const READS = {
 /** The silence that ends a frame: 3.5 characters of 11 bits (Modbus over Serial Line 1.02, section 2.5.1.1). */
 const frameGapMs = (baudRate: number): number => Math.max(2, Math.ceil((3.5 * 11 * 1000) / baudRate));
 
-/** One Modbus RTU bus. modbus-serial is loaded when the first bus is opened. */
-export function createModbusBus(line: BusLine, clock: Clock): RegisterBus {
-  return new ModbusBus(line, clock);
+/** One Modbus RTU bus on a serial line. modbus-serial is loaded when the first bus is opened. */
+export function createModbusBus(line: BusLine, stream: DuplexStream, clock: Clock): RegisterBus {
+  return new ModbusBus(line, stream, clock);
 }
 
 class ModbusBus implements RegisterBus {
   readonly #line: BusLine;
+  readonly #stream: DuplexStream;
   readonly #clock: Clock;
   #client: Client | null = null;
   /** Ends the wait for an answer when the port goes away. */
@@ -41,27 +47,26 @@ class ModbusBus implements RegisterBus {
   /** An answer may still be on its way to a question that was given up. */
   #isDirty = false;
 
-  constructor(line: BusLine, clock: Clock) {
+  constructor(line: BusLine, stream: DuplexStream, clock: Clock) {
     this.#line = line;
+    this.#stream = stream;
     this.#clock = clock;
   }
 
   async open(events: { lost(loss: PortLoss): void }): Promise<void> {
-    const client = await createClient(this.#line);
+    const { default: modbus } = await import('modbus-serial');
+    const client = new modbus.default(new FramePort(this.#stream));
     client.setTimeout(this.#line.timeoutMs);
     this.#client = client;
     this.#isDirty = false;
-    const gone = (error?: unknown): void => {
-      const why = error instanceof Error ? ` (${error.message})` : '';
-      const loss: PortLoss = { reason: 'unplugged', detail: `${this.#line.path} went away${why}` };
+    client.on('error', (error) => {
       if (this.#client !== client) return;
+      const loss: PortLoss = { reason: 'unplugged', detail: messageOf(error) };
       this.#abandon(new BusError('unplugged', loss.detail));
       events.lost(loss);
-    };
-    client.on('close', () => gone());
-    client.on('error', gone);
+    });
     await new Promise<void>((resolve, reject) =>
-      client.open((error?: Error | null) => (error ? reject(new BusError('unplugged', error.message)) : resolve())),
+      client.open((error?: Error | null) => (error ? reject(error) : resolve())),
     );
   }
 
@@ -94,23 +99,8 @@ class ModbusBus implements RegisterBus {
     const client = this.#client;
     this.#client = null;
     this.#abandon(new BusError('unplugged', 'the bus is closed'));
-    if (client?.isOpen) await new Promise<void>((resolve) => client.close(() => resolve()));
+    if (client) await new Promise<void>((resolve) => client.close(() => resolve()));
   }
-}
-
-async function createClient({ path, baudRate, dataBits, parity, stopBits }: SerialLine): Promise<Client> {
-  const [{ default: modbus }, { default: BufferedPort }] = await Promise.all([
-    import('modbus-serial'),
-    import('modbus-serial/ports/rtubufferedport.js'),
-  ]);
-  /** Whatever arrived before a question is no answer to it. */
-  class FreshPort extends BufferedPort {
-    override write(data: Buffer): void {
-      this._buffer = Buffer.alloc(0);
-      super.write(data);
-    }
-  }
-  return new modbus.default(new FreshPort(path, { baudRate, dataBits, parity, stopBits, lock: true }));
 }
 
 /** The library tells its errors apart by fields and words only. */
@@ -122,6 +112,8 @@ function toBusError(cause: unknown): BusError {
   if (errno === 'ECONNREFUSED') return new BusError('unplugged', message, { cause });
   return new BusError(message === 'CRC error' ? 'checksum' : 'malformed', message, { cause });
 }
+
+const messageOf = (error: unknown): string => asLibraryError(error).message ?? String(error);
 
 function asLibraryError(cause: unknown): { message?: string; errno?: unknown; modbusCode?: unknown } {
   return typeof cause === 'object' && cause !== null ? cause : {};

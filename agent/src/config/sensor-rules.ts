@@ -1,4 +1,5 @@
 import { invalid, type Path, type Problem } from './problems.ts';
+import { sizeOf } from '../sense/registers.ts';
 import { groupsOf } from '../sense/line-format.ts';
 import type {
   EventConfig,
@@ -9,6 +10,11 @@ import type {
   SerialLinesConfig,
 } from '../sense/settings.ts';
 
+/** Addresses of one table: 16 bits. */
+const REGISTERS = 65_536;
+/** What one report can hold. */
+const MAX_SENSORS = 512;
+
 /** What a schema cannot say: rules between two keys, and between a sensor and its port. */
 export function ruleProblems(config: SenseConfig): Problem[] {
   return [
@@ -18,6 +24,9 @@ export function ruleProblems(config: SenseConfig): Problem[] {
       eventProblems(event, config, ['events', name, 'source']),
     ),
     ...sharedDeviceProblems(config.ports),
+    ...(Object.keys(config.sensors).length > MAX_SENSORS
+      ? [invalid(['sensors'], `must be at most ${MAX_SENSORS}`)]
+      : []),
   ];
 }
 
@@ -60,6 +69,8 @@ function registerProblems(sensor: SensorConfig, source: RegisterSource, path: Pa
   const isBit = source.table === 'coil' || source.table === 'discrete';
   const isFloat = source.type === 'float32' || source.type === 'float64';
   const problems: Problem[] = [];
+  if (source.address + sizeOf(source) > REGISTERS)
+    problems.push(invalid([...path, 'address'], 'has no room for its type'));
   if (sensor.kind === 'text') problems.push(invalid(path, 'is on a Modbus port, which has no texts'));
   if (isBit && source.type !== undefined)
     problems.push(invalid([...path, 'type'], `does not fit table ${source.table}`));

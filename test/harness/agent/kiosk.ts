@@ -35,7 +35,7 @@ export class Kiosk {
     const config = configOf(sense.replaceAll('TTY', this.path));
     const ports = buildPorts(config, {
       openSerial: (line) => createSerialStream(line, clock),
-      openBus: (line) => createModbusBus(line, clock),
+      openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
       openSimulated: (port) => createSimulatedPort(port, clock),
       clock,
       random: Math.random,
