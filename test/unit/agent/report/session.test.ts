@@ -183,6 +183,18 @@ describe('a connection that breaks', () => {
     expect((await bench.next()).report.trigger.kind).toBe('boot');
   });
 
+  it('holds everything due again that was on its way, even when no answer comes', async () => {
+    const bench = await (await SessionBench.start()).connected();
+    bench.tick();
+    await bench.clock.advance(0);
+    await bench.next({ record: false });
+    bench.link.cut();
+    bench.link.connect();
+    expect((await bench.next()).report.trigger.kind).toBe('connect');
+    await bench.clock.advance(10_100);
+    expect((await bench.next()).report).toMatchObject({ sequence: 1, trigger: { kind: 'schedule' } });
+  });
+
   it('sends live reports in between', async () => {
     const bench = await SessionBench.start();
     await bench.clock.advance(60_000);
