@@ -62,6 +62,7 @@ export function createWatch(parts: WatchParts): Watch {
     const now = clock.wall();
     listening = listen(listening, isReachable, now, settings.maxGapMs);
     await sayListening(store, parts.listenerId, listening.since, now);
+    await forgetNotices(store, wallMs(now - settings.keepNoticesMs));
     const told = await store.transaction((sql) => turn(sql, now, settings));
     for (const notice of told.notices) tell(log, notice);
     publishCounts(metrics, await presenceCounts(store));
@@ -97,6 +98,8 @@ async function turn(sql: Sql, now: WallMs, settings: WatchSettings): Promise<Tol
   const since = heardSince === null ? null : wallMs(Math.max(heardSince, fleet.allowanceFrom ?? heardSince));
   const looked = await candidates(sql, since, now, wasSilent, settings.allowance);
   const proposed = looked.flatMap((candidate) => propose(candidate, since, now, settings.allowance));
+  // Where no device changes, the fleet does not either.
+  if (proposed.length === 0) return { changes: 0, notices: [] };
   const verdict = judgeFleet(await presenceCounts(sql), proposed, wasSilent);
   const notices = [...fleetNotices(verdict, wasSilent, now), ...noticesOf(verdict.transitions, now)];
   await writeTransitions(sql, verdict.transitions, now);
@@ -104,7 +107,6 @@ async function turn(sql: Sql, now: WallMs, settings: WatchSettings): Promise<Tol
   // When the fleet is heard again, those still on their way back have their allowance anew.
   if (verdict.silent && !wasSilent) await writeFleetWatch(sql, { ...fleet, silentSince: now });
   if (!verdict.silent && wasSilent) await writeFleetWatch(sql, { silentSince: null, allowanceFrom: now });
-  await forgetNotices(sql, wallMs(now - settings.keepNoticesMs));
   return { changes: verdict.transitions.length, notices };
 }
 

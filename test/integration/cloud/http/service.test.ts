@@ -1,4 +1,4 @@
-import { Errors } from 'typebox/schema';
+import { Errors, Meta } from 'typebox/schema';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addDevice, record } from '../../../harness/archive.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
@@ -215,6 +215,19 @@ describe('the document', () => {
       if (path.startsWith('/api/'))
         expect(operation.responses['4xx'] ?? operation.responses['4XX'], path).toBeDefined();
     }
+  });
+
+  test('holds schemas of JSON Schema 2020-12, as OpenAPI 3.1 asks', () => {
+    const schemas: object[] = [];
+    JSON.stringify(http.app.document(), (key, value: object) => {
+      if (key === 'schema') schemas.push(value);
+      return value;
+    });
+    expect(schemas.length).toBeGreaterThan(100);
+    for (const schema of schemas)
+      expect(Errors(Meta['https://json-schema.org/draft/2020-12/schema'], schema)[1], JSON.stringify(schema)).toEqual(
+        [],
+      );
   });
 
   test('describes what is really answered', async () => {
