@@ -6,7 +6,7 @@ import { startEmbeddedPostgres, type DatabaseLog } from './adapters/embedded-pos
 import { inflater } from './adapters/inflate.ts';
 import { readMigrations } from './adapters/migration-files.ts';
 import { RemoteBroker } from './adapters/mqtt.ts';
-import { openPostgres, type PostgresStore } from './adapters/postgres.ts';
+import { openPostgres } from './adapters/postgres.ts';
 import { createPrometheus, type Prometheus } from './adapters/prometheus.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import { webhookPoster } from './adapters/webhook.ts';
@@ -21,7 +21,7 @@ import { Rejections } from './ingest/rejections.ts';
 import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch, type Watch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
-import type { Broker, Clock, Log } from './ports.ts';
+import type { Broker, Clock, Log, Store } from './ports.ts';
 import { migrate } from './store/migrate.ts';
 import { keepPartitions, runPartitions } from './store/partitions.ts';
 
@@ -45,7 +45,7 @@ interface Base {
   readonly clock: Clock;
   readonly log: Log;
   readonly metrics: Prometheus;
-  readonly store: PostgresStore;
+  readonly store: Store;
   readonly onlineKey: OnlineKey;
 }
 
@@ -105,7 +105,7 @@ async function openStore(
   dataDir: DataDir,
   log: Log,
   started: AsyncDisposableStack,
-): Promise<PostgresStore> {
+): Promise<Store> {
   const databaseLog: DatabaseLog = (level, message) => log[level]({ part: 'database' }, message);
   let url = config.databaseUrl;
   if (url === null) {

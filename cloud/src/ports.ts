@@ -18,8 +18,12 @@ export interface Sql {
 export interface Store extends Sql {
   /** Commits when `work` resolves, rolls back when it rejects. */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
-  /** Hears NOTIFY of every instance; reconnects by itself. @returns a function that stops listening */
-  listen(channel: string, handler: (payload: string) => void): Promise<() => Promise<void>>;
+  /**
+   * Hears NOTIFY of every instance; reconnects by itself.
+   * @param missed called when the connection was made anew: anything may have been notified meanwhile
+   * @returns a function that stops listening
+   */
+  listen(channel: string, handler: (payload: string) => void, missed?: () => void): Promise<() => Promise<void>>;
   close(): Promise<void>;
 }
 

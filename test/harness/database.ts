@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startEmbeddedPostgres } from '@paddock/cloud/adapters/embedded-postgres.ts';
 import { readMigrations } from '@paddock/cloud/adapters/migration-files.ts';
-import { openPostgres, type PostgresStore } from '@paddock/cloud/adapters/postgres.ts';
+import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
+import type { Store } from '@paddock/cloud/ports.ts';
 import { migrate } from '@paddock/cloud/store/migrate.ts';
 import { keepPartitions } from '@paddock/cloud/store/partitions.ts';
 import { wallMs } from '@paddock/shared/time.ts';
@@ -17,7 +18,7 @@ export interface Server {
 
 export interface FreshDatabase {
   readonly url: string;
-  readonly store: PostgresStore;
+  readonly store: Store;
   /** Closes the store and drops the database; the last one of a file stops the server. */
   drop(): Promise<void>;
 }

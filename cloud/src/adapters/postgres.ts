@@ -12,19 +12,13 @@ export interface PostgresOptions {
   readonly log?: ListenerLog;
 }
 
-/** The store, and a way to learn that notifications may have been lost. */
-export interface PostgresStore extends Store {
-  /** @param missed called when the connection was made anew: anything may have been notified meanwhile */
-  listen(channel: string, handler: (payload: string) => void, missed?: () => void): Promise<() => Promise<void>>;
-}
-
 const OID = { int8: 20, int8Array: 1016 } as const;
 
 /**
  * PostgreSQL 15 or newer, by address. Connects when first asked, so that opening never fails.
  * Values: a Date is a timestamptz, an array is a PostgreSQL array, jsonb wants `JSON.stringify`.
  */
-export function openPostgres(options: PostgresOptions): PostgresStore {
+export function openPostgres(options: PostgresOptions): Store {
   const config = clientConfig(options);
   const pool = new pg.Pool({ ...config, max: options.connections ?? 8, idleTimeoutMillis: 30_000 });
   // An idle connection that breaks is replaced by the pool; without this handler it would end the process.

@@ -33,13 +33,8 @@ export const HUB_SETTINGS: HubSettings = {
   pageSize: 200,
 };
 
-/** A store that can say when notifications may have been lost; one that cannot is taken too. */
-export interface NotifyingStore extends Store {
-  listen(channel: string, handler: (payload: string) => void, missed?: () => void): Promise<() => Promise<void>>;
-}
-
 export interface HubParts {
-  readonly store: NotifyingStore;
+  readonly store: Store;
   readonly views: DeviceViews;
   readonly clock: Clock;
   readonly log: Log;

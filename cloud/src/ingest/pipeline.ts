@@ -52,6 +52,7 @@ export class Ingest {
   #waiting = 0;
   #waitingBytes = 0;
   #recording: Promise<void> | null = null;
+  #databaseAway = false;
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
@@ -145,12 +146,16 @@ export class Ingest {
     const { clock, metrics, log } = this.#deps;
     for (let pauseMs = RETRY_MS.first; ; pauseMs = Math.min(pauseMs * 2, RETRY_MS.most)) {
       try {
-        return await attempt();
+        const result = await attempt();
+        if (this.#databaseAway) log.info({}, 'The database takes reports again');
+        this.#databaseAway = false;
+        return result;
       } catch (cause) {
         if (failureOf(cause) !== 'passing') throw cause;
         if (this.#closing.signal.aborted) return undefined;
         metrics.count('paddock_ingest_failures_total');
-        log.warn({ err: cause, pauseMs }, 'The database does not take reports; trying again');
+        if (!this.#databaseAway) log.warn({ err: cause }, 'The database does not take reports; trying until it does');
+        this.#databaseAway = true;
         await clock.sleep(pauseMs, this.#closing.signal);
       }
     }
