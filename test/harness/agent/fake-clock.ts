@@ -62,7 +62,7 @@ export class FakeClock implements Clock {
 }
 
 /** Lets promises run that wait for nothing but each other, and the platform's cryptography. */
-export async function turn(): Promise<void> {
+async function turn(): Promise<void> {
   for (let i = 0; i < 4; i += 1) await new Promise((resolve) => setImmediate(resolve));
 }
 
