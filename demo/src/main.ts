@@ -94,7 +94,6 @@ async function unlessStopping(child: Child, signal: AbortSignal): Promise<never>
 /** Starts the fleet, and says now and then how it is doing. */
 async function withFleet(options: Options, folder: string, api: Api, signal: AbortSignal): Promise<Fleet> {
   const count = options.devices;
-  const step = Math.max(1, Math.ceil(count / 10));
   const fleet = await startFleet({
     count,
     everyMs: options.everySeconds * 1000,
@@ -102,11 +101,13 @@ async function withFleet(options: Options, folder: string, api: Api, signal: Abo
     mqttUrl: `mqtt://127.0.0.1:${options.mqttPort}`,
     api,
     signal,
-    progress: (registered) => {
-      if (registered % step === 0 || registered === count)
-        print(`Registered ${registered} of ${count} simulated devices`);
+    progress: (registered, missing) => {
+      const step = Math.max(20, Math.ceil(missing / 10));
+      if (registered % step === 0 || registered === missing)
+        print(`Registered ${registered} of ${missing} new devices`);
     },
   });
+  print(`${count} simulated devices report every ${options.everySeconds} s`);
   let before = 0;
   const summary = setInterval(() => {
     const { sent, lost, answered } = fleet.counts();
@@ -137,7 +138,8 @@ function whereToLook({ dataDir, httpPort, mqttPort }: Options, config: string): 
     return fromHere.startsWith('..') ? path : fromHere;
   };
   const folder = short(join(dataDir, 'demo'));
-  const settings = process.env['PADDOCK_DATA_DIR'] ? `PADDOCK_DATA_DIR=${short(dataDir)} ` : '';
+  const changed = ['PADDOCK_DATA_DIR', 'PADDOCK_HTTP_PORT'].filter((variable) => process.env[variable]);
+  const settings = changed.map((variable) => `${variable}=${process.env[variable]} `).join('');
   const token = short(join(dataDir, 'operator.token'));
   return `
 Paddock is running.

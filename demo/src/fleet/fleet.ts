@@ -14,7 +14,8 @@ export interface FleetOptions {
   readonly mqttUrl: string;
   readonly api: Api;
   readonly signal: AbortSignal;
-  readonly progress: (registered: number) => void;
+  /** Hears of every device that was registered now: so many of those that were not yet. */
+  readonly progress: (registered: number, missing: number) => void;
 }
 
 export interface Fleet {
@@ -31,12 +32,13 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const { count, everyMs, api, signal } = options;
   const identities = new Identities(join(options.folder, 'fleet.json'));
   const rows = identities.begin(count);
+  const missing = rows.filter(({ registered }) => !registered);
   let registered = 0;
-  await inParallel(rows, REGISTER_AT_ONCE, async ({ deviceId, privateKey, registered: known }) => {
+  await inParallel(missing, REGISTER_AT_ONCE, async ({ deviceId, privateKey }) => {
     signal.throwIfAborted();
     const { jwk } = await importVerificationKey(privateKey);
-    if (!known) await api.ensure('/devices', { deviceId, publicKey: jwk });
-    options.progress(++registered);
+    await api.ensure('/devices', { deviceId, publicKey: jwk });
+    options.progress(++registered, missing.length);
   });
   identities.registered(count);
   const cloudKeys = await Promise.all((await api.cloudKeys()).keys.map(importVerificationKey));
