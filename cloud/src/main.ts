@@ -186,7 +186,14 @@ async function takeIn(
   started.defer(unlisten);
   const answers = new Answers({ broker, signing: onlineKey.signing, clock, metrics, log });
   const ingest = new Ingest({
-    ...{ store, keys, inflater, answers, rejections, clock, metrics, log },
+    store,
+    keys,
+    inflater,
+    answers,
+    rejections,
+    clock,
+    metrics,
+    log,
     cloudErrorMs: config.clockErrorMs,
   });
   // Answers to what is being recorded still go out: the broker closes last.

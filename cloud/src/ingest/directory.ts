@@ -64,7 +64,7 @@ export class StoredKeyDirectory implements KeyDirectory {
 
   /** Anything may have changed unheard. */
   forgetAll(): void {
-    for (const deviceId of [...this.#remembered.keys()]) this.forget(deviceId);
+    for (const deviceId of this.#remembered.keys()) this.forget(deviceId);
   }
 
   #fresh(deviceId: string): Remembered | null {
