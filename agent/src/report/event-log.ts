@@ -32,7 +32,12 @@ export async function openEventLog(disk: Disk, live: () => readonly SealedReport
   });
   return {
     found: reports,
-    append: (report, kept) => inOrder(async () => addLine(file, await formatEvent(report)), kept),
+    append: (report, kept) =>
+      inOrder(async () => {
+        await addLine(file, await formatEvent(report));
+        // Whoever reads the log may count on it: from here on no kill and no power cut loses the event.
+        log.debug({ code: 'event_kept', start: report.start, sequence: report.sequence }, 'An event is on the disk');
+      }, kept),
     refuse: (digest) => inOrder(async () => addLine(file, await formatRefused(digest))),
     tidy: ({ all } = { all: false }) =>
       inOrder(async () => {
