@@ -52,10 +52,11 @@ function anchorOf({ uptimeMs, segment, receivedAt }: Arrival, cloudErrorMs: numb
 
 /**
  * The anchor's bound carried to another moment of the boot at a bounded rate, rounded up to whole ms.
- * Backwards it holds across suspends, which only add time in between; forwards it does not (null).
+ * Backwards it holds across suspends, which only add time in between; forwards it does not (null),
+ * not even to the same uptime, which stands still while the machine is suspended.
  */
 function carry(anchor: Anchor, to: BootMoment): WallMs | null {
   const spanMs = to.uptimeMs - anchor.uptimeMs;
-  if (spanMs > 0 && to.segment !== anchor.segment) return null;
+  if (to.segment > anchor.segment || (spanMs > 0 && to.segment !== anchor.segment)) return null;
   return wallMs(Math.ceil(anchor.latest + spanMs + Math.abs(spanMs) * MAX_RATE_ERROR));
 }

@@ -39,6 +39,8 @@ describe('a boot bounded by its arrivals', () => {
     const before = tighten(null, arrival(1000, 100_000, 0), 0);
     const after = arrival(2000, 900_000, 1);
     expect(intervalOf(before, after, 0)).toMatchObject({ latest: 900_000, basis: 'arrival' });
+    const resumed = arrival(1000, 900_000, 1);
+    expect(intervalOf(before, resumed, 0)).toMatchObject({ latest: 900_000, basis: 'arrival' });
     const anchoredAfter = tighten(null, after, 0);
     expect(intervalOf(anchoredAfter, arrival(1000, 950_000, 0), 0).latest).toBeLessThanOrEqual(899_001);
   });
