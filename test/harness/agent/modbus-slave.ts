@@ -14,7 +14,7 @@ export interface Misbehaviour {
   mute?: boolean;
   /** Answers in the name of another unit. */
   as?: number;
-  /** Answers after this time. */
+  /** Answers after this time, and nothing else before. */
   lateMs?: number;
   /** Sends this before every answer. */
   noise?: Uint8Array;
@@ -27,6 +27,8 @@ export class ModbusSlave {
   readonly requests: string[] = [];
   readonly #line: PtyMaster;
   #received = Buffer.alloc(0);
+  /** One answer after the other, as there is one unit behind them. */
+  #answers: Promise<void> = Promise.resolve();
 
   constructor(line: PtyMaster, units: Record<number, Unit>) {
     this.#line = line;
@@ -54,7 +56,10 @@ export class ModbusSlave {
     const frame = sealed(Buffer.of(fault.as ?? unit, ...body(code, valuesOf(memory[table] ?? {}, address, count))));
     if (fault.crc) frame[frame.length - 1] = (frame.at(-1) ?? 0) ^ 0xff;
     const answer = Buffer.concat([fault.noise ?? Buffer.alloc(0), frame]);
-    setTimeout(() => void this.#line.write(answer).catch(() => {}), fault.lateMs ?? 0);
+    this.#answers = this.#answers
+      .then(() => new Promise((resolve) => setTimeout(resolve, fault.lateMs ?? 0)))
+      .then(() => this.#line.write(answer))
+      .catch(() => {});
   }
 }
 

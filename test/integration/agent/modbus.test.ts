@@ -1,4 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openPty } from '../../harness/pty.ts';
+import { createModbusBus } from '@paddock/agent/adapters/modbus.ts';
+import { createSerialStream } from '@paddock/agent/adapters/serial.ts';
+import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import { Kiosk } from '../../harness/agent/kiosk.ts';
 import { ModbusSlave, type Unit } from '../../harness/agent/modbus-slave.ts';
 import type { Sensors } from '@paddock/agent/sense/sensors.ts';
@@ -87,22 +91,6 @@ describe('a Modbus bus over a real terminal', () => {
     expect(await kiosk.sees('power', isWell)).toMatchObject({ value: 7.2 });
   });
 
-  it('never takes a late answer for the answer to the next question', async () => {
-    await allWell();
-    slave.units[2] = { coil: { 9: 1 }, discrete: { 0: 0 }, holding: { 0: 0 } };
-    slave.units[1] = { ...slave.units[1], holding: { 3: 1 } };
-    await kiosk.sees('state', ({ value }) => value === 'idle');
-    // Later than the timeout: what arrives then answers nothing any more.
-    slave.faults[2] = { lateMs: 90 };
-    await kiosk.sees('state', because('no-answer'));
-    for (let i = 0; i < 40; i += 1) {
-      const { limit, state } = values();
-      expect([1, null]).toContain(limit);
-      expect(['idle', null]).toContain(state);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  });
-
   it('is opened again after it was pulled', async () => {
     await allWell();
     await kiosk.pull();
@@ -112,5 +100,31 @@ describe('a Modbus bus over a real terminal', () => {
     slave = new ModbusSlave(await kiosk.plug(), { ...units(), 2: { ...units()[2], coil: { 9: 0 } } });
     await allWell();
     expect(sensors.readings().relay).toMatchObject({ value: false, changes: 1 });
+  });
+});
+
+describe('a bus whose unit answers too late', () => {
+  it('never takes that answer for the one to the next question', async () => {
+    const pty = openPty();
+    const unit = new ModbusSlave(pty.master, { 1: { holding: { 1: 11, 3: 33 } } });
+    const [clock, serial] = [
+      createSystemClock(),
+      { baudRate: 9600, dataBits: 8, parity: 'none', stopBits: 1 } as const,
+    ];
+    const line = { ...serial, path: pty.path, timeoutMs: 60 };
+    const bus = createModbusBus(line, createSerialStream(line, clock), clock);
+    const read = (address: number) => bus.read({ unit: 1, table: 'holding', address, count: 1 });
+    try {
+      await bus.open({ lost: () => {} });
+      expect(await read(1)).toEqual([11]);
+      unit.faults[1] = { lateMs: 80 };
+      await expect(read(3)).rejects.toMatchObject({ code: 'no-answer' });
+      unit.faults[1] = {};
+      expect(await read(1)).toEqual([11]);
+      expect(await read(3)).toEqual([33]);
+    } finally {
+      await bus.close();
+      pty.master.close();
+    }
   });
 });

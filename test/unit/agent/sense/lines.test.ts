@@ -11,10 +11,21 @@ const line = (text: string): Line => ({ kind: 'line', text });
 const TOO_LONG: Line = { kind: 'malformed', why: 'longer than maxLineBytes' };
 const NOT_UTF8: Line = { kind: 'malformed', why: 'not UTF-8' };
 
-/** Bytes that are likely to hold delimiters, parts of them, and broken UTF-8. */
-const lineBytes = fc
-  .array(fc.oneof(fc.constantFrom(...bytes('\r\n|ab')), fc.integer({ min: 0, max: 255 })), { maxLength: 200 })
-  .map((values) => Uint8Array.from(values));
+/** Bytes that are likely to hold delimiters, parts of them, lines of just about the bound, and broken UTF-8. */
+const bytesWith = (delimiter: string) =>
+  fc
+    .array(
+      fc.oneof(
+        { weight: 6, arbitrary: fc.constantFrom('a', 'aaa', '\u00e9') },
+        { weight: 2, arbitrary: fc.constant(delimiter) },
+        { weight: 2, arbitrary: fc.constantFrom(...delimiter) },
+        { weight: 1, arbitrary: fc.integer({ min: 0, max: 255 }) },
+      ),
+      { maxLength: 60 },
+    )
+    .map((parts) =>
+      Buffer.concat(parts.map((part) => (typeof part === 'number' ? Buffer.of(part) : Buffer.from(part)))),
+    );
 
 describe('line splitter', () => {
   it('waits for the end of a half line', () => {
@@ -56,7 +67,7 @@ describe('line splitter', () => {
     'gives the same lines however the bytes are chunked (delimiter %j)',
     (delimiter) => {
       fc.assert(
-        fc.property(lineBytes, fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), (all, sizes) => {
+        fc.property(bytesWith(delimiter), fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }), (all, sizes) => {
           const chunks: Uint8Array[] = [];
           for (let from = 0, i = 0; from < all.length; i += 1) {
             const size = sizes[i % sizes.length] ?? 1;
