@@ -64,13 +64,8 @@ export class Ingest {
    * only an answer says that a report is recorded. Never rejects.
    */
   async accept(inbound: Inbound): Promise<void> {
-    if (!(await this.#room())) {
-      this.#deps.metrics.count('paddock_reports_dropped_total');
-      return;
-    }
-    this.#wait(1, inbound.payload.length);
-    // Not awaited: the acknowledgement is flow control and waits for room only.
-    void this.#authenticate(inbound);
+    const taken = this.#take(inbound) || (await this.#takeLater(inbound));
+    if (!taken) this.#deps.metrics.count('paddock_reports_dropped_total');
   }
 
   /** Records what was taken in, as far as the database lets it within `graceMs`, and stops. */
@@ -81,13 +76,21 @@ export class Ingest {
     await this.#recording;
   }
 
-  async #room(): Promise<boolean> {
-    const { clock } = this.#deps;
-    for (let left = this.#limits.holdMs; this.#isFull(); left -= POLL_MS) {
-      if (left <= 0 || this.#closing.signal.aborted) return false;
-      await clock.sleep(POLL_MS, this.#closing.signal);
+  /** Looks and takes in one step, so that a burst cannot slip through together. */
+  #take(inbound: Inbound): boolean {
+    if (this.#isFull() || this.#closing.signal.aborted) return false;
+    this.#wait(1, inbound.payload.length);
+    // Not awaited: the acknowledgement is flow control and waits for room only.
+    void this.#authenticate(inbound);
+    return true;
+  }
+
+  async #takeLater(inbound: Inbound): Promise<boolean> {
+    for (let left = this.#limits.holdMs; left > 0 && !this.#closing.signal.aborted; left -= POLL_MS) {
+      await this.#deps.clock.sleep(POLL_MS, this.#closing.signal);
+      if (this.#take(inbound)) return true;
     }
-    return !this.#closing.signal.aborted;
+    return false;
   }
 
   #isFull(): boolean {

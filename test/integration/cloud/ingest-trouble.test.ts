@@ -1,0 +1,86 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Sql, Store } from '@paddock/cloud/ports.ts';
+import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
+import { TestDevice } from '../../harness/device.ts';
+import { startIngest, type TestIngest } from '../../harness/ingest.ts';
+
+const NONCE = 'bm9uY2Utbm9uY2U';
+
+/** A store whose database goes away and comes back at the test's word. */
+function switchable(store: Store): Store & { away: boolean; defect: boolean } {
+  const down = () => Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
+  const self = {
+    away: false,
+    defect: false,
+    query: <Row extends object>(text: string, values?: readonly unknown[]) =>
+      self.away ? Promise.reject(down()) : store.query<Row>(text, values),
+    transaction: <T>(work: (sql: Sql) => Promise<T>) => {
+      if (self.defect) return Promise.reject(new TypeError('a defect of ours'));
+      return self.away ? Promise.reject(down()) : store.transaction(work);
+    },
+    listen: store.listen.bind(store),
+    close: store.close.bind(store),
+  };
+  return self;
+}
+
+describe('ingest in trouble', () => {
+  let database: FreshDatabase;
+  let store: ReturnType<typeof switchable>;
+  let cloud: TestIngest;
+  let device: TestDevice;
+
+  beforeEach(async () => {
+    database = await freshDatabase();
+    store = switchable(database.store);
+    cloud = await startIngest(store, { limits: { waiting: 20, holdMs: 300 } });
+    device = await TestDevice.register(database.store, 'kiosk-trouble', cloud.cloudKey);
+    await device.connect(cloud.url);
+  });
+  afterEach(async () => {
+    await device.close();
+    await cloud.close();
+    await database.drop();
+  });
+  const recorded = async (): Promise<number[]> => {
+    const rows = await database.store.query<{ sequence: number }>('SELECT sequence FROM reports ORDER BY sequence');
+    return rows.map(({ sequence }) => sequence);
+  };
+
+  it('answers nothing while the database is away, and everything when it is back', async () => {
+    store.away = true;
+    for (let sequence = 0; sequence < 10; sequence++)
+      await device.report({ sequence, uptimeMs: 1000 + sequence, ask: NONCE });
+    await sleep(300);
+    expect(device.answers).toHaveLength(0);
+    store.away = false;
+    await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 9);
+    expect(await recorded()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  });
+
+  it('holds acknowledgements when it is full, lets go in the end, and takes what is sent again', async () => {
+    store.away = true;
+    const sent = await Promise.all(
+      Array.from({ length: 30 }, (_, sequence) => device.seal({ sequence, uptimeMs: 1000 + sequence, ask: NONCE })),
+    );
+    await Promise.all(sent.map((envelope) => device.publish(envelope)));
+    expect(cloud.metrics.of('paddock_reports_dropped_total')).toBe(10);
+    store.away = false;
+    await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 19);
+    for (const envelope of sent) await device.publish(envelope);
+    await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 29);
+    expect(await recorded()).toEqual(sent.map((_, sequence) => sequence));
+  });
+
+  it('lets a report go unanswered for a defect of its own, never refuses it for that', async () => {
+    store.defect = true;
+    const envelope = await device.report({ ask: NONCE });
+    while (cloud.metrics.of('paddock_reports_dropped_total') === 0) await sleep(10);
+    expect(device.answers).toHaveLength(0);
+    store.defect = false;
+    await device.publish(envelope);
+    const answer = await device.answer(({ nonce }) => nonce === NONCE);
+    expect(answer).toMatchObject({ recorded: [[0, 0]], rejected: [] });
+  });
+});
