@@ -6,6 +6,11 @@ import { wallMs, type TimeInterval, type WallMs } from '@paddock/shared/time.ts'
  */
 export const MAX_RATE_ERROR = 200e-6;
 
+/** Time that may pass beyond each ms that a clock counts which is slow by MAX_RATE_ERROR. */
+const LONGEST_SLIP = MAX_RATE_ERROR / (1 - MAX_RATE_ERROR);
+/** Uptime is reported in whole ms: a span between two reports is wrong by less than one. */
+const UPTIME_STEP_MS = 1;
+
 /** A moment of one boot: uptime, and the clock segment (count of suspends) that it lies in. */
 export interface BootMoment {
   readonly uptimeMs: number;
@@ -58,5 +63,5 @@ function anchorOf({ uptimeMs, segment, receivedAt }: Arrival, cloudErrorMs: numb
 function carry(anchor: Anchor, to: BootMoment): WallMs | null {
   const spanMs = to.uptimeMs - anchor.uptimeMs;
   if (to.segment > anchor.segment || (spanMs > 0 && to.segment !== anchor.segment)) return null;
-  return wallMs(Math.ceil(anchor.latest + spanMs + Math.abs(spanMs) * MAX_RATE_ERROR));
+  return wallMs(Math.ceil(anchor.latest + spanMs + UPTIME_STEP_MS + Math.abs(spanMs) * LONGEST_SLIP));
 }
