@@ -131,13 +131,16 @@ async function init(
 }
 
 async function run(options: Common): Promise<void> {
-  const [{ loadConfig }, { runAgent }, { pino, destination }] = await Promise.all([
+  const [{ loadConfig }, { runAgent }, { default: pino }] = await Promise.all([
     import('./config.ts'),
     import('./main.ts'),
     import('pino'),
   ]);
   const config = await loadConfig(options.config);
-  const log = pino({ level: config.log.level, base: { device: config.device } }, destination({ fd: 2, sync: true }));
+  const log = pino(
+    { level: config.log.level, base: { device: config.device } },
+    pino.destination({ fd: 2, sync: true }),
+  );
   const crash = (error: unknown): void => {
     log.fatal({ err: error, code: 'crashed' }, 'The agent broke');
     process.exit(EXIT.crashed);

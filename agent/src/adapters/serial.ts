@@ -10,7 +10,7 @@ export function createSerialStream(line: SerialLine, clock: Clock): DuplexStream
   let port: SerialPort | null = null;
   return {
     open: async (events) => {
-      const { SerialPort } = await import('serialport');
+      const { SerialPort } = (await import('serialport')).default;
       const { path, baudRate, dataBits, parity, stopBits } = line;
       const opened = new SerialPort({ path, baudRate, dataBits, parity, stopBits, lock: true, autoOpen: false });
       port = opened;
