@@ -49,13 +49,15 @@ const openPort = (port: SerialPort): Promise<void> =>
  */
 function noticeHangUp(binding: SerialPort['port']): void {
   if (!binding || !('poller' in binding)) return;
+  // Never on a closed port: its poller is gone, and asking it takes the whole program down.
   const readable = (): Promise<void> =>
-    new Promise((resolve, reject) =>
-      binding.poller.once('readable', (error: Error | null) => (error ? reject(error) : resolve())),
-    );
+    new Promise((resolve, reject) => {
+      if (binding.fd === null) return reject(closedByUs());
+      binding.poller.once('readable', (error: Error | null) => (error ? reject(error) : resolve()));
+    });
   binding.read = async (buffer, offset, length) => {
     for (;;) {
-      if (binding.fd === null) throw Object.assign(new Error('the port is closed'), { canceled: true });
+      if (binding.fd === null) throw closedByUs();
       const bytesRead = await readWaiting(binding.fd, buffer, offset, length);
       if (bytesRead === 0) throw new Error('the device hung up');
       if (bytesRead !== null) return { buffer, bytesRead };
@@ -63,6 +65,9 @@ function noticeHangUp(binding: SerialPort['port']): void {
     }
   };
 }
+
+/** What serialport takes for the end of reading, and not for an error. */
+const closedByUs = (): Error => Object.assign(new Error('the port is closed'), { canceled: true });
 
 /** @returns how many bytes were read, or null when there are none yet */
 async function readWaiting(fd: number, buffer: Buffer, offset: number, length: number): Promise<number | null> {
