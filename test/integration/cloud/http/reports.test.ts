@@ -58,7 +58,7 @@ test('a report is placed by what its boot knows now', async () => {
   );
   const { items } = await http.call('GET', `${PATH}?from=${at(0)}&to=${at(1)}`);
   const first = items.find((item) => item['sequence'] === 0);
-  // An hour before the anchor, and the millisecond that uptime is cut by.
+  // The anchor says an hour before it arrived; the millisecond is what uptime is cut by.
   const placed = new Date(Date.parse(at(-60)) + 1).toISOString();
   expect(first?.['time']).toEqual({ earliest: null, latest: placed, estimate: placed, basis: 'extrapolated' });
 });
