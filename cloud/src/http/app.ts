@@ -67,7 +67,13 @@ export async function createApp(parts: HttpParts): Promise<App> {
     for (const verb of [method].flat()) if (isShown && verb !== 'HEAD') routes.push(routeName(verb, url));
   });
   await app.register(swagger, { openapi: DOCUMENT });
-  await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true });
+  // The plain layout: without another project's banner, and without a field to load other documents.
+  await app.register(swaggerUi, {
+    routePrefix: '/docs',
+    staticCSP: true,
+    theme: { title: 'Paddock API' },
+    uiConfig: { layout: 'BaseLayout', docExpansion: 'list' },
+  });
   await app.register(serviceRoutes(parts));
   await app.register(
     async (api: Http) => {
