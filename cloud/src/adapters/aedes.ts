@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:net';
 import { Aedes, type AedesOptions } from 'aedes';
-import { MESSAGE_KINDS, parseTopic, type ParsedTopic } from '@paddock/shared/topics.ts';
+import { MESSAGE_KINDS, parseTopic, topicOf, type ParsedTopic } from '@paddock/shared/topics.ts';
 import type { Broker, BrokerEvents, Clock } from '../ports.ts';
 
 export interface EmbeddedBrokerOptions {
@@ -64,6 +64,8 @@ function handlers(events: BrokerEvents, clock: Clock): AedesOptions {
         events.foreign(client.id, topic);
         return done(new Error('Not a topic of this client'));
       }
+      // As a client of another broker would subscribe: a presence is a hint for whoever listens, and no report.
+      if (topic !== topicOf('report', client.id)) return done(null);
       void events.message({ topic, payload: Buffer.from(payload), receivedAt }).then(() => done(null));
     },
     authorizeSubscribe: (client, subscription, done) =>
