@@ -6,6 +6,8 @@ const LAST_WORDS = 12;
 
 export interface Child {
   readonly name: string;
+  /** Undefined when it could not be started. */
+  readonly pid: number | undefined;
   /** Where its output goes. */
   readonly log: string;
   /** Resolves when it has ended, with what it ended by. */
@@ -46,6 +48,7 @@ export function startChild({ name, program, args, env, log }: ChildOptions): Chi
   });
   return {
     name,
+    pid: child.pid,
     log,
     ended,
     async stop(withinMs) {

@@ -1,0 +1,101 @@
+import { openDataDir } from '@paddock/cloud/adapters/data-dir.ts';
+import { startEmbeddedPostgres } from '@paddock/cloud/adapters/embedded-postgres.ts';
+import { inflater } from '@paddock/cloud/adapters/inflate.ts';
+import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
+import { fromMultirange } from '@paddock/cloud/ingest/ranges.ts';
+import type { Sql } from '@paddock/cloud/ports.ts';
+import { digestOf, openEnvelope, parseEnvelope } from '@paddock/shared/envelope.ts';
+import type { VerificationKey } from '@paddock/shared/keys.ts';
+import { parseReport, type Report } from '@paddock/shared/report.ts';
+
+/** A row of the archive, with what its envelope says. */
+export interface Archived {
+  readonly incarnation: string;
+  readonly start: number;
+  readonly sequence: number;
+  /** Place of the incarnation among the device's. */
+  readonly ordinal: number;
+  readonly digest: string;
+  /** As it was signed; null when the envelope does not verify, or says something else than its row. */
+  readonly report: Report | null;
+}
+
+/** All that the database holds of one device. */
+export interface Database {
+  readonly archive: readonly Archived[];
+  readonly starts: readonly {
+    readonly incarnation: string;
+    readonly start: number;
+    readonly recorded: readonly (readonly [number, number])[];
+  }[];
+  readonly state: {
+    readonly incarnation: string;
+    readonly start: number;
+    readonly sequence: number;
+    readonly digest: string;
+    readonly report: unknown;
+  } | null;
+  readonly incarnations: number;
+  /** Codes of refused messages. */
+  readonly rejections: readonly string[];
+}
+
+/** Reads the database of a service that has stopped: started once more, by us alone. */
+export async function readDatabase(dataDir: string, device: string, key: VerificationKey): Promise<Database> {
+  const { path, databasePassword } = await openDataDir(dataDir);
+  const server = await startEmbeddedPostgres({ dataDir: path, password: databasePassword });
+  const store = openPostgres({ url: server.url, connections: 1 });
+  try {
+    return await read(store, device, key);
+  } finally {
+    await store.close();
+    await server.stop();
+  }
+}
+
+async function read(sql: Sql, device: string, key: VerificationKey): Promise<Database> {
+  const rows = await sql.query<Omit<Archived, 'report'> & { envelope: string }>(
+    `SELECT incarnation, start, sequence, ordinal, encode(digest, 'base64') AS digest, envelope
+     FROM reports JOIN incarnations USING (device_id, incarnation) WHERE device_id = $1`,
+    [device],
+  );
+  const starts = await sql.query<{ incarnation: string; start: number; recorded: string }>(
+    'SELECT incarnation, start, recorded::text FROM starts WHERE device_id = $1',
+    [device],
+  );
+  const [state = null] = await sql.query<NonNullable<Database['state']>>(
+    `SELECT incarnation, start, sequence, encode(digest, 'base64') AS digest, report
+     FROM device_state WHERE device_id = $1`,
+    [device],
+  );
+  const incarnations = await sql.query('SELECT incarnation FROM incarnations WHERE device_id = $1', [device]);
+  const rejections = await sql.query<{ code: string }>('SELECT code FROM rejected_reports');
+  return {
+    archive: await Promise.all(rows.map((row) => open(row, device, key))),
+    starts: starts.map((row) => ({ ...row, recorded: fromMultirange(row.recorded) })),
+    state,
+    incarnations: incarnations.length,
+    rejections: rejections.map(({ code }) => code),
+  };
+}
+
+async function open(
+  { envelope, ...row }: Omit<Archived, 'report'> & { envelope: string },
+  device: string,
+  key: VerificationKey,
+): Promise<Archived> {
+  try {
+    const parsed = parseEnvelope(envelope);
+    const report = parseReport(await openEnvelope(parsed, key, inflater));
+    const digest = Buffer.from(await digestOf(parsed), 'base64url').toString('base64');
+    const same =
+      digest === row.digest &&
+      report.device === device &&
+      report.incarnation === row.incarnation &&
+      report.start === row.start &&
+      report.sequence === row.sequence;
+    return { ...row, report: same ? report : null };
+  } catch {
+    return { ...row, report: null };
+  }
+}

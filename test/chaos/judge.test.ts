@@ -1,0 +1,103 @@
+import { describe, expect, it } from 'vitest';
+import { reportOf } from '../harness/reports.ts';
+import type { Archived } from './archive.ts';
+import { judge, type Evidence } from './judge.ts';
+
+const INCARNATION = 'aaaaaaaaaaa';
+const place = (sequence: number): string => `${INCARNATION}/1/${sequence}`;
+
+/** A row of a card swipe. */
+function archived(sequence: number, number: number): Archived {
+  const trigger = { kind: 'event', name: 'card-swipe', data: { number } } as const;
+  const report = reportOf({ incarnation: INCARNATION, start: 1, sequence, trigger });
+  return { incarnation: INCARNATION, start: 1, sequence, ordinal: 1, digest: `digest ${sequence}`, report };
+}
+
+/** Three swipes, all of them accepted, answered and recorded. */
+function world(change: Partial<Evidence['database']> = {}): Evidence {
+  const archive = [archived(0, 1), archived(1, 2), archived(2, 3)] as const;
+  const [, , newest] = archive;
+  return {
+    swipes: 3,
+    accepted: [0, 1, 2].map(place),
+    told: { recorded: new Set([0, 1, 2].map(place)), refused: [], broken: [] },
+    database: {
+      archive,
+      starts: [{ incarnation: INCARNATION, start: 1, recorded: [[0, 2]] }],
+      state: { ...newest, report: structuredClone(newest.report) },
+      incarnations: 1,
+      rejections: [],
+      ...change,
+    },
+    own: { incarnation: INCARNATION, start: 1, uncovered: [] },
+    agentStarts: 1,
+  };
+}
+
+/** Findings, as far as their first words. */
+const findings = (evidence: Evidence): string[] =>
+  judge(evidence).findings.map((finding) => finding.split(':')[0] ?? '');
+
+describe('the judge of a chaos run', () => {
+  it('finds nothing where all is well', () => {
+    const { events, reports, findings } = judge(world());
+    expect(findings).toEqual([]);
+    expect(events).toEqual({ sent: 3, accepted: 3, recorded: 3, lost: 0, repeated: 0, neverAccepted: 0 });
+    expect(reports).toEqual({ recorded: 3, toldRecorded: 3, lost: 0, repeated: 0 });
+  });
+
+  it('finds an event that was accepted and is lost, and a report that was answered and is lost', () => {
+    const { events, reports, findings } = judge(world({ archive: [archived(0, 1), archived(2, 3)] }));
+    expect(events).toMatchObject({ lost: 1 });
+    expect(reports).toMatchObject({ lost: 1 });
+    expect(findings).toEqual([
+      `Events on the disk of the agent and not in the archive: ${place(1)} (1)`,
+      `Reports that an answer called recorded and that are not in the archive: ${place(1)} (1)`,
+      'Swipes that are left out in the middle of a start: 2 (1)',
+      'The recorded ranges name 3 reports, the archive holds 2',
+    ]);
+  });
+
+  it('finds what is there twice, under one identity or under two', () => {
+    const { archive } = world().database;
+    const same = judge(world({ archive: [...archive, archived(1, 2)] }));
+    expect(same.reports).toMatchObject({ repeated: 1 });
+    expect(same.events).toMatchObject({ repeated: 1 });
+    const other = judge(world({ archive: [archived(0, 1), archived(1, 1), archived(2, 3)] }));
+    expect(other.reports).toMatchObject({ repeated: 0 });
+    expect(other.events).toMatchObject({ repeated: 1 });
+  });
+
+  it('finds a last known state that is not the newest, or says something else', () => {
+    const [first] = world().database.archive;
+    expect(findings(world({ state: first ?? null }))).toEqual([
+      `The last known state is ${place(0)}, the newest report ${place(2)}`,
+    ]);
+    const { state } = world().database;
+    expect(findings(world({ state: state && { ...state, report: {} } }))).toEqual([
+      'The last known state says something else than its envelope',
+    ]);
+    expect(findings(world({ state: null }))).toEqual(['There is no report, or no last known state']);
+  });
+
+  it('finds envelopes that do not verify, refusals, and swipes that never happened', () => {
+    const [first, second, third] = [archived(0, 1), { ...archived(1, 2), report: null }, archived(2, 9)];
+    expect(findings(world({ archive: [first, second, third], rejections: ['topic_foreign'] }))).toEqual([
+      'Messages that the cloud refused',
+      'Swipes that are left out in the middle of a start',
+      'Envelopes that do not verify, or say something else than their row',
+      'Swipes that never happened',
+      'The last known state says something else than its envelope',
+    ]);
+  });
+
+  it('finds starts that do not fit', () => {
+    expect(findings({ ...world({ incarnations: 2 }), agentStarts: 2 })).toEqual([
+      'The agent counted 1 starts, and was started 2 times',
+      'The device had 2 incarnations',
+    ]);
+    const { starts } = world().database;
+    const beyond = { incarnation: INCARNATION, start: 7, recorded: [] };
+    expect(findings(world({ starts: [...starts, beyond] }))).toEqual(['Starts that the agent never had']);
+  });
+});

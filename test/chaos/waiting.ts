@@ -1,0 +1,24 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const LOOK_EVERY_MS = 50;
+/** Generous: what is waited for here takes seconds on an idle machine. */
+const WITHIN_MS = 120_000;
+
+/**
+ * Waits until `look` has something to give.
+ * @throws Error that names what never came, with what `state` has to say of it
+ */
+export async function eventually<T>(
+  what: string,
+  look: () => Promise<T | null | undefined | false>,
+  state: () => string = () => '',
+): Promise<T> {
+  const until = performance.now() + WITHIN_MS;
+  for (;;) {
+    const seen = await look();
+    if (seen !== null && seen !== undefined && seen !== false) return seen;
+    if (performance.now() > until)
+      throw new Error(`Waited ${WITHIN_MS / 1000} s in vain for ${what}. ${state()}`.trim());
+    await sleep(LOOK_EVERY_MS);
+  }
+}
