@@ -216,11 +216,9 @@ describe.each([
         'SELECT code, count(*) AS n FROM rejected_reports WHERE device_id = $1 GROUP BY code ORDER BY code',
         [device.deviceId],
       );
-    await eventually(async () => (await kept()).length === 2);
-    expect(await kept()).toEqual([
-      { code: 'envelope_malformed', n: 99 },
-      { code: 'payload_malformed', n: 1 },
-    ]);
+    const rubbish = async () => (await kept()).map(({ code, n }) => `${code} ${n}`).join();
+    // Added first, trimmed next: what is bounded is what stays.
+    await eventually(async () => (await rubbish()) === 'envelope_malformed 99,payload_malformed 1');
   });
 
   it('refuses an unknown device', async () => {
