@@ -3,6 +3,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const LOOK_EVERY_MS = 50;
 /** Generous: what is waited for here takes seconds on an idle machine. */
 const WITHIN_MS = 120_000;
+/** Of a log only its end. */
+const LAST_CHARS = 1_000;
 
 /**
  * Waits until `look` has something to give.
@@ -18,7 +20,7 @@ export async function eventually<T>(
     const seen = await look();
     if (seen !== null && seen !== undefined && seen !== false) return seen;
     if (performance.now() > until)
-      throw new Error(`Waited ${WITHIN_MS / 1000} s in vain for ${what}. ${state()}`.trim());
+      throw new Error(`Waited ${WITHIN_MS / 1000} s in vain for ${what}. ${state().slice(-LAST_CHARS)}`.trim());
     await sleep(LOOK_EVERY_MS);
   }
 }
