@@ -18,6 +18,7 @@ import { Answers } from './ingest/answer.ts';
 import { StoredKeyDirectory } from './ingest/directory.ts';
 import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
+import { Strangers } from './ingest/strangers.ts';
 import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch, type Watch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
@@ -75,7 +76,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   const watch = createWatch({ ...base, listenerId: randomUUID() });
   background((signal) => watch.run(signal));
   await deliverWebhooks(base, background);
-  const broker = brokerOf(config, clock);
+  const broker = brokerOf(base);
   const reachable = { now: false };
   const app = await createApp({
     ...base,
@@ -162,9 +163,14 @@ async function deliverWebhooks(
   background((signal) => courier.run(signal));
 }
 
-const brokerOf = (config: CloudConfig, clock: Clock): Broker =>
+const brokerOf = ({ config, clock, log }: Base): Broker =>
   config.brokerUrl === null
-    ? new EmbeddedBroker({ host: config.mqttHost, port: config.mqttPort, clock })
+    ? new EmbeddedBroker({
+        host: config.mqttHost,
+        port: config.mqttPort,
+        clock,
+        log: (message, error) => log.warn({ err: error }, message),
+      })
     : new RemoteBroker({ url: config.brokerUrl, shareGroup: config.shareGroup, clock });
 
 async function takeIn(
@@ -184,6 +190,7 @@ async function takeIn(
     () => keys.forgetAll(),
   );
   started.defer(unlisten);
+  const strangers = new Strangers({ clock, metrics, log });
   const answers = new Answers({ broker, signing: onlineKey.signing, clock, metrics, log });
   const ingest = new Ingest({
     store,
@@ -201,14 +208,14 @@ async function takeIn(
   started.defer(() => ingest.close());
   const open = broker.open({
     message: (inbound) => ingest.accept(inbound),
-    foreign: (clientId, topic) => {
-      metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' });
-      log.warn({ code: 'topic_foreign', clientId, topic }, 'A client published what is not its own');
-    },
+    foreign: (clientId, topic) => strangers.foreign(clientId, topic),
+    oversized: (clientId) => strangers.oversized(clientId),
     reachable: (is) => {
-      reachable.now = is;
       watch.reachable(is);
-      log.info({ reachable: is }, is ? 'The broker is reachable' : 'The broker is not reachable');
+      // Said again with every try to connect.
+      if (is === reachable.now) return;
+      reachable.now = is;
+      log[is ? 'info' : 'warn']({}, is ? 'The broker is reachable' : 'The broker is not reachable');
     },
   });
   await named('mqttPort', open);

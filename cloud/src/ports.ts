@@ -39,6 +39,8 @@ export interface BrokerEvents {
   message(inbound: Inbound): Promise<void>;
   /** A client tried to publish what is not its own; the broker closed its connection. */
   foreign(clientId: string, topic: string): void;
+  /** A client sent more than any message may hold; the broker closed its connection. */
+  oversized(clientId: string): void;
   /** Whether devices can reach us through the broker, as far as this side can tell. */
   reachable(reachable: boolean): void;
 }

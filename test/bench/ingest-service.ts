@@ -71,6 +71,7 @@ async function acceptNaively(inbound: Inbound): Promise<void> {
 await broker.open({
   message: pipeline === 'naive' ? acceptNaively : (inbound) => ingest.accept(inbound),
   foreign: () => undefined,
+  oversized: () => undefined,
   reachable: () => undefined,
 });
 process.on('message', (question: 'progress' | 'result' | 'stop') => {
