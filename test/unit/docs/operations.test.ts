@@ -1,0 +1,138 @@
+import { createHmac } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { ConfigError, readConfig } from '@paddock/agent/config.ts';
+import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
+import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
+import { SETTINGS } from '@paddock/cloud/config.ts';
+import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
+import { METRICS } from '@paddock/cloud/ports.ts';
+import { MIGRATION_ERRORS } from '@paddock/cloud/store/migrate.ts';
+import { describe, expect, it } from 'vitest';
+
+const page = readFileSync(join(import.meta.dirname, '../../../docs/operations.md'), 'utf8');
+const code = (text: string): string => `\`${text}\``;
+
+const cellsOf = (line: string): string[] =>
+  line
+    .split('|')
+    .slice(1, -1)
+    .map((cell) => cell.trim());
+
+/** The rows below a table's head, as lists of cells. */
+function rowsUnder(head: string): string[][] {
+  const lines = page.slice(page.indexOf(head)).split('\n').slice(2);
+  expect(page).toContain(head);
+  return lines.slice(0, lines.indexOf('')).map(cellsOf);
+}
+
+const codesIn = (cells: readonly string[]): string[] =>
+  cells.flatMap((cell) => [...cell.matchAll(/`([^`]+)`/g)].map(([, word = '']) => word));
+
+describe('the tables of the service', () => {
+  it('list every setting with its option and default', () => {
+    const known = Object.values(SETTINGS).map(({ env, flag, fallback, help }) => [
+      code(env),
+      flag === undefined ? '-' : code(flag.split(' ')[0] ?? ''),
+      fallback === null ? '-' : code(String(fallback)),
+      help,
+    ]);
+    expect(rowsUnder('| variable | option |')).toEqual(known);
+  });
+
+  it('list every metric with its type and labels', () => {
+    const known = Object.entries(METRICS).map(([name, { type, labels, help }]) => [
+      code(name),
+      type,
+      labels.length === 0 ? '-' : labels.map(code).join(', '),
+      help,
+    ]);
+    expect(rowsUnder('| metric | type |')).toEqual(known);
+  });
+
+  it('list every state of presence', () => {
+    const states = rowsUnder('| state | meaning |').map(([state]) => state);
+    expect(new Set(states)).toEqual(new Set(PRESENCE_WORDS.map(code)));
+  });
+
+  it('say what to do about every code of the database', () => {
+    const listed = codesIn(rowsUnder('| code | from |').map(([codes = '']) => codes));
+    const codes = [...Object.keys(EMBEDDED_POSTGRES_ERRORS), ...Object.keys(MIGRATION_ERRORS)];
+    expect(codes.filter((one) => !listed.includes(one))).toEqual([]);
+  });
+
+  it('show a webhook signature that is right', () => {
+    const shown = (name: string): string => new RegExp(`^${name}='?(.*?)'?$`, 'm').exec(page)?.[1] ?? '';
+    const key = Buffer.from(shown('secret').replace('whsec_', ''), 'base64');
+    const signed = `${shown('id')}.${shown('timestamp')}.${shown('body')}`;
+    expect(page).toContain(code(createHmac('sha256', key).update(signed).digest('base64')));
+  });
+});
+
+interface Shape {
+  readonly properties?: Readonly<Record<string, unknown>>;
+  readonly default?: unknown;
+}
+
+/** Every key of a schema by its path, with its default; `kind` is told in the text. */
+function keysOf(schema: Shape, prefix = ''): [path: string, fallback: unknown][] {
+  return Object.entries(schema.properties ?? {}).flatMap(([key, value]): [string, unknown][] => {
+    const inner = value as Shape;
+    if (key === 'kind') return [];
+    return inner.properties === undefined ? [[prefix + key, inner.default]] : keysOf(inner, `${prefix}${key}.`);
+  });
+}
+
+const portKinds = Object.keys(PORT_SCHEMAS) as PortKind[];
+const sensorSchemas = SENSOR_KINDS.flatMap((sensor) => portKinds.map((port) => sensorSchema(sensor, port)));
+const SECTIONS = [
+  { head: '| key of `ports.<name>` |', schemas: Object.values(PORT_SCHEMAS) },
+  { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
+  { head: '| key of `events.<name>` |', schemas: [EventSchema] },
+];
+
+/** A default as the table writes it. */
+const written = (fallback: unknown): string =>
+  code(typeof fallback === 'string' ? fallback.replace('\n', '\\n') : JSON.stringify(fallback));
+
+const leavesOf = (value: object, prefix = ''): [path: string, value: unknown][] =>
+  Object.entries(value).flatMap(([key, inner]: [string, unknown]): [string, unknown][] =>
+    typeof inner === 'object' && inner !== null && Object.keys(inner).length > 0
+      ? leavesOf(inner, `${prefix}${key}.`)
+      : [[prefix + key, inner]],
+  );
+
+describe('the tables of agent.yaml', () => {
+  it.each(SECTIONS)('$head lists every key, and no other', ({ head, schemas }) => {
+    const known = new Set(schemas.flatMap((schema) => keysOf(schema).map(([path]) => code(path))));
+    expect(new Set(rowsUnder(head).map(([key]) => key))).toEqual(known);
+  });
+
+  it.each(SECTIONS)('$head has the defaults', ({ head, schemas }) => {
+    const known = schemas.flatMap((schema) => keysOf(schema)).filter(([, fallback]) => fallback !== undefined);
+    const expected = new Map(known.map(([path, fallback]) => [code(path), written(fallback)]));
+    const listed = rowsUnder(head).map(([key = '', , , fallback = '']) => [key, fallback] as const);
+    expect(new Map(listed.filter(([key]) => expected.has(key)))).toEqual(expected);
+  });
+
+  it('lists every other key with its default', () => {
+    const rows = rowsUnder('| key | type | default |').map(([key = '', , fallback = '']) => [key, fallback]);
+    const required = { device: 'kiosk-0417', cloud: { url: 'mqtt://127.0.0.1:1883' } };
+    const { file: _, ...config } = readConfig(JSON.stringify(required), '/etc/paddock/agent.yaml');
+    const asWritten = {
+      ...config,
+      dataDir: `./${basename(config.dataDir)}`,
+      key: { file: basename(config.key.file) },
+      cloud: { ...config.cloud, keys: basename(config.cloud.keys) },
+    };
+    const given = new Map(leavesOf(required));
+    const known = leavesOf(asWritten).map(([key, value]) => [code(key), given.has(key) ? 'required' : written(value)]);
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(known));
+  });
+
+  it('names the codes of a configuration that cannot be read', () => {
+    expect(() => readConfig('device: [', 'agent.yaml')).toThrow(ConfigError);
+    for (const one of ['config_syntax', 'config_unknown_key', 'config_unreadable', 'config_invalid'])
+      expect(page).toContain(code(one));
+  });
+});
