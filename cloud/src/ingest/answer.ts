@@ -50,6 +50,7 @@ export class Answers {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #log: Log;
+  readonly #sending = new Set<Promise<void>>();
 
   constructor(deps: { broker: Pick<Broker, 'publish'>; signing: Signing; clock: Clock; metrics: Metrics; log: Log }) {
     this.#broker = deps.broker;
@@ -61,6 +62,18 @@ export class Answers {
 
   /** Never rejects. */
   async send(content: AnswerContent): Promise<void> {
+    const sending = this.#send(content);
+    this.#sending.add(sending);
+    await sending;
+    this.#sending.delete(sending);
+  }
+
+  /** Resolves when every answer so far is with the broker, or has failed. */
+  async sent(): Promise<void> {
+    await Promise.all(this.#sending);
+  }
+
+  async #send(content: AnswerContent): Promise<void> {
     try {
       const answer = await seal('answer', complete(content, this.#clock.wall()), this.#signing);
       await this.#broker.publish(topicOf('answer', content.device), answer);

@@ -38,6 +38,8 @@ export interface IngestLimits {
 const LIMITS: IngestLimits = { batch: 500, waiting: 10_000, waitingBytes: 33_554_432, holdMs: 5000 };
 const RETRY_MS = { first: 100, most: 5000 };
 const POLL_MS = 20;
+/** What the last answers may take when the service closes. */
+const LAST_ANSWERS_MS = 2000;
 
 /**
  * authenticate -> order -> reconcile -> record, then answer. Many messages are authenticated at once;
@@ -53,6 +55,7 @@ export class Ingest {
   #waitingBytes = 0;
   #recording: Promise<void> | null = null;
   #databaseAway = false;
+  #takesIn = true;
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
@@ -68,17 +71,31 @@ export class Ingest {
     if (!taken) this.#deps.metrics.count('paddock_reports_dropped_total');
   }
 
-  /** Records what was taken in, as far as the database lets it within `graceMs`, and stops. */
+  /**
+   * Takes nothing in any more, records what it has, as far as the database lets it within `graceMs`, answers that,
+   * and stops. What is left is not answered, so that its devices send it again.
+   */
   async close(graceMs = 5000): Promise<void> {
-    const { clock } = this.#deps;
-    for (let left = graceMs; this.#waiting > 0 && left > 0; left -= POLL_MS) await clock.sleep(POLL_MS);
+    const { clock, answers } = this.#deps;
+    if (this.#closing.signal.aborted) return;
+    this.#takesIn = false;
+    const until = clock.monotonic() + graceMs;
+    while (this.#waiting > 0 && clock.monotonic() < until) await clock.sleep(POLL_MS);
     this.#closing.abort();
-    await this.#recording;
+    await this.#within(graceMs, this.#recording);
+    await this.#within(LAST_ANSWERS_MS, answers.sent());
+  }
+
+  /** A database or a broker that hangs must not keep the service from stopping. */
+  async #within(ms: number, work: Promise<void> | null): Promise<void> {
+    const done = new AbortController();
+    await Promise.race([work, this.#deps.clock.sleep(ms, done.signal)]);
+    done.abort();
   }
 
   /** Looks and takes in one step, so that a burst cannot slip through together. */
   #take(inbound: Inbound): boolean {
-    if (this.#isFull() || this.#closing.signal.aborted) return false;
+    if (this.#isFull() || !this.#takesIn) return false;
     this.#wait(1, inbound.payload.length);
     // Not awaited: the acknowledgement is flow control and waits for room only.
     void this.#authenticate(inbound);
@@ -86,7 +103,7 @@ export class Ingest {
   }
 
   async #takeLater(inbound: Inbound): Promise<boolean> {
-    for (let left = this.#limits.holdMs; left > 0 && !this.#closing.signal.aborted; left -= POLL_MS) {
+    for (let left = this.#limits.holdMs; left > 0 && this.#takesIn; left -= POLL_MS) {
       await this.#deps.clock.sleep(POLL_MS, this.#closing.signal);
       if (this.#take(inbound)) return true;
     }
@@ -121,7 +138,7 @@ export class Ingest {
   }
 
   async #recordAll(): Promise<void> {
-    while (this.#queue.length > 0) {
+    while (this.#queue.length > 0 && !this.#closing.signal.aborted) {
       const batch = this.#queue.splice(0, this.#limits.batch);
       await this.#record(batch);
       this.#wait(-batch.length, -batch.reduce((bytes, { envelope }) => bytes + envelope.length, 0));

@@ -8,16 +8,21 @@ import { startIngest, type TestIngest } from '../../harness/ingest.ts';
 const NONCE = 'bm9uY2Utbm9uY2U';
 
 /** A store whose database goes away and comes back at the test's word. */
-function switchable(store: Store): Store & { away: boolean; defect: boolean } {
+function switchable(store: Store): Store & { away: boolean; defect: boolean; hangs: boolean; slowMs: number } {
   const down = () => Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
   const self = {
     away: false,
     defect: false,
+    hangs: false,
+    slowMs: 0,
     query: <Row extends object>(text: string, values?: readonly unknown[]) =>
       self.away ? Promise.reject(down()) : store.query<Row>(text, values),
-    transaction: <T>(work: (sql: Sql) => Promise<T>) => {
-      if (self.defect) return Promise.reject(new TypeError('a defect of ours'));
-      return self.away ? Promise.reject(down()) : store.transaction(work);
+    transaction: async <T>(work: (sql: Sql) => Promise<T>) => {
+      if (self.defect) throw new TypeError('a defect of ours');
+      if (self.hangs) return new Promise<T>(() => undefined);
+      await sleep(self.slowMs);
+      if (self.away) throw down();
+      return store.transaction(work);
     },
     listen: store.listen.bind(store),
     close: store.close.bind(store),
@@ -82,5 +87,32 @@ describe('ingest in trouble', () => {
     await device.publish(envelope);
     const answer = await device.answer(({ nonce }) => nonce === NONCE);
     expect(answer).toMatchObject({ recorded: [[0, 0]], rejected: [] });
+  });
+
+  it('closes under load: takes nothing more in, records what it has, and has answered it', async () => {
+    store.slowMs = 100;
+    const load = new AbortController();
+    const sending = (async () => {
+      for (let sequence = 0; !load.signal.aborted; sequence++)
+        await device.report({ sequence, uptimeMs: 1000 + sequence, ask: NONCE });
+    })();
+    await device.answer(() => true);
+    // Were anything still taken in, something would always be waiting.
+    await cloud.ingest.close(60_000);
+    const sequences = await recorded();
+    await sleep(300);
+    expect(await recorded()).toEqual(sequences);
+    const answered = new Set(device.answers.map(({ digest }) => digest));
+    expect(answered.size).toBe(sequences.length);
+    load.abort();
+    await sending;
+  });
+
+  it('closes although the database hangs, and answers nothing', async () => {
+    store.hangs = true;
+    await device.report({ ask: NONCE });
+    await cloud.ingest.close(100);
+    expect(device.answers).toEqual([]);
+    expect(await recorded()).toEqual([]);
   });
 });
