@@ -38,7 +38,7 @@ export function createConnection({ clock, store, log, report, wake }: Connection
   let asking = false;
   let boot: Written | null = null;
   let over = new AbortController();
-
+  const tellLoss = createLossTeller(log);
   const ask = async (): Promise<void> => {
     if (asking) return;
     asking = true;
@@ -73,7 +73,7 @@ export function createConnection({ clock, store, log, report, wake }: Connection
         } else void ask();
       },
       offline(reason) {
-        if (online) log.warn({ code: 'link_lost', reason }, 'The connection is lost');
+        tellLoss(online, reason);
         online = opened = false;
         opening = null;
         over.abort();
@@ -86,11 +86,18 @@ export function createConnection({ clock, store, log, report, wake }: Connection
         opening = made.digest;
       wake();
     },
-    answered(digest) {
-      if (digest === opening) open();
-      else wake();
-    },
+    answered: (digest) => (digest === opening ? open() : wake()),
     batchEnded: () => void ask(),
+  };
+}
+
+/** A connection that does not come is told when the reason changes: it is tried again for ever. */
+function createLossTeller(log: Log): (wasOnline: boolean, reason: string) => void {
+  let told: string | null = null;
+  return (wasOnline, reason) => {
+    if (wasOnline) log.warn({ code: 'link_lost', reason }, 'The connection is lost');
+    else if (reason !== told) log.warn({ code: 'link_down', reason }, 'There is no connection to the broker');
+    told = reason;
   };
 }
 

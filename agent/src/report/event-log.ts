@@ -1,10 +1,12 @@
-import type { Disk } from '../ports.ts';
+import type { Clock, Disk } from '../ports.ts';
 import { EVENT_FILE, formatEvent, formatRefused, parseEvents } from './event-file.ts';
 import { codeOf, type Log } from './log.ts';
 import type { SealedReport } from './outbox.ts';
+import { createDiskQueue } from './disk-queue.ts';
 
 /** The file is written anew when more lines than this are of no use any more, and more than are of use. */
 const USELESS_LINES = 64;
+const FAILED = 'The event file cannot be written: events are kept in memory and sent nevertheless (is the disk full?)';
 const utf8 = new TextEncoder();
 
 /** Events on the disk, in order. A disk that fails is logged and tried again with the next change; it stops nothing. */
@@ -20,15 +22,30 @@ export interface EventLog {
 }
 
 /** @param live the events that are held now, oldest first: what a rewrite keeps */
-export async function openEventLog(disk: Disk, live: () => readonly SealedReport[], log: Log): Promise<EventLog> {
+export async function openEventLog(
+  disk: Disk,
+  live: () => readonly SealedReport[],
+  log: Log,
+  clock: Clock,
+): Promise<EventLog> {
   const bytes = (await disk.read(EVENT_FILE)) ?? new Uint8Array();
   const { reports, damaged, lines } = await parseEvents(bytes);
   if (damaged > 0) log.warn({ code: 'event_damaged', damaged }, 'Damaged lines of the event file were left out');
   if (reports.length > 0) log.info({ events: reports.length }, 'Events of earlier starts are not covered yet');
   const file: FileState = { disk, live, lines, spoiled: bytes.length > 0 && (damaged > 0 || bytes.at(-1) !== 0x0a) };
-  const inOrder = serializer((cause) => {
-    file.spoiled = true;
-    log.error({ code: 'event_file_failed', cause: codeOf(cause), err: cause }, 'The event file could not be written');
+  let isWell = true;
+  const inOrder = createDiskQueue(clock, {
+    failed(cause) {
+      file.spoiled = true;
+      // Once until it can be written again: a full disk would be told with every event.
+      if (isWell) log.error({ code: 'event_file_failed', cause: codeOf(cause), err: cause }, FAILED);
+      isWell = false;
+    },
+    done() {
+      if (!isWell) log.info({ code: 'event_file_well' }, 'The event file can be written again');
+      isWell = true;
+    },
+    recover: () => rewrite(file, ''),
   });
   return {
     found: reports,
@@ -66,9 +83,4 @@ async function rewrite(file: FileState, extra: string): Promise<void> {
   await file.disk.replace(EVENT_FILE, utf8.encode(lines.join('') + extra));
   file.lines = lines.length + (extra === '' ? 0 : 1);
   file.spoiled = false;
-}
-
-function serializer(failed: (cause: unknown) => void): (work: () => Promise<void>, then?: () => void) => Promise<void> {
-  let last: Promise<void> = Promise.resolve();
-  return (work, then) => (last = last.then(work).catch(failed).then(then));
 }

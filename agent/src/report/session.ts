@@ -2,6 +2,7 @@ import { topicOf } from '@paddock/shared/topics.ts';
 import type { Clock } from '../ports.ts';
 import { createAnswerReader } from './answer-reader.ts';
 import { createConnection } from './connection.ts';
+import { createQuiet } from './log.ts';
 import { countLostEvent, type Outbox } from './outbox.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
 import { startPump } from './pump.ts';
@@ -10,8 +11,10 @@ import { keepSchedule, settled } from './schedule.ts';
 import { openOutboxStore, type OutboxStore } from './store.ts';
 import { createEventQueue, createUrgentReports, type EventQueue } from './storms.ts';
 
+/** How long events that still wait may take to reach the disk. */
+const FLUSH_WITHIN_MS = 1_500;
 /** How long a goodbye may take to reach the broker, and the connection to close. */
-const GOODBYE_WITHIN_MS = 3_000;
+const GOODBYE_WITHIN_MS = 2_000;
 const CLOSE_WITHIN_MS = 1_000;
 
 export interface Session {
@@ -23,7 +26,7 @@ export interface Session {
 /** One start of the agent, from the boot report to the goodbye. */
 export async function startSession(parts: SessionParts, options: SessionOptions): Promise<Session> {
   const { clock, link, sensors, log } = parts;
-  const store = await openOutboxStore(parts.disk, options.outbox, log);
+  const store = await openOutboxStore(parts.disk, options.outbox, log, clock);
   const stopping = new AbortController();
   const reporter = await createReporter(parts, options, store, {
     online: () => connection.online(),
@@ -61,7 +64,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
       unschedule();
       stopping.abort();
       await booted;
-      await events.flush();
+      await Promise.race([events.flush(), clock.sleep(FLUSH_WITHIN_MS)]);
       await reporter.report({ kind: 'shutdown' });
       if (connection.online()) await pump.drained(timeout(clock, GOODBYE_WITHIN_MS));
       await Promise.race([link.close(), clock.sleep(CLOSE_WITHIN_MS)]);
@@ -82,12 +85,13 @@ function openSensors({ clock, sensors, log }: SessionParts, options: SessionOpti
   const urgent = createUrgentReports(clock, options.urgentMinIntervalMs, stop, (sensor) => {
     void reporter.report({ kind: 'change', sensor });
   });
+  const quiet = createQuiet(clock);
   sensors.open({
     urgent,
     event(name, data) {
       if (events.add({ kind: 'event', name, data })) return;
       store.change(countLostEvent);
-      log.warn({ code: 'event_storm', event: name }, 'Too many events at once: one was dropped');
+      quiet((dropped) => log.warn({ code: 'event_storm', event: name, dropped }, 'Too many events: some were dropped'));
     },
   });
 }

@@ -1,6 +1,6 @@
 import type { Answer } from '@paddock/shared/answer.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
-import type { Disk } from '../ports.ts';
+import type { Clock, Disk } from '../ports.ts';
 import { openEventLog } from './event-log.ts';
 import type { Log } from './log.ts';
 import { emptyOutbox, hold, settle, type Held, type Outbox, type OutboxLimits, type SealedReport } from './outbox.ts';
@@ -18,17 +18,19 @@ export interface OutboxStore {
   close(): Promise<void>;
 }
 
-export async function openOutboxStore(disk: Disk, limits: OutboxLimits, log: Log): Promise<OutboxStore> {
+export async function openOutboxStore(disk: Disk, limits: OutboxLimits, log: Log, clock: Clock): Promise<OutboxStore> {
   let outbox = emptyOutbox(limits);
-  const events = await openEventLog(disk, () => outbox.held.filter((entry) => entry.event), log);
+  const events = await openEventLog(disk, () => outbox.held.filter((entry) => entry.event), log, clock);
   for (const report of events.found) outbox = hold(outbox, report, false);
   return {
     outbox: () => outbox,
     change: (change) => void (outbox = change(outbox)),
     async keep(report, live) {
       const kept = (): void => void (outbox = hold(outbox, report, live()));
-      if (report.event) await events.append(report, kept);
-      else kept();
+      if (!report.event) return kept();
+      await events.append(report, kept);
+      // Without a connection no answer ever comes to tidy up after.
+      void events.tidy();
     },
     settle(answer, answered, now) {
       const settled = settle(outbox, answer, answered, now);

@@ -5,9 +5,9 @@ import { decideUrgent, EVENTS_WAITING, fullBudget, NO_CHANGES, spendEvent } from
 type EventTrigger = Extract<Trigger, { kind: 'event' }>;
 
 export interface EventQueue {
-  /** @returns false when so many wait already that this one is dropped */
+  /** @returns false when this one is dropped: so many wait already, or the queue is being flushed */
   add(event: EventTrigger): boolean;
-  /** Reports what still waits, without waiting any longer. */
+  /** Reports what still waits, without waiting any longer, and takes nothing more: a storm must have an end. */
   flush(): Promise<void>;
 }
 
@@ -31,7 +31,7 @@ export function createEventQueue(clock: Clock, report: (event: EventTrigger) => 
   };
   return {
     add(event) {
-      if (waiting.length >= EVENTS_WAITING) return false;
+      if (waiting.length >= EVENTS_WAITING || hurry.signal.aborted) return false;
       waiting.push(event);
       draining ??= drain();
       return true;

@@ -4,6 +4,7 @@ import type { Reading, Report, Trigger } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock, Machine, Signer } from '../ports.ts';
 import { buildReport } from './build.ts';
+import { createHealthReader } from './health.ts';
 import type { SealedReport } from './outbox.ts';
 
 /** What stays the same for every report of a start. */
@@ -39,10 +40,10 @@ export function createWriter(
   parts: WriterParts,
 ): (trigger: Trigger, asks: boolean) => Promise<Written> {
   const { clock, machine, signer, deflater } = parts;
+  const health = createHealthReader(machine, clock);
   let next = 0;
   return async (trigger, asks) => {
-    // What the machine cannot tell of itself keeps no reading back.
-    const host = await machine.health().catch(() => ({}));
+    const host = await health();
     const sequence = next++;
     const ask = asks ? randomBase64url() : null;
     const uptime = clock.monotonic();

@@ -6,11 +6,30 @@ export class MemoryDisk implements Disk {
   readonly writes: { operation: 'replace' | 'append' | 'remove'; path: string; bytes: number }[] = [];
   #failures = 0;
   #tornBytes = 0;
+  #hang: Promise<void> | null = null;
+  /** Writes that hang. */
+  hanging = 0;
 
   /** The next operations that write reject; an append leaves `tornBytes` of its content behind. */
   failNext(count: number, tornBytes = 0): void {
     this.#failures = count;
     this.#tornBytes = tornBytes;
+  }
+
+  /** Writes do not end until what this returns is called. */
+  hang(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#hang = promise;
+    return () => {
+      this.#hang = null;
+      resolve();
+    };
+  }
+
+  async #wait(): Promise<void> {
+    this.hanging += 1;
+    await this.#hang;
+    this.hanging -= 1;
   }
 
   /** What another process would find after a crash. */
@@ -25,11 +44,13 @@ export class MemoryDisk implements Disk {
   }
 
   async replace(path: string, bytes: Uint8Array): Promise<void> {
+    await this.#wait();
     this.#begin('replace', path, bytes.length);
     this.files.set(path, bytes.slice());
   }
 
   async append(path: string, bytes: Uint8Array): Promise<void> {
+    await this.#wait();
     const before = this.files.get(path) ?? new Uint8Array();
     try {
       this.#begin('append', path, bytes.length);

@@ -5,6 +5,7 @@ import { openEventLog } from '@paddock/agent/report/event-log.ts';
 import { parseEvents } from '@paddock/agent/report/event-file.ts';
 import type { SealedReport } from '@paddock/agent/report/outbox.ts';
 import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { afterPowerCut, RecordingFiles, type Omitted } from '../../../harness/agent/power-cut.ts';
 
 const DIR = '/data';
@@ -57,7 +58,7 @@ async function cutEvents(omitted: Omitted): Promise<string[]> {
   const files = new RecordingFiles(omitted);
   const disk = await openDisk(DIR, files);
   const live: SealedReport[] = [];
-  const log = await openEventLog(disk, () => live, quiet);
+  const log = await openEventLog(disk, () => live, quiet, new FakeClock());
   const promises: Promised<string[]>[] = [];
   const promise = (): void =>
     void promises.push({ after: files.changes.length, value: live.map(({ digest }) => digest) });

@@ -3,6 +3,7 @@ import { openEventLog } from '@paddock/agent/report/event-log.ts';
 import type { SealedReport } from '@paddock/agent/report/outbox.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -56,7 +57,7 @@ describe('the event log', () => {
     const lines = await Promise.all([0, 1].map((n) => formatEvent(event(n))));
     disk.files.set('events.jsonl', bytes(lines.join('').slice(0, -20)));
     const live: SealedReport[] = [];
-    const log = await openEventLog(disk, () => live, quiet);
+    const log = await openEventLog(disk, () => live, quiet, new FakeClock());
     live.push(...log.found);
     await log.append(event(2), () => live.push(event(2)));
     expect(await sequences(disk.files.get('events.jsonl') ?? bytes(''))).toEqual([0, 2]);
@@ -65,7 +66,7 @@ describe('the event log', () => {
   it('is written anew when more of it is useless than useful, and not before', async () => {
     const disk = new MemoryDisk();
     const live: SealedReport[] = [];
-    const log = await openEventLog(disk, () => live, quiet);
+    const log = await openEventLog(disk, () => live, quiet, new FakeClock());
     for (let i = 0; i < 64; i += 1) await log.append(event(i), () => {});
     await log.tidy();
     expect(disk.writes.filter(({ operation }) => operation === 'replace')).toHaveLength(0);

@@ -1,6 +1,7 @@
 import { openEventLog } from '@paddock/agent/report/event-log.ts';
 import type { SealedReport } from '@paddock/agent/report/outbox.ts';
 import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
 
 const EVENT: SealedReport = {
@@ -18,7 +19,7 @@ async function eventLog() {
   const said: { fields: object; writes: number }[] = [];
   const say = (fields: object): void => void said.push({ fields, writes: disk.writes.length });
   const log = { debug: say, info: say, warn: say, error: say };
-  return { disk, said, events: await openEventLog(disk, () => [], log) };
+  return { disk, said, events: await openEventLog(disk, () => [], log, new FakeClock()) };
 }
 
 describe('the event log', () => {
@@ -33,5 +34,13 @@ describe('the event log', () => {
     disk.failNext(1);
     await events.append(EVENT, () => undefined);
     expect(said).toMatchObject([{ fields: { code: 'event_file_failed' } }]);
+  });
+
+  it('tells of a full disk once, and once that it is well again', async () => {
+    const { disk, said, events } = await eventLog();
+    disk.failNext(3);
+    for (let i = 0; i < 5; i += 1) await events.append(EVENT, () => undefined);
+    const codes = said.map(({ fields }) => ('code' in fields ? fields.code : ''));
+    expect(codes.filter((code) => code !== 'event_kept')).toEqual(['event_file_failed', 'event_file_well']);
   });
 });

@@ -129,7 +129,7 @@ describe('urgent changes and events', () => {
     for (let i = 0; i < 700; i += 1) bench.event('card-swipe', { i });
     expect(bench.session.outbox().droppedEvents).toBeGreaterThan(100);
     await until(() => bench.unseen >= 16, 'the first of them');
-    expect(bench.codes()).toContain('event_storm');
+    expect(bench.codes().filter((code) => code === 'event_storm')).toHaveLength(1);
     const first = await bench.arrivals(16, { record: true });
     expect(first.map(({ report: { trigger } }) => (trigger.kind === 'event' ? trigger.data?.i : null))).toEqual(
       Array.from({ length: 16 }, (_, i) => i),
@@ -140,6 +140,8 @@ describe('urgent changes and events', () => {
     const bench = await (await SessionBench.start()).connected();
     bench.event('card-swipe', { card: 'a\0b\uD800' });
     expect((await bench.next()).report.trigger).toMatchObject({ data: { card: 'a\uFFFDb\uFFFD' } });
+    bench.event('card-swipe', { 'c\0\uD800': '\\u0000', 'd😀': [] });
+    expect((await bench.next()).report.trigger).toMatchObject({ data: { 'c\uFFFD\uFFFD': '\\u0000', 'd😀': [] } });
   });
 });
 
