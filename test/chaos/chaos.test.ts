@@ -31,7 +31,8 @@ function table(broker: BrokerChoice, plan: readonly Kill[], verdict: Verdict, fo
     `  events   ${rows(verdict.events)}`,
     `  reports  sends ${found.reportsSent}, ${rows(verdict.reports)}`,
     `  memory   agent ${found.peakMiB.agent} MiB, cloud ${found.peakMiB.cloud} MiB at most`,
-    `  ends that nobody caused: agent ${found.ownEnds.agent.length}, cloud ${found.ownEnds.cloud.length}`,
+    `  ends without a kill: agent ${found.ownEnds.agent.length}, cloud ${found.ownEnds.cloud.length}`,
+    `  starts of the cloud that failed because its database was killed: ${found.failedStarts}`,
     ...(['agent', 'cloud'] as const).map((name) => `  ${name} warned: ${rows(warnings(found.logs[name]))}`),
     '',
   ].join('\n');

@@ -30,7 +30,7 @@ function world(change: Partial<Evidence['database']> = {}): Evidence {
       ...change,
     },
     own: { incarnation: INCARNATION, start: 1, uncovered: [] },
-    agentStarts: 1,
+    agent: { starts: [1], lives: 1 },
   };
 }
 
@@ -92,10 +92,14 @@ describe('the judge of a chaos run', () => {
   });
 
   it('finds starts that do not fit', () => {
-    expect(findings({ ...world({ incarnations: 2 }), agentStarts: 2 })).toEqual([
-      'The agent counted 1 starts, and was started 2 times',
-      'The device had 2 incarnations',
+    expect(findings(world({ incarnations: 2 }))).toEqual(['The device had 2 incarnations']);
+    expect(findings({ ...world(), agent: { starts: [1, 1], lives: 2 } })).toEqual([
+      'The starts of the agent do not grow',
     ]);
+    expect(findings({ ...world(), agent: { starts: [1, 2], lives: 2 } })).toEqual([
+      'The agent counted 1 starts in 2 lives, and told of 2',
+    ]);
+    expect(findings({ ...world(), agent: { starts: [1], lives: 2 } })).toEqual([]);
     const { starts } = world().database;
     const beyond = { incarnation: INCARNATION, start: 7, recorded: [] };
     expect(findings(world({ starts: [...starts, beyond] }))).toEqual(['Starts that the agent never had']);

@@ -13,8 +13,8 @@ export interface Evidence {
   readonly database: Database;
   /** The agent's own record after its last goodbye. */
   readonly own: { readonly incarnation: string; readonly start: number; readonly uncovered: readonly string[] };
-  /** How often the agent was started. */
-  readonly agentStarts: number;
+  /** The starts that the agent told of, in their order, and how often its process was started. */
+  readonly agent: { readonly starts: readonly number[]; readonly lives: number };
 }
 
 export interface Verdict {
@@ -122,10 +122,13 @@ function judgeArchive({ archive, starts, state }: Database, swipes: number): str
   return findings;
 }
 
-function judgeStarts({ database, own, agentStarts }: Evidence): string[] {
+/** A process that is killed at once may not get as far as a start; none may ever count the same start again. */
+function judgeStarts({ database, own, agent }: Evidence): string[] {
   const findings: string[] = [];
-  if (own.start !== agentStarts)
-    findings.push(`The agent counted ${own.start} starts, and was started ${agentStarts} times`);
+  if (agent.starts.some((start, index) => start <= (agent.starts[index - 1] ?? 0)))
+    findings.push(`The starts of the agent do not grow: ${agent.starts.join(', ')}`);
+  if (own.start !== agent.starts.at(-1) || own.start > agent.lives)
+    findings.push(`The agent counted ${own.start} starts in ${agent.lives} lives, and told of ${agent.starts.at(-1)}`);
   if (database.incarnations !== 1) findings.push(`The device had ${database.incarnations} incarnations`);
   const beyond = database.starts.filter(
     ({ incarnation, start }) => incarnation !== own.incarnation || start > own.start,

@@ -57,11 +57,20 @@ export async function ownRecord(home: string) {
   return { ...state, uncovered: events.reports.map(placeOf), damaged: events.damaged };
 }
 
-/** Places of the events that the agent said were on the disk; a line that the kill cut short says nothing. */
+/** Places of the events that the agent said were on the disk. */
 export function acceptedEvents(logs: readonly string[], incarnation: string): string[] {
-  return logs
-    .flatMap((log) => readFileSync(log, 'utf8').split('\n'))
-    .filter((line) => line.includes('"event_kept"') && line.endsWith('}'))
-    .map((line) => JSON.parse(line) as { start: number; sequence: number })
-    .map(({ start, sequence }) => placeOf({ incarnation, start, sequence }));
+  return linesWith<{ start: number; sequence: number }>(logs, '"event_kept"').map(({ start, sequence }) =>
+    placeOf({ incarnation, start, sequence }),
+  );
 }
+
+/** The starts that the agent told of, in their order; one that is killed at once may tell of none. */
+export const toldStarts = (logs: readonly string[]): number[] =>
+  linesWith<{ start: number }>(logs, '"The agent starts"').map(({ start }) => start);
+
+/** A line that the kill cut short says nothing. */
+const linesWith = <T>(logs: readonly string[], text: string): T[] =>
+  logs
+    .flatMap((log) => readFileSync(log, 'utf8').split('\n'))
+    .filter((line) => line.includes(text) && line.endsWith('}'))
+    .map((line) => JSON.parse(line) as T);

@@ -7,6 +7,14 @@ import { eventually } from './waiting.ts';
 const RESTART_MS = 100;
 const LOOK_EVERY_MS = 250;
 
+/** An end without being killed or told to stop. */
+export interface OwnEnd {
+  readonly how: string;
+  readonly lastWords: string;
+  /** Whether it had said where it listens. */
+  readonly wasReady: boolean;
+}
+
 /** A program that is started again whenever it ends, as a supervisor of the system would do it. */
 export class Supervised {
   readonly #launch: (life: number) => Child;
@@ -16,8 +24,7 @@ export class Supervised {
   #killed = false;
   #stopping = false;
   #running: Promise<void> = Promise.resolve();
-  /** How it ended without being killed or told to stop, with its last words. */
-  readonly ownEnds: string[] = [];
+  readonly ownEnds: OwnEnd[] = [];
   readonly logs: string[] = [];
   /** The most memory that one of its lives held, in MiB. */
   peakMiB = 0;
@@ -69,7 +76,7 @@ export class Supervised {
       const how = await child.ended;
       this.#child = null;
       if (this.#stopping) return;
-      if (!this.#killed) this.ownEnds.push(`${child.name}: ${how}\n${child.lastWords()}`);
+      if (!this.#killed) this.ownEnds.push(ownEnd(child, how));
       await sleep(RESTART_MS);
     }
   }
@@ -78,6 +85,12 @@ export class Supervised {
     if (this.#child?.pid !== undefined) this.peakMiB = Math.max(this.peakMiB, peakOf(this.#child.pid));
   }
 }
+
+const ownEnd = (child: Child, how: string): OwnEnd => ({
+  how: `${child.name}: ${how}`,
+  lastWords: child.lastWords(),
+  wasReady: /^http: /m.test(readFileSync(child.log, 'utf8')),
+});
 
 /** proc(5): VmHWM is the peak of the resident set. */
 function peakOf(pid: number): number {

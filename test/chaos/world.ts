@@ -12,9 +12,9 @@ import { superviseMosquitto, type SupervisedBroker } from './broker.ts';
 import { plugInCardReader, type CardReader } from './card-reader.ts';
 import { databaseProcesses, killPostmaster } from './database.ts';
 import type { Evidence } from './judge.ts';
-import { acceptedEvents, DEVICE, makeHome, ownRecord } from './kiosk.ts';
+import { acceptedEvents, DEVICE, makeHome, ownRecord, toldStarts } from './kiosk.ts';
 import { randomOf, type Kind } from './plan.ts';
-import { programOf, Supervised } from './supervised.ts';
+import { programOf, Supervised, type OwnEnd } from './supervised.ts';
 import { tapDevice, type Tap } from './tap.ts';
 import { eventually } from './waiting.ts';
 
@@ -116,7 +116,9 @@ export class World {
         reader.swipe();
         await sleep(SWIPE_EVERY_MS);
         last = (await this.#lastReport()) ?? last;
-        return last?.start === agent.lives && (last.wallMs ?? 0) > since && last.outbox?.waiting === 0;
+        return (
+          last?.start === toldStarts(agent.logs).at(-1) && (last.wallMs ?? 0) > since && last.outbox?.waiting === 0
+        );
       },
       () => `The last known state: ${JSON.stringify(last)}`,
     );
@@ -135,11 +137,12 @@ export class World {
       told: await tap.told(),
       database: await readDatabase(dataDir, DEVICE, this.#deviceKey),
       own,
-      agentStarts: agent.lives,
+      agent: { starts: toldStarts(agent.logs), lives: agent.lives },
       reportsSent: tap.reportsSent(),
       goodbyes,
       leftBehind,
-      ownEnds: { agent: agent.ownEnds, cloud: cloud.ownEnds },
+      ownEnds: { agent: agent.ownEnds, cloud: cloud.ownEnds.filter(({ wasReady }) => wasReady) },
+      failedStarts: cloud.ownEnds.filter(({ wasReady }) => !wasReady).length,
       peakMiB: { agent: agent.peakMiB, cloud: cloud.peakMiB },
       logs: { agent: agent.logs, cloud: cloud.logs },
     };
@@ -183,8 +186,12 @@ export interface Surroundings {
   readonly goodbyes: readonly string[];
   /** Processes that were still there after that. */
   readonly leftBehind: readonly string[];
-  /** Ends that nobody caused, with the last words. */
-  readonly ownEnds: Readonly<Record<'agent' | 'cloud', readonly string[]>>;
+  /**
+   * Ends without a kill, with the last words. The cloud may end so before it is ready, when its database was killed:
+   * it says why, and its supervisor starts it again.
+   */
+  readonly ownEnds: Readonly<Record<'agent' | 'cloud', readonly OwnEnd[]>>;
+  readonly failedStarts: number;
   readonly peakMiB: Readonly<Record<'agent' | 'cloud', number>>;
   readonly logs: Readonly<Record<'agent' | 'cloud', readonly string[]>>;
 }
