@@ -97,6 +97,13 @@ export class PostgresListener {
   }
 
   #deliver(channel: string, payload: string): void {
-    for (const { handler } of this.#channels.get(channel) ?? []) handler(payload);
+    for (const { handler } of this.#channels.get(channel) ?? []) {
+      try {
+        handler(payload);
+      } catch (error) {
+        // Whoever reaches the database may notify anything: thrown on, it would end the process.
+        this.#log?.(`a notification on ${channel} could not be handled`, error);
+      }
+    }
   }
 }

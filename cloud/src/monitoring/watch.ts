@@ -76,8 +76,18 @@ export function createWatch(parts: WatchParts): Watch {
     },
     round,
     async run(signal) {
+      let failing = false;
       while (!signal.aborted) {
-        await round().catch((error: unknown) => log.error({ err: error }, 'Presence could not be judged'));
+        // Told once, or a database that is away would fill the log.
+        const failed = await round().then(
+          () => false,
+          (error: unknown) => {
+            if (!failing) log.error({ err: error }, 'Presence could not be judged; trying until it can');
+            return true;
+          },
+        );
+        if (failing && !failed) log.info({}, 'Presence is judged again');
+        failing = failed;
         await clock.sleep(settings.roundMs, signal);
       }
     },

@@ -62,12 +62,15 @@ export function createCourier(parts: CourierParts): Courier {
   return {
     deliverDue,
     async run(signal) {
+      let failing = false;
       while (!signal.aborted) {
+        // Told once, or a database that is away would fill the log.
         const tried = await deliverDue(signal).catch((error: unknown) => {
-          log.error({ err: error }, 'Notifications could not be read');
-          return 0;
+          if (!failing) log.error({ err: error }, 'Notifications could not be read or settled; trying until they can');
+          return null;
         });
-        if (tried < settings.batch) await clock.sleep(settings.roundMs, signal);
+        failing = tried === null;
+        if (tried === null || tried < settings.batch) await clock.sleep(settings.roundMs, signal);
       }
     },
   };
