@@ -89,8 +89,20 @@ function addServe(root: Command): void {
     for (const [name, url] of Object.entries(service.urls)) console.error(`${name}: ${url}`);
     const signal = await stopSignal();
     console.error(`stopping on ${signal}`);
+    endInTime();
     await service.close();
   });
+}
+
+/** Every part stops within seconds; a database or broker that hangs must not keep the process for ever. */
+const STOP_WITHIN_MS = 30_000;
+
+function endInTime(): void {
+  const end = (): void => {
+    console.error(`paddock: not everything stopped within ${STOP_WITHIN_MS / 1000} s: ended all the same`);
+    process.exit(EXIT.failed);
+  };
+  setTimeout(end, STOP_WITHIN_MS).unref();
 }
 
 /** Resolves with the first signal to stop; a second one ends the process at once, as always. */

@@ -36,6 +36,18 @@ function url(...schemes: readonly string[]): Parse<string | null> {
   };
 }
 
+/** Node's fetch refuses such a URL, and says it in full, password included. */
+function urlWithoutCredentials(...schemes: readonly string[]): Parse<string | null> {
+  const parse = url(...schemes);
+  return (text) => {
+    parse(text);
+    const { username, password } = new URL(text);
+    if (username !== '' || password !== '')
+      throw new Error('must not hold a user or a password: deliveries are signed');
+    return text;
+  };
+}
+
 function matching(pattern: RegExp, rule: string): Parse<string> {
   return (text) => {
     if (!pattern.test(text)) throw new Error(rule);
@@ -120,7 +132,7 @@ export const SETTINGS = {
   webhookUrl: setting({
     env: 'PADDOCK_WEBHOOK_URL',
     flag: '--webhook-url <url>',
-    parse: url('http', 'https'),
+    parse: urlWithoutCredentials('http', 'https'),
     fallback: null,
     help: 'who is told when a device is lost or back',
   }),

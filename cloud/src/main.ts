@@ -24,7 +24,7 @@ import { createWatch, type Watch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
 import type { Broker, Clock, Log, Store } from './ports.ts';
 import { migrate } from './store/migrate.ts';
-import { keepPartitions, runPartitions } from './store/partitions.ts';
+import { keepPartitionsAtStart, runPartitions } from './store/partitions.ts';
 
 export interface Service {
   /** Where people and devices reach it. */
@@ -39,6 +39,9 @@ export class ServeError extends Error {
 }
 
 const WEBHOOK_TIMEOUT_MS = 10_000;
+/** How long a part may take to say that it can do its work. */
+const PROBE_TIMEOUT_MS = 3_000;
+const PARTITIONS_FAILED = 'Partitions of the archive could not be kept; trying again';
 
 /** What every part is made of. */
 interface Base {
@@ -86,7 +89,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
     exposition: base.metrics,
     probes: [
-      { name: 'database', check: () => store.query('SELECT 1').then(() => ({ ready: true })) },
+      { name: 'database', check: () => answering(base) },
       {
         name: 'broker',
         check: async () => (reachable.now ? { ready: true } : { ready: false, detail: 'not connected' }),
@@ -96,9 +99,26 @@ export async function serve(config: CloudConfig): Promise<Service> {
   started.defer(() => app.close());
   const http = await named('httpPort', app.listen({ host: config.httpHost, port: config.httpPort }));
   await takeIn(base, broker, watch, reachable, started);
-  const mqtt = config.brokerUrl ?? `mqtt://${config.mqttHost}:${broker instanceof EmbeddedBroker ? broker.port : 0}`;
+  const mqtt =
+    withoutCredentials(config.brokerUrl) ??
+    `mqtt://${config.mqttHost}:${broker instanceof EmbeddedBroker ? broker.port : 0}`;
   const running = started.move();
   return { urls: { http, mqtt }, close: () => running.disposeAsync() };
+}
+
+/** What is printed and logged must not hold a password. */
+function withoutCredentials(url: string | null): string | null {
+  if (url === null) return null;
+  const { protocol, host } = new URL(url);
+  return `${protocol}//${host}`;
+}
+
+/** A database that hangs is as little ready as one that is away. */
+async function answering({ store, clock }: Base): Promise<{ ready: boolean; detail?: string }> {
+  const done = new AbortController();
+  const late = clock.sleep(PROBE_TIMEOUT_MS, done.signal).then(() => ({ ready: false, detail: 'does not answer' }));
+  const asked = store.query('SELECT 1').then(() => ({ ready: true }));
+  return Promise.race([asked, late]).finally(() => done.abort());
 }
 
 async function openStore(
@@ -126,7 +146,9 @@ async function openStore(
 async function prepareDatabase({ store, clock, config, log }: Base, dataDir: DataDir): Promise<void> {
   const ran = await migrate(store, await readMigrations());
   if (ran.length > 0) log.info({ migrations: ran }, 'The database was migrated');
-  await keepPartitions(store, clock.wall(), { retentionDays: config.retentionDays });
+  await keepPartitionsAtStart(store, clock.wall(), { retentionDays: config.retentionDays }, (error) =>
+    log.warn({ err: error }, PARTITIONS_FAILED),
+  );
   await store.transaction((sql) => registerOperatorToken(sql, dataDir.operatorToken));
 }
 
@@ -147,7 +169,7 @@ function keepArchive({ store, clock, config, log }: Base, signal: AbortSignal): 
     changed: ({ created, dropped }: { created: readonly string[]; dropped: readonly string[] }) => {
       if (created.length + dropped.length > 0) log.info({ created, dropped }, 'Partitions of the archive changed');
     },
-    failed: (error: unknown) => log.warn({ err: error }, 'Partitions of the archive could not be kept; trying again'),
+    failed: (error: unknown) => log.warn({ err: error }, PARTITIONS_FAILED),
   };
   return runPartitions(store, clock, { retentionDays: config.retentionDays }, on, signal);
 }
@@ -206,15 +228,17 @@ async function takeIn(
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());
   started.defer(() => ingest.close());
+  let said: boolean | null = null;
   const open = broker.open({
     message: (inbound) => ingest.accept(inbound),
     foreign: (clientId, topic) => strangers.foreign(clientId, topic),
     oversized: (clientId) => strangers.oversized(clientId),
     reachable: (is) => {
       watch.reachable(is);
-      // Said again with every try to connect.
-      if (is === reachable.now) return;
       reachable.now = is;
+      // Heard again with every try to connect.
+      if (is === said) return;
+      said = is;
       log[is ? 'info' : 'warn']({}, is ? 'The broker is reachable' : 'The broker is not reachable');
     },
   });

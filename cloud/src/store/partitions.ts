@@ -75,6 +75,25 @@ export async function keepPartitions(store: Store, now: WallMs, policy: Partitio
   return { created, dropped };
 }
 
+/**
+ * The same when the service starts. A query of another instance that holds a lock for long is no reason not to start,
+ * as long as what arrives now has a place: then the failure is told, and {@link runPartitions} goes on.
+ */
+export async function keepPartitionsAtStart(
+  store: Store,
+  now: WallMs,
+  policy: PartitionPolicy,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  try {
+    await keepPartitions(store, now, policy);
+  } catch (cause) {
+    const existing = await partitions(store);
+    if (!existing.includes(DEFAULT_PARTITION) && !existing.includes(partitionOf(now).name)) throw cause;
+    failed(cause);
+  }
+}
+
 const KEEPING = { everyMs: 3_600_000, retryMs: 60_000 } as const;
 
 /** Keeps partitions until the signal aborts. A failure is told, never thrown: the default partition takes the rows. */

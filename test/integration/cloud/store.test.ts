@@ -4,7 +4,7 @@ import { readMigrations } from '@paddock/cloud/adapters/migration-files.ts';
 import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
 import { actAs } from '@paddock/cloud/customers/scope.ts';
 import { migrate } from '@paddock/cloud/store/migrate.ts';
-import { keepPartitions, partitionOf } from '@paddock/cloud/store/partitions.ts';
+import { keepPartitions, keepPartitionsAtStart, partitionOf } from '@paddock/cloud/store/partitions.ts';
 import { fromInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import { serverByAddress } from '../../harness/database-by-address.ts';
 import { freshDatabase, type FreshDatabase, type Server, startServer } from '../../harness/database.ts';
@@ -67,6 +67,20 @@ describe.each(SERVERS)('the store on a PostgreSQL %s', (_, start) => {
       await sql.query('SELECT 1/0').catch(() => undefined);
     });
     await expect(hiding).rejects.toThrow('rolled back');
+  });
+
+  test('goes on hearing when a listener fails at what it hears', async () => {
+    const { store } = database;
+    const heard: string[] = [];
+    const stop = await store.listen('fragile', (payload) => {
+      heard.push(payload);
+      JSON.parse(payload);
+    });
+    await store.query(`SELECT pg_notify('fragile', 'not JSON'), pg_notify('fragile', '{}')`);
+    await eventually(async () => {
+      expect(heard).toEqual(['not JSON', '{}']);
+    });
+    await stop();
   });
 
   test('survives a connection that the server ends inside a transaction', async () => {
@@ -194,6 +208,27 @@ describe.each(SERVERS)('the store on a PostgreSQL %s', (_, start) => {
     });
     await fresh.drop();
   });
+
+  test('starts although a query holds the lock of the archive, as long as reports have a place', async () => {
+    const fresh = await freshDatabase(server, { migrated: false });
+    const { store } = fresh;
+    await migrate(store, await readMigrations());
+    const policy = { retentionDays: 0 };
+    const failures: unknown[] = [];
+    const start = (day: string) =>
+      keepPartitionsAtStart(store, fromInstant(`${day}T12:00:00.000Z`), policy, (error) => failures.push(error));
+    const whileHeld = (lock: string, work: () => Promise<void>) =>
+      store.transaction(async (sql) => {
+        await sql.query(lock);
+        await work();
+      });
+    await whileHeld('LOCK TABLE reports IN ACCESS SHARE MODE', () => expect(start('2026-03-10')).rejects.toThrow());
+    await start('2026-03-10');
+    expect(failures).toEqual([]);
+    await whileHeld('LOCK TABLE reports_default IN ACCESS SHARE MODE', () => start('2026-09-10'));
+    expect(failures).toHaveLength(1);
+    await fresh.drop();
+  }, 20_000);
 
   test('takes a report of any time before any partition of its day was made', async () => {
     const moments: WallMs[] = [fromInstant('1999-12-31T23:59:59.999Z'), fromInstant('2101-01-01T00:00:00.000Z')];

@@ -63,6 +63,16 @@ describe('the configuration of the cloud', () => {
     expect(problems).toEqual([expect.stringContaining('PADDOCK_WEBHOOK_SECRET')]);
   });
 
+  test('takes no webhook address with a password in it, and does not say it', () => {
+    const env = {
+      PADDOCK_WEBHOOK_URL: 'https://user:hunter2@example.org/hook',
+      PADDOCK_WEBHOOK_SECRET: 'x'.repeat(32),
+    };
+    const problems = problemsOf(() => readConfig(env));
+    expect(problems).toEqual([expect.stringContaining('PADDOCK_WEBHOOK_URL must not hold a user or a password')]);
+    expect(problems.join()).not.toContain('hunter2');
+  });
+
   test('has no flag for a secret', () => {
     for (const name of ['webhookSecret', 'databaseUrl', 'brokerUrl'] as const)
       expect(SETTINGS[name]).not.toHaveProperty('flag');
