@@ -116,9 +116,8 @@ export class World {
         reader.swipe();
         await sleep(SWIPE_EVERY_MS);
         last = (await this.#lastReport()) ?? last;
-        return (
-          last?.start === toldStarts(agent.logs).at(-1) && (last.wallMs ?? 0) > since && last.outbox?.waiting === 0
-        );
+        if (last === null || last.start !== toldStarts(agent.logs).at(-1)) return false;
+        return (last.wallMs ?? 0) > since && last.outbox?.waiting === 0;
       },
       () => `The last known state: ${JSON.stringify(last)}`,
     );
