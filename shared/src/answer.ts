@@ -1,4 +1,5 @@
-import Type, { type Static } from 'typebox';
+import type { Static } from 'typebox';
+import * as Type from 'typebox';
 import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
 
 /** First and last sequence of a run, both included. */

@@ -1,5 +1,6 @@
-import Type, { type TSchema, type Static } from 'typebox';
-import { Compile } from 'typebox/compile';
+import type { TSchema, Static } from 'typebox';
+import * as Type from 'typebox';
+import { Compile, type Validator } from 'typebox/schema';
 import { Refusal } from './errors.ts';
 import { INSTANT_PATTERN } from './time.ts';
 import { DEVICE_ID_PATTERN } from './topics.ts';
@@ -26,11 +27,13 @@ export const DesiredVersion = Type.Object({ epoch: Count, version: Count });
  * Version first, so that a message of the future is called just that.
  */
 export function parserOf<S extends TSchema>(schema: S): (payload: unknown) => Static<S> {
-  const validator = Compile(schema);
+  // Compiled when the first message comes: a program pays only for the kinds that it hears.
+  let compiled: Validator<S> | null = null;
   return (payload) => {
     checkVersion(payload);
+    const validator = (compiled ??= Compile(schema));
     if (validator.Check(payload)) return payload;
-    const [first] = validator.Errors(payload);
+    const [, [first]] = validator.Errors(payload);
     throw new Refusal('payload_invalid', first ? `${first.instancePath || '/'} ${first.message}` : undefined);
   };
 }

@@ -1,4 +1,5 @@
-import Type, { type Static } from 'typebox';
+import type { Static } from 'typebox';
+import * as Type from 'typebox';
 import { DeviceId, Nonce, parserOf } from './message.ts';
 
 /** Whether a connection stands: a hint, never evidence. Only the will of the same connection ends it. */

@@ -1,4 +1,5 @@
-import Type, { type Static } from 'typebox';
+import type { Static } from 'typebox';
+import * as Type from 'typebox';
 import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Nonce, parserOf } from './message.ts';
 
 /** Names of sensors and events: lower case, so that they look the same everywhere. */

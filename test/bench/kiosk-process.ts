@@ -2,7 +2,7 @@ import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
@@ -54,8 +54,11 @@ export class KioskProcess {
   async start(): Promise<number> {
     const before = this.received.length;
     const began = performance.now();
-    this.#child = spawn(process.execPath, [this.#launcher, 'run'], {
+    // As it is started on a kiosk: the launcher's first line says with which flags of V8.
+    const PATH = `${dirname(process.execPath)}:${process.env.PATH}`;
+    this.#child = spawn(this.#launcher, ['run'], {
       cwd: this.#home,
+      env: { ...process.env, PATH },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
     while (this.received.length === before) {

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../ports.ts';
 import { reconnectDelayMs } from './mqtt-delay.ts';
@@ -91,9 +92,10 @@ async function connectOnce(
 ): Promise<string> {
   try {
     // Loaded here, so that a command that only looks at sensors does not pay for it.
-    const { connect } = (await import('mqtt')).default;
+    const { MqttClient } = (await import('mqtt')).default;
     const { birth, will } = await options.presence();
-    const client = connect(clientOptions(options, will));
+    // Its own way to a connection would load TLS, HTTP, WebSockets and SOCKS.
+    const client = new MqttClient(() => connect(addressOf(options.url)), clientOptions(options, will));
     const ended = endOf(client, closing);
     try {
       await Promise.race([
@@ -111,14 +113,12 @@ async function connectOnce(
   }
 }
 
-/** mqtt.js would read an address with a parser that Node has given up. */
-function addressOf(url: string): Pick<IClientOptions, 'protocol' | 'host' | 'port'> {
+function addressOf(url: string): { host: string; port: number } {
   const { hostname, port } = new URL(url);
-  return { protocol: 'mqtt', host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 1883 : Number(port) };
+  return { host: hostname.replace(/^\[|\]$/g, ''), port: port === '' ? 1883 : Number(port) };
 }
 
 const clientOptions = (options: MqttLinkOptions, will: RetainedMessage): IClientOptions => ({
-  ...addressOf(options.url),
   clientId: options.clientId,
   protocolVersion: 4,
   clean: true,
@@ -127,6 +127,8 @@ const clientOptions = (options: MqttLinkOptions, will: RetainedMessage): IClient
   reconnectPeriod: 0,
   resubscribe: false,
   queueQoSZero: false,
+  // Its cache holds a Buffer for every number of two bytes: 9 MiB, to save what an agent does once a minute.
+  writeCache: false,
   will: { topic: will.topic, payload: Buffer.from(will.payload), qos: QOS, retain: true },
 });
 

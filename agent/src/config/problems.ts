@@ -1,5 +1,6 @@
 import type { TSchema } from 'typebox';
-import { Default, Errors, Pointer } from 'typebox/value';
+import { Errors } from 'typebox/schema';
+import { Default, Pointer } from 'typebox/value';
 
 export type Path = readonly (string | number)[];
 export type ProblemCode = 'config_unreadable' | 'config_syntax' | 'config_unknown_key' | 'config_invalid';
@@ -19,11 +20,12 @@ export const invalid = (path: Path, message: string): Problem => ({ code: 'confi
  */
 export function checkAgainst(schema: TSchema, value: unknown, path: Path): { value: unknown; problems: Problem[] } {
   const filled = Default(schema, structuredClone(value));
-  const problems = Errors(schema, filled).flatMap((error) => toProblems(schema, error, path));
+  const [, errors] = Errors(schema, filled);
+  const problems = errors.flatMap((error) => toProblems(schema, error, path));
   return { value: filled, problems };
 }
 
-type SchemaError = ReturnType<typeof Errors>[number];
+type SchemaError = ReturnType<typeof Errors>[1][number];
 
 function toProblems(schema: TSchema, error: SchemaError, base: Path): Problem[] {
   const path = [...base, ...pointerParts(error.instancePath)];
