@@ -20,9 +20,10 @@ const ADD_REPORTS = `
     sequence bigint, boot_id text, uptime_ms bigint, segment integer, trigger text, earliest timestamptz,
     latest timestamptz, basis text, digest text, envelope text)`;
 
+// first_received_at is a lower bound of every arrival of the start: clocks are set back, and instances' clocks differ.
 const UPDATE_STARTS = `
   UPDATE starts s SET recorded = n.recorded, rejected = n.rejected,
-    last_received_at = greatest(s.last_received_at, $2)
+    first_received_at = least(s.first_received_at, $3), last_received_at = greatest(s.last_received_at, $2)
   FROM json_to_recordset($1) AS n (device_id text, incarnation text, start bigint, recorded int8multirange, rejected jsonb)
   WHERE (s.device_id, s.incarnation, s.start) = (n.device_id, n.incarnation, n.start)`;
 
@@ -45,7 +46,8 @@ const UPSERT_BOOTS = `
   WHERE (EXCLUDED.newest_ordinal, EXCLUDED.newest_start, EXCLUDED.newest_sequence)
     >= (b.newest_ordinal, b.newest_start, b.newest_sequence)`;
 
-// Invariant: last known state only moves forward in the device's own order.
+// Invariant: last known state only moves forward in the device's own order. The sign of life is the newest arrival as
+// the clock says it now: one from a clock that was ahead would hide every silence until the time has come.
 const MOVE_STATE = `
   INSERT INTO device_state AS d (device_id, revision, ordinal, incarnation, start, sequence, boot_id, uptime_ms,
     received_at, heard_at, earliest, latest, basis, digest, report)
@@ -58,7 +60,7 @@ const MOVE_STATE = `
   ON CONFLICT (device_id) DO UPDATE SET
     revision = EXCLUDED.revision, ordinal = EXCLUDED.ordinal, incarnation = EXCLUDED.incarnation,
     start = EXCLUDED.start, sequence = EXCLUDED.sequence, boot_id = EXCLUDED.boot_id, uptime_ms = EXCLUDED.uptime_ms,
-    received_at = EXCLUDED.received_at, heard_at = greatest(d.heard_at, EXCLUDED.heard_at),
+    received_at = EXCLUDED.received_at, heard_at = EXCLUDED.heard_at,
     earliest = EXCLUDED.earliest, latest = EXCLUDED.latest, basis = EXCLUDED.basis, digest = EXCLUDED.digest,
     report = EXCLUDED.report
   WHERE (EXCLUDED.ordinal, EXCLUDED.start, EXCLUDED.sequence) > (d.ordinal, d.start, d.sequence)
@@ -88,7 +90,8 @@ export function recordBatch(store: Store, batch: readonly AuthenticReport[], clo
 
 async function writeDecision(sql: Sql, decision: Decision, before: ReadonlyMap<string, StartEntry>): Promise<void> {
   const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start).map(([, start]) => start);
-  if (starts.length > 0) await sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), lastArrival(decision)]);
+  if (starts.length > 0)
+    await sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), ...lastAndFirstArrival(decision)]);
   if (decision.reports.length === 0) return;
   await sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]);
   await sql.query(UPSERT_BOOTS, [JSON.stringify(bootRows(decision))]);
@@ -100,8 +103,10 @@ async function writeDecision(sql: Sql, decision: Decision, before: ReadonlyMap<s
   await hear(sql, decision.newest, new Set(moved.map((row) => row.device_id)));
 }
 
-const lastArrival = ({ outcomes }: Decision): string =>
-  toInstant(wallMs(Math.max(...outcomes.map(({ message }) => message.receivedAt))));
+function lastAndFirstArrival({ outcomes }: Decision): [last: string, first: string] {
+  const arrivals = outcomes.map(({ message }) => message.receivedAt);
+  return [toInstant(wallMs(Math.max(...arrivals))), toInstant(wallMs(Math.min(...arrivals)))];
+}
 
 const startRow = ({ deviceId, incarnation, start, recorded, rejected }: StartEntry) => ({
   device_id: deviceId,

@@ -1,4 +1,4 @@
-import { wallMs, type WallMs } from '@paddock/shared/time.ts';
+import type { WallMs } from '@paddock/shared/time.ts';
 import type { Presence } from '../devices/presence.ts';
 
 /**
@@ -64,7 +64,8 @@ export function silenceOf(silentMs: number, nextWithinMs: number, allowance: All
 
 /** How far the silence had gone when it was judged last, unless something was heard since. */
 function standing({ heard, judged }: LifeSigns): 'online' | 'late' | 'lost' {
-  const heardSince = (heard?.at ?? 0) > (judged?.heardAt ?? wallMs(-Infinity));
+  // Another sign of life, and not a later one: the clock may have been set back in between.
+  const heardSince = heard?.at !== judged?.heardAt;
   if (judged === null || heardSince) return 'online';
   return judged.state === 'late' || judged.state === 'lost' ? judged.state : 'online';
 }

@@ -76,7 +76,7 @@ WHERE (d.retired_at IS NOT NULL) <> (p.state IS NOT DISTINCT FROM 'retired')
    OR d.retired_at IS NULL AND s.device_id IS NOT NULL AND (
         p.device_id IS NULL
         OR s.goodbye <> (p.state = 'offline')
-        OR p.state IN ('late', 'lost') AND s.heard_at > p.heard_at
+        OR p.state IN ('late', 'lost') AND s.heard_at IS DISTINCT FROM p.heard_at
         OR (p.state = 'online' OR p.state = 'late' AND NOT $6) AND NOT s.goodbye
            AND greatest(s.heard_at, $2::timestamptz) + interval '1 millisecond'
              * (least(s.next_within_ms, $3) + $4) * (CASE p.state WHEN 'late' THEN $5 ELSE 1 END) < $1::timestamptz

@@ -11,6 +11,7 @@ import { fromMultirange } from '@paddock/cloud/ingest/ranges.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
 import type { Store } from '@paddock/cloud/ports.ts';
 import type { Report } from '@paddock/shared/report.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
 import { TestDevice } from '../../harness/device.ts';
@@ -20,7 +21,7 @@ import { makeTestKey, type TestKey } from '../../harness/signing.ts';
 /** One instance of the service as ingest knows it: its own connections, its own memory, the common database. */
 interface Instance {
   readonly metrics: CountedMetrics;
-  take(deviceId: string, envelope: string): Promise<void>;
+  take(deviceId: string, envelope: string, receivedAt?: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -46,11 +47,11 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
   });
   return {
     metrics,
-    take: (deviceId, envelope) =>
+    take: (deviceId, envelope, receivedAt = clock.wall()) =>
       ingest.accept({
         topic: topicOf('report', deviceId),
         payload: Buffer.from(envelope),
-        receivedAt: clock.wall(),
+        receivedAt: wallMs(receivedAt),
       }),
     close: async () => {
       await ingest.close(60_000);
@@ -154,5 +155,49 @@ describe('two instances on one database', () => {
       SEQUENCES - 1,
     ]);
     expect(boots).toHaveLength(DEVICES * INCARNATIONS.length);
+  });
+});
+
+describe('instances whose clocks differ, or are set back', () => {
+  let database: FreshDatabase;
+  let instance: Instance;
+  let device: TestDevice;
+  const now = Date.now();
+
+  beforeAll(async () => {
+    database = await freshDatabase();
+    const cloudKey = await makeTestKey();
+    instance = startInstance(database.url, cloudKey);
+    device = await TestDevice.register(database.store, 'kiosk-clock', cloudKey);
+  });
+  afterAll(async () => {
+    await instance.close();
+    await database.drop();
+  });
+  const reaches = async (count: () => number, value: number): Promise<void> => {
+    while (count() < value) await sleep(10);
+  };
+  const recorded = () => instance.metrics.of('paddock_reports_recorded_total');
+
+  it('still find the report that a clone contradicts', async () => {
+    await instance.take(device.deviceId, await device.seal({ sequence: 0 }), now);
+    await reaches(recorded, 1);
+    await instance.take(device.deviceId, await device.seal({ sequence: 1, uptimeMs: 60_001 }), now - 3_600_000);
+    await reaches(recorded, 2);
+    await instance.take(device.deviceId, await device.seal({ sequence: 1, uptimeMs: 60_002 }), now);
+    const conflicts = () => instance.metrics.of('paddock_reports_rejected_total', 'identity_conflict');
+    const repeats = () => instance.metrics.of('paddock_reports_repeated_total');
+    await reaches(() => conflicts() + repeats(), 1);
+    expect([conflicts(), repeats()]).toEqual([1, 0]);
+  });
+
+  it('take the newest report for the sign of life, not the latest time that a clock ever said', async () => {
+    const ahead = now + 86_400_000;
+    await instance.take(device.deviceId, await device.seal({ sequence: 2, uptimeMs: 60_003 }), ahead);
+    await reaches(recorded, 3);
+    await instance.take(device.deviceId, await device.seal({ sequence: 3, uptimeMs: 60_004 }), now);
+    await reaches(recorded, 4);
+    const [state] = await database.store.query<{ heard_at: Date }>('SELECT heard_at FROM device_state');
+    expect(state?.heard_at.getTime()).toBe(now);
   });
 });

@@ -104,6 +104,19 @@ describe('one device of many', () => {
     await stop();
   });
 
+  test('is back when it is heard, although the clock was set back since it was lost', async () => {
+    const [device = '', ...others] = await fleet(20);
+    const now = clock.wall();
+    clock.setWall(now + 24 * HOUR);
+    await hear([device, ...others]);
+    await pass(4 * PERIOD, [watch()], others);
+    expect(await presences([device])).toEqual({ lost: 1 });
+    clock.setWall(now);
+    await hear([device, ...others]);
+    await pass(10_000, [watch()], others);
+    expect(await presences([device])).toEqual({ online: 1 });
+  });
+
   test('says goodbye, and is offline, not lost', async () => {
     const ids = await fleet(3);
     const instances = [watch()];
