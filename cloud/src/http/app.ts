@@ -85,7 +85,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
         await guarded.register(customerRoutes(parts));
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));
-        await guarded.register(eventRoutes({ hub }));
+        await guarded.register(eventRoutes({ hub, authenticate: parts.authenticate }));
       });
     },
     { prefix: '/api/v1' },

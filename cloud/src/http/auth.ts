@@ -79,7 +79,7 @@ const hashOf = (token: string): string => createHash('sha256').update(token).dig
  */
 export function authentication(authenticate: Authenticate, failures: Failures) {
   return async (request: FastifyRequest): Promise<void> => {
-    const token = BEARER.exec(request.headers.authorization ?? '')?.[1];
+    const token = tokenOf(request);
     if (token === undefined) throw new HttpError('token_missing');
     failures.check(request.ip, token);
     request.principal = await authenticate(token);
@@ -87,6 +87,14 @@ export function authentication(authenticate: Authenticate, failures: Failures) {
     failures.failed(request.ip, token);
     throw new HttpError('token_invalid');
   };
+}
+
+const tokenOf = (request: FastifyRequest): string | undefined => BEARER.exec(request.headers.authorization ?? '')?.[1];
+
+/** Asks again, for requests that go on for long: whether the token that came with it is still good. */
+export async function isStillAllowed(authenticate: Authenticate, request: FastifyRequest): Promise<boolean> {
+  const token = tokenOf(request);
+  return token !== undefined && (await authenticate(token)) !== null;
 }
 
 /** The principal of a request behind {@link authentication}. */

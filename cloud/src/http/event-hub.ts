@@ -41,9 +41,14 @@ export interface HubParts {
   readonly settings?: HubSettings;
 }
 
-interface Listener {
+/** Who listens, to what part of the fleet, and whether that is still allowed. */
+export interface Audience {
   readonly scope: Scope;
   readonly sink: Sink;
+  isAllowed(): Promise<boolean>;
+}
+
+interface Listener extends Audience {
   /** While it catches up: what moved meanwhile, to be told afterwards. */
   held: { states: Set<string>; presences: Map<string, PresenceChange> } | null;
 }
@@ -57,6 +62,7 @@ export class EventHub {
   #states = new Set<string>();
   #presences = new Map<string, PresenceChange>();
   #flushing: Promise<void> | null = null;
+  #checking: Promise<void> | null = null;
   #stopListening: (() => Promise<void>)[] = [];
 
   constructor(parts: HubParts) {
@@ -87,8 +93,9 @@ export class EventHub {
   }
 
   /** Serves a listener until its connection ends: first what it missed, then what happens. */
-  async serve(scope: Scope, sink: Sink, last: EventId | null): Promise<void> {
-    const listener: Listener = { scope, sink, held: { states: new Set(), presences: new Map() } };
+  async serve(audience: Audience, last: EventId | null): Promise<void> {
+    const { sink } = audience;
+    const listener: Listener = { ...audience, held: { states: new Set(), presences: new Map() } };
     this.#listeners.add(listener);
     sink.closed.addEventListener('abort', () => this.#listeners.delete(listener));
     const { store, clock } = this.#parts;
@@ -204,6 +211,13 @@ export class EventHub {
     while (!this.#stopping.signal.aborted) {
       await this.#parts.clock.sleep(this.#settings.heartbeatMs, this.#stopping.signal);
       for (const listener of this.#listeners) this.#send(listener, ': beat\n\n');
+      // Not awaited: a database that hangs stops no heartbeat.
+      this.#checking ??= this.#dropForbidden().finally(() => (this.#checking = null));
     }
+  }
+
+  /** A token that is revoked ends its streams; a database that cannot say so does not. */
+  async #dropForbidden(): Promise<void> {
+    for (const listener of this.#listeners) if (!(await listener.isAllowed().catch(() => true))) this.#drop(listener);
   }
 }

@@ -10,6 +10,8 @@ export interface EventId {
   readonly at: WallMs;
 }
 
+/** The last moment that RFC 3339 can write. */
+const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
 const FORM = /^(\d{1,15})-(\d{1,15})$/;
 
 export const formatEventId = ({ revision, at }: EventId): string => `${revision}-${at}`;
@@ -17,7 +19,7 @@ export const formatEventId = ({ revision, at }: EventId): string => `${revision}
 /** @throws HttpError `event_id_invalid` */
 export function parseEventId(text: string): EventId {
   const [, revision, at] = FORM.exec(text) ?? [];
-  if (revision === undefined || at === undefined) throw new HttpError('event_id_invalid');
+  if (revision === undefined || at === undefined || Number(at) > LATEST) throw new HttpError('event_id_invalid');
   return { revision: Number(revision), at: wallMs(Number(at)) };
 }
 

@@ -57,7 +57,7 @@ export class HttpError extends Error {
   }
 }
 
-/** What the codes of the HTTP framework, and of the database where a text holds U+0000, mean in ours. */
+/** What the codes of the HTTP framework mean in ours, and of the database: U+0000 in a text, a day that never is. */
 const FRAMEWORK_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'body_too_large',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'media_type_unsupported',
@@ -65,6 +65,8 @@ const FRAMEWORK_CODES: Readonly<Record<string, ProblemCode>> = {
   FST_ERR_CTP_EMPTY_JSON_BODY: 'body_malformed',
   FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'body_malformed',
   FST_ERR_BAD_URL: 'not_found',
+  '22007': 'request_invalid',
+  '22008': 'request_invalid',
   '22021': 'request_invalid',
 };
 
@@ -78,15 +80,18 @@ const FLEET_KINDS = {
   invalid: 'request_invalid',
 } as const satisfies Record<FleetErrorKind, ProblemCode>;
 
-/** Connection trouble of the database: SQLSTATE classes 08 and 57, or none because nobody answered. */
-const UNAVAILABLE = /^(08...|57...|ECONNREFUSED|ECONNRESET|ETIMEDOUT)$/;
+/** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
+const UNAVAILABLE =
+  /^(08...|40...|53...|57...|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOENT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
+/** What the database's client says without a code when a connection breaks or none comes. */
+const CONNECTION_LOST = /^(Connection terminated|timeout exceeded when trying to connect)/;
 
 /** What a thrown thing means for the client. Nothing of an unexpected error reaches it. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof HttpError) return problem(error.code, error.message, error.code, error.errors);
   if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
   const code = codeOf(error);
-  if (code === null) return problem('internal');
+  if (code === null) return problem(isConnectionLost(error) ? 'unavailable' : 'internal');
   if (error instanceof CursorError) return problem(error.code, error.message);
   const ours = FRAMEWORK_CODES[code];
   if (ours !== undefined) return problem(ours);
@@ -105,6 +110,8 @@ function problem(kind: ProblemCode, detail?: string, code: string = kind, errors
     ...(errors && { errors }),
   };
 }
+
+const isConnectionLost = (error: unknown): boolean => error instanceof Error && CONNECTION_LOST.test(error.message);
 
 function codeOf(error: unknown): string | null {
   if (!(error instanceof Error) || !('code' in error)) return null;

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import Type from 'typebox';
-import { principalOf } from '../auth.ts';
+import { isStillAllowed, principalOf, type Authenticate } from '../auth.ts';
 import { parseEventId } from '../event-id.ts';
 import type { EventHub, Sink } from '../event-hub.ts';
 import { HttpError } from '../problem.ts';
@@ -14,7 +14,7 @@ const LISTEN = {
     summary: 'Server-sent events: `state` (a device), `presence` (a change of presence), `ready` (up to date)',
     description:
       'Each event has an id. Sent back as Last-Event-ID it brings what changed since: the newest state of each ' +
-      'device, not every step. Events may come twice. A listener that does not read is dropped.',
+      'device, not every step. Events may come twice. A listener that does not read is dropped, and one whose token is revoked.',
     headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 64 })) }),
     response: {
       200: { description: 'A stream of events', content: { 'text/event-stream': { schema: Type.String() } } },
@@ -25,7 +25,7 @@ const LISTEN = {
 
 /** What happens, as it happens: server-sent events (WHATWG HTML, 9.2). */
 export const eventRoutes =
-  ({ hub }: { hub: EventHub }): Routes =>
+  ({ hub, authenticate }: { hub: EventHub; authenticate: Authenticate }): Routes =>
   async (app) => {
     app.get('/events', { ...LISTEN, exposeHeadRoute: false }, async (request, reply) => {
       const { scope } = principalOf(request);
@@ -34,7 +34,8 @@ export const eventRoutes =
       if (hub.isFull) throw new HttpError('unavailable', 'Too many listeners');
       reply.hijack();
       const sink = sinkOf(reply.raw);
-      await hub.serve(scope, sink, from).catch((error: unknown) => {
+      const isAllowed = () => isStillAllowed(authenticate, request);
+      await hub.serve({ scope, sink, isAllowed }, from).catch((error: unknown) => {
         request.log.error({ err: error }, 'A listener could not be served');
         sink.end();
       });

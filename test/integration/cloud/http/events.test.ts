@@ -102,6 +102,8 @@ test('an id from another database brings everything', async () => {
 test('an id that is none is refused', async () => {
   const answer = await http.call('GET', '/api/v1/events', { headers: { 'last-event-id': 'rubbish' } });
   expect([answer.status, answer.body['code']]).toEqual([400, 'event_id_invalid']);
+  const future = await http.call('GET', '/api/v1/events', { headers: { 'last-event-id': '1-999999999999999' } });
+  expect([future.status, future.body['code']]).toEqual([400, 'event_id_invalid']);
   expect((await http.call('GET', '/api/v1/events', { token: null })).status).toBe(401);
 });
 
@@ -130,6 +132,19 @@ test('heartbeats keep a quiet stream alive', async () => {
   while (!stream.comments.includes('beat')) await new Promise((resolve) => setTimeout(resolve, 5));
   await beating.close();
   await expect(stream.ended).resolves.toBeUndefined();
+});
+
+test('a token that is revoked ends its streams, and no others', async () => {
+  const beating = await startHttp(database.store, { hub: { ...HUB_SETTINGS, heartbeatMs: 20 } });
+  const token = await beating.tokenOf('event-revoked');
+  const [revoked, other] = [await listen(beating, token), await listen(beating)];
+  const { items } = await beating.call('GET', '/api/v1/tokens', { token });
+  await beating.call('DELETE', `/api/v1/tokens/${String(items[0]?.['tokenId'])}`);
+  await revoked.ended;
+  const beats = other.comments.length;
+  while (other.comments.length < beats + 3) await new Promise((resolve) => setTimeout(resolve, 5));
+  await beating.close();
+  await expect(other.ended).resolves.toBeUndefined();
 });
 
 test('a listener that does not read is dropped, the others hear on', async () => {

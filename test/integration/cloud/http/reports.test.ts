@@ -47,6 +47,10 @@ test('a period is taken from its beginning up to its end', async () => {
   expect(items[0]?.['payload']).toMatchObject({ device: 'kiosk-0001', sequence: 11 });
   const bad = await http.call('GET', `${PATH}?from=yesterday`);
   expect([bad.status, bad.body['code']]).toEqual([400, 'request_invalid']);
+  for (const never of ['2026-02-31T00:00:00.000Z', '0000-01-01T00:00:00.000Z']) {
+    const refused = await http.call('GET', `${PATH}?from=${never}`);
+    expect([refused.status, refused.body['code']]).toEqual([400, 'request_invalid']);
+  }
 });
 
 test('a report is placed by what its boot knows now', async () => {

@@ -24,12 +24,21 @@ describe('a problem', () => {
     ['FST_ERR_CTP_INVALID_MEDIA_TYPE', 415, 'media_type_unsupported'],
     ['ECONNREFUSED', 503, 'unavailable'],
     ['57P01', 503, 'unavailable'],
+    ['53300', 503, 'unavailable'],
+    ['ENOENT', 503, 'unavailable'],
     ['42601', 500, 'internal'],
   ])('is made of %s', (library, status, code) => {
     const problem = problemOf(coded(library));
     expect(problem).toMatchObject({ status, code });
     expect(JSON.stringify(problem)).not.toContain('what the library said');
   });
+
+  test.each(['Connection terminated unexpectedly', 'timeout exceeded when trying to connect'])(
+    'is made of the database that is away: %s',
+    (message) => {
+      expect(problemOf(new Error(message))).toMatchObject({ status: 503, code: 'unavailable' });
+    },
+  );
 
   test.each([['an error'], [null], [undefined], [new Error('secret')]])('says nothing of %s', (thrown) => {
     expect(problemOf(thrown)).toEqual({
