@@ -1,7 +1,7 @@
 import { fromInstant, toInstant } from '@paddock/shared/time.ts';
 import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { longestGapMs } from './adapters/cron.ts';
-import { DataDirError, lockDataDir } from './adapters/data-dir-lock.ts';
+import { DataDirError, explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
 import { openDisk } from './adapters/disk.ts';
 import { readKeyFile, type DeviceKey } from './adapters/file-key.ts';
 import { createMqttLink } from './adapters/mqtt.ts';
@@ -60,7 +60,8 @@ async function checkDataDir(dir: string): Promise<Finding> {
     }
     return { check: 'data directory', status: 'ok', message: `${dir} can be written` };
   } catch (cause) {
-    if (!(cause instanceof DataDirError) || cause.code !== 'data_dir_in_use') return failed('data directory', cause);
+    if (!(cause instanceof DataDirError) || cause.code !== 'data_dir_in_use')
+      return failed('data directory', explainDataDir(dir, cause));
     return { check: 'data directory', status: 'warn', code: cause.code, message: `An agent is running on ${dir}` };
   }
 }

@@ -30,6 +30,8 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
   const state = await readState(disk);
   const identity = typeof state === 'string' ? null : state;
   const events = await parseEvents((await disk.read(EVENT_FILE)) ?? new Uint8Array());
+  // Before anything is opened: what is open keeps the process.
+  const scheduleGapMs = longestGapMs(config.report.schedule);
   const sensors = createSensing(config, clock);
   await machine.health();
   sensors.open({ urgent() {}, event() {} });
@@ -45,7 +47,7 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
     segment: clock.segment(),
     wall: clock.wall(),
     trigger: { kind: 'schedule' },
-    nextWithinMs: nextWithinMs(longestGapMs(config.report.schedule), config.report.jitterSeconds * 1000),
+    nextWithinMs: nextWithinMs(scheduleGapMs, config.report.jitterSeconds * 1000),
     ask: null,
     readings: sensors.readings(),
     host: await machine.health(),

@@ -6,7 +6,7 @@ import { topicOf } from '@paddock/shared/topics.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { cronScheduler, longestGapMs } from './adapters/cron.ts';
-import { lockDataDir } from './adapters/data-dir-lock.ts';
+import { explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
 import { deflater, inflater } from './adapters/deflate.ts';
 import { openDisk } from './adapters/disk.ts';
 import { ensureKeyFile, readKeyFile } from './adapters/file-key.ts';
@@ -39,7 +39,7 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<RunningAg
     return await runLocked(config, { log, scheduleGapMs, cloudKeys, release });
   } catch (cause) {
     release();
-    throw cause;
+    throw explainDataDir(config.dataDir, cause);
   }
 }
 

@@ -4,7 +4,7 @@ import { isDeviceId } from '@paddock/shared/topics.ts';
 import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { ensureKeyFile, readKeyFile, type DeviceKey } from './adapters/file-key.ts';
 import { agentYaml } from './agent-template.ts';
-import { loadConfig, type AgentConfig } from './config.ts';
+import { loadConfig, readConfig, type AgentConfig } from './config.ts';
 
 export class SetupError extends Error {
   override readonly name = 'SetupError';
@@ -60,8 +60,11 @@ async function ensureConfig(file: string, { device, url, force }: SetupOptions):
       'device_id_invalid',
       `"${device}" is no device id: 3 to 36 of a-z, 0-9 and -, not beginning with -`,
     );
+  const yaml = agentYaml(device, url);
+  // A file that cannot be used would have to be deleted by hand.
+  readConfig(yaml, file);
   await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, agentYaml(device, url));
+  await writeFile(file, yaml);
   return true;
 }
 

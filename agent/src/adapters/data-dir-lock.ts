@@ -15,6 +15,24 @@ export class DataDirError extends Error {
   }
 }
 
+/** What to do about the ways in which a directory cannot be used. */
+const ADVICE: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full: free some space',
+  EDQUOT: 'the quota is used up: free some space',
+  EROFS: 'the file system is mounted read-only: mount it writable, or give the agent another dataDir',
+  EACCES: 'it belongs to another user: chown it to the one the agent runs as',
+  EPERM: 'it belongs to another user: chown it to the one the agent runs as',
+  EIO: 'the disk fails: replace it',
+};
+
+/** Words what the system said about a directory that cannot be used; anything else stays as it is. */
+export function explainDataDir(dir: string, cause: unknown): unknown {
+  if (!(cause instanceof Error && 'syscall' in cause && 'code' in cause)) return cause;
+  const advice = ADVICE[String(cause.code)];
+  const message = `${dir} cannot be used${advice === undefined ? '' : `, ${advice}`} (${cause.message})`;
+  return new DataDirError('data_dir_unusable', message, { cause });
+}
+
 /**
  * Takes the data directory for this process alone: two agents with one identity would be clones of each other.
  * The kernel lets go of the lock when the process ends, however it ends.
@@ -39,6 +57,6 @@ function openLock(dir: string): number {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     return openSync(join(dir, 'lock'), 'a', 0o600);
   } catch (cause) {
-    throw new DataDirError('data_dir_unusable', `${dir} cannot be written: ${String(cause)}`, { cause });
+    throw explainDataDir(dir, cause);
   }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { agent, newHome } from '../../harness/agent/cli.ts';
@@ -49,6 +49,13 @@ describe('init', () => {
     expect((await agent(home, 'init', '--device', 'kiosk-0002', '--force')).code).toBe(0);
     expect(readFileSync(file, 'utf8')).toBe(before);
     expect(readFileSync(join(home, 'agent.yaml'), 'utf8')).toContain('device: kiosk-0002');
+  });
+
+  it('leaves nothing behind when it is told nonsense', async () => {
+    const home = newHome();
+    const { code, err } = await agent(home, 'init', '--device', 'kiosk-0001', '--url', 'localhost');
+    expect([code, err]).toEqual([2, expect.stringContaining('cloud.url')]);
+    expect(readdirSync(home)).toEqual([]);
   });
 
   it('keeps a configuration that is there', async () => {
@@ -106,6 +113,14 @@ describe('what keeps it from running', () => {
     const file = join(home, 'agent.yaml');
     writeFileSync(file, readFileSync(file, 'utf8').replace('*/5 * * * *', 'every five minutes'));
     const { code, out } = await agent(home, 'run', '--json');
+    expect([code, failure(out).code]).toEqual([2, 'schedule_invalid']);
+  });
+
+  it('is a schedule that never comes, and no command hangs on it', async () => {
+    const home = await initialised();
+    const file = join(home, 'agent.yaml');
+    writeFileSync(file, readFileSync(file, 'utf8').replace('"*/5 * * * *"', '"0 0 30 2 *"'));
+    const { code, out } = await agent(home, 'state', '--seconds', '0', '--json');
     expect([code, failure(out).code]).toEqual([2, 'schedule_invalid']);
   });
 

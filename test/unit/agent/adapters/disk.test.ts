@@ -1,7 +1,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { lockDataDir } from '@paddock/agent/adapters/data-dir-lock.ts';
+import { explainDataDir, lockDataDir } from '@paddock/agent/adapters/data-dir-lock.ts';
 import { openDisk } from '@paddock/agent/adapters/disk.ts';
 import type { Disk } from '@paddock/agent/ports.ts';
 import { describe, expect, it } from 'vitest';
@@ -93,5 +93,20 @@ describe('the data directory', () => {
     const file = join(mkdtempSync(join(tmpdir(), 'paddock-disk-')), 'file');
     writeFileSync(file, '');
     expect(() => lockDataDir(file)).toThrow(expect.objectContaining({ code: 'data_dir_unusable' }) as Error);
+  });
+
+  it('says what to do about a full disk, and words nothing that the system did not say', () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+      code: 'ENOSPC',
+      syscall: 'write',
+    });
+    expect(explainDataDir('/var/lib/paddock', full)).toMatchObject({
+      code: 'data_dir_unusable',
+      message:
+        '/var/lib/paddock cannot be used, the disk is full: free some space (ENOSPC: no space left on device, write)',
+      cause: full,
+    });
+    const other = new Error('a defect');
+    expect(explainDataDir('/var/lib/paddock', other)).toBe(other);
   });
 });
