@@ -23,6 +23,7 @@ export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/serial': ['serialport'],
   'agent/system-clock': ['koffi'],
   'cloud/aedes': ['aedes'],
+  'cloud/log': ['pino'],
   'cloud/mqtt': ['mqtt'],
   'cloud/postgres': ['pg'],
   'cloud/prometheus': ['prom-client'],

@@ -1,11 +1,12 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command, CommanderError, Option } from 'commander';
+import manifest from '../package.json' with { type: 'json' };
 import { ApiClient, ApiError, type Item } from './adapters/api-client.ts';
 import { readOperatorToken } from './adapters/data-dir.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
 import { ConfigError, readClientConfig, readConfig, SETTINGS, type SettingName } from './config.ts';
-import { verifyProof } from './proof/verify.ts';
+import { ProofError, verifyProof } from './proof/verify.ts';
 import {
   CATALOGUES,
   DEVICE_ATTRIBUTES,
@@ -27,12 +28,15 @@ type Options = Readonly<Record<string, string | boolean | undefined>>;
 
 /** Runs one command line. Sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
+  const inJson = argv.includes('--json');
+  // A reader that has seen enough, such as head, is no failure.
+  process.stdout.on('error', (error: Error) => process.exit('code' in error && error.code === 'EPIPE' ? 0 : 1));
   try {
-    await program().parseAsync([...argv]);
+    await program(inJson).parseAsync([...argv]);
   } catch (error) {
     process.exitCode = exitCodeOf(error);
-    if (!(error instanceof CommanderError))
-      console.error(argv.includes('--json') ? failureJson(error) : `paddock: ${messageOf(error)}`);
+    if (error instanceof CommanderError && (!inJson || error.exitCode === 0)) return;
+    console.error(inJson ? failureJson(error) : `paddock: ${messageOf(error)}`);
   }
 }
 
@@ -48,15 +52,19 @@ function messageOf(error: unknown): string {
 }
 
 function failureJson(error: unknown): string {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const given = error instanceof Error && 'code' in error ? error.code : undefined;
+  const code = error instanceof CommanderError ? 'usage' : given;
   return JSON.stringify({
     error: { code: code ?? 'failed', message: error instanceof Error ? error.message : String(error) },
   });
 }
 
-function program(): Command {
+/** @param quiet whether wrong usage is told by us, and not in commander's own lines */
+function program(quiet: boolean): Command {
   const root = new Command('paddock')
+    .configureOutput(quiet ? { writeErr: () => undefined } : {})
     .description('The cloud service that keeps the truth about a fleet of kiosks')
+    .version(manifest.version)
     .option('--json', 'answer in JSON')
     .option('--url <url>', 'the service (PADDOCK_URL; by default the one of this machine)')
     .option('--token <token>', 'bearer token (PADDOCK_TOKEN; by default operator.token of the data directory)')
@@ -268,7 +276,7 @@ function addVerify(root: Command): void {
   ]).option('--thumbprint <thumbprint>', 'RFC 7638 thumbprint that the key has to have');
   verify.action(async (file: string) => {
     const { thumbprint } = verify.optsWithGlobals<Record<string, string>>();
-    const exported: unknown = JSON.parse(await readFile(file, 'utf8'));
+    const exported = parseExported(await readFile(file, 'utf8'));
     const { report, ...proved } = await verifyProof(exported, inflater, thumbprint);
     print(
       verify,
@@ -276,6 +284,14 @@ function addVerify(root: Command): void {
       () => `${sheet({ verified: true, ...proved })}\n\n${JSON.stringify(report, null, 2)}`,
     );
   });
+}
+
+function parseExported(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ProofError('proof_malformed', 'it is not JSON', { cause });
+  }
 }
 
 function sub(parent: Command, usage: string, description: string, examples: readonly string[]): Command {

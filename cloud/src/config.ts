@@ -138,7 +138,7 @@ export const SETTINGS = {
   }),
   webhookSecret: setting<string | null>({
     env: 'PADDOCK_WEBHOOK_SECRET',
-    parse: matching(/^.{16,}$/s, 'has to have at least 16 characters'),
+    parse: matching(/^whsec_[A-Za-z0-9+/]{32,86}={0,2}$/, 'has to be "whsec_" and 24 to 64 bytes in base64'),
     fallback: null,
     help: 'what webhooks are signed with',
   }),

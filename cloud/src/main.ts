@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import { pino } from 'pino';
 import { EmbeddedBroker } from './adapters/aedes.ts';
 import { loadOnlineKey, openDataDir, type DataDir, type OnlineKey } from './adapters/data-dir.ts';
 import { startEmbeddedPostgres, type DatabaseLog } from './adapters/embedded-postgres.ts';
 import { inflater } from './adapters/inflate.ts';
+import { createLog } from './adapters/log.ts';
 import { readMigrations } from './adapters/migration-files.ts';
 import { RemoteBroker } from './adapters/mqtt.ts';
 import { openPostgres } from './adapters/postgres.ts';
@@ -60,8 +60,7 @@ interface Base {
  */
 export async function serve(config: CloudConfig): Promise<Service> {
   await using started = new AsyncDisposableStack();
-  const logger = pino({ level: config.logLevel }, pino.destination({ dest: 2, sync: true }));
-  const log: Log = logger;
+  const log: Log = createLog(config.logLevel);
   const clock = systemClock;
   const dataDir = await openDataDir(config.dataDir);
   const store = await openStore(config, dataDir, log, started);

@@ -47,7 +47,7 @@ describe('the configuration of the cloud', () => {
       { PADDOCK_LOG_LEVEL: 'loud' },
       'PADDOCK_LOG_LEVEL has to be one of trace, debug, info, warn, error, fatal, silent',
     ],
-    [{ PADDOCK_WEBHOOK_SECRET: 'short' }, 'PADDOCK_WEBHOOK_SECRET has to have at least 16 characters'],
+    [{ PADDOCK_WEBHOOK_SECRET: 'short' }, 'PADDOCK_WEBHOOK_SECRET has to be "whsec_" and 24 to 64 bytes in base64'],
   ])('names the variable: %o', (env, problem) => {
     expect(problemsOf(() => readConfig(env))).toEqual([problem]);
   });
@@ -66,7 +66,7 @@ describe('the configuration of the cloud', () => {
   test('takes no webhook address with a password in it, and does not say it', () => {
     const env = {
       PADDOCK_WEBHOOK_URL: 'https://user:hunter2@example.org/hook',
-      PADDOCK_WEBHOOK_SECRET: 'x'.repeat(32),
+      PADDOCK_WEBHOOK_SECRET: `whsec_${'x'.repeat(32)}`,
     };
     const problems = problemsOf(() => readConfig(env));
     expect(problems).toEqual([expect.stringContaining('PADDOCK_WEBHOOK_URL must not hold a user or a password')]);
