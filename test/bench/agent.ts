@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
 import { TestBroker } from '../harness/agent/broker.ts';
 import type { Received } from '../harness/agent/fake-cloud.ts';
-import { KioskProcess } from './kiosk-process.ts';
+import { KioskProcess } from '../harness/agent/kiosk-process.ts';
 import { figuresOf, type ProcessFigures } from './process-figures.ts';
 
 const { values: flags } = parseArgs({

@@ -12,7 +12,8 @@ export interface SensorSource {
     urgent(sensor: string): void;
     event(name: string, data: Record<string, unknown>, at: UptimeMs): void;
   }): void;
-  readings(): Readonly<Record<string, Reading>>;
+  /** All at the same moment: now, or that of the report. */
+  readings(at?: UptimeMs): Readonly<Record<string, Reading>>;
   close(): Promise<void>;
 }
 

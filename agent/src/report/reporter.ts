@@ -40,7 +40,7 @@ export async function createReporter(
   };
   const write = createWriter(origin, {
     ...parts,
-    readings: () => parts.sensors.readings(),
+    readings: (at) => parts.sensors.readings(at),
     outbox: () => summaryOf(store),
   });
   let exchangeAt: UptimeMs | null = null;

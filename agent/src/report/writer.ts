@@ -22,7 +22,7 @@ export interface WriterParts {
   readonly machine: Pick<Machine, 'health'>;
   readonly signer: Signer;
   readonly deflater: Deflate;
-  readonly readings: () => Readonly<Record<string, Reading>>;
+  readonly readings: (at: UptimeMs) => Readonly<Record<string, Reading>>;
   readonly outbox: () => NonNullable<Report['outbox']>;
 }
 
@@ -47,7 +47,7 @@ export function createWriter(
     const sequence = next++;
     const ask = asks ? randomBase64url() : null;
     const uptime = clock.monotonic();
-    const taken = { uptime, segment: clock.segment(), wall: clock.wall(), readings: parts.readings() };
+    const taken = { uptime, segment: clock.segment(), wall: clock.wall(), readings: parts.readings(uptime) };
     const report = buildReport({ ...origin, ...taken, sequence, trigger, ask, host, outbox: parts.outbox() });
     const envelope = await seal('report', report, signer, deflater);
     const { incarnation, start } = origin;

@@ -1,4 +1,5 @@
 import type { Reading } from '@paddock/shared/report.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock } from '../ports.ts';
 import { readingOf } from './reading.ts';
 import { isDiscrete, observe, settle, settlesAt, UNSEEN, type SensorInput, type SensorState } from './sensor.ts';
@@ -19,8 +20,8 @@ export class LiveSensor {
     this.#closing = closing;
   }
 
-  reading(): Reading {
-    return readingOf(this.#config, this.#state, this.#clock.monotonic());
+  reading(now: UptimeMs): Reading {
+    return readingOf(this.#config, this.#state, now);
   }
 
   /** @param urgent is called when a change counts, now or after the debounce, if the sensor is marked urgent */

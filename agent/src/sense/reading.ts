@@ -1,5 +1,6 @@
 import type { Quality, QualityReason, Reading } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
+import type { RawValue } from '../ports.ts';
 import { isDiscrete, settle, type SensorState } from './sensor.ts';
 import type { SensorConfig } from './settings.ts';
 
@@ -14,12 +15,19 @@ export function readingOf(config: SensorConfig, before: SensorState, now: Uptime
   const flaw = flawOf(config, state, now);
   const isBad = flaw?.quality === 'bad';
   return {
-    value: isBad ? null : state.value,
+    value: isBad ? null : told(config, state.value),
     ...(config.kind === 'number' && config.unit !== undefined && { unit: config.unit }),
     ageMs: since(state.sampledAt, now),
     ...flaw,
     ...(isDiscrete(config) && changesOf(state, now, isBad)),
   };
+}
+
+/** Rounded only here: whether a value moves is judged by all of its digits. */
+function told(config: SensorConfig, value: RawValue | null): RawValue | null {
+  if (config.kind !== 'number' || config.decimals === undefined || typeof value !== 'number') return value;
+  // Never "-0", and past 1e21 there is nothing to round and toFixed would write an exponent.
+  return Number(value.toFixed(config.decimals)) || 0;
 }
 
 /** The first that applies: what is known to be wrong, then what is only suspected. */

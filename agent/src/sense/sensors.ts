@@ -20,8 +20,8 @@ export interface PortState extends PortStatus {
 
 export interface Sensors {
   open(events: SensorEvents): void;
-  /** Every sensor of the configuration, as it is now. */
-  readings(): Record<string, Reading>;
+  /** Every sensor of the configuration, all at the same moment: now, or that of the report. */
+  readings(at?: UptimeMs): Record<string, Reading>;
   ports(): PortState[];
   close(): Promise<void>;
 }
@@ -44,7 +44,8 @@ export function createSensors(options: { config: SenseConfig; ports: readonly Se
       const input = (name: string, what: SensorInput): void => live.get(name)?.input(what, () => events.urgent(name));
       for (const port of ports) port.open(sinkFor(input, events, tallies.get(port.name)));
     },
-    readings: () => Object.fromEntries([...live].map(([name, sensor]) => [name, sensor.reading()])),
+    readings: (at = clock.monotonic()) =>
+      Object.fromEntries([...live].map(([name, sensor]) => [name, sensor.reading(at)])),
     ports: () => ports.map((port) => stateOf(port, tallies.get(port.name))),
     close: async () => {
       closing.abort();

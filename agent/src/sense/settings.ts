@@ -149,6 +149,8 @@ const SENSORS = {
     unit: Type.Optional(Type.String({ minLength: 1, maxLength: 16 })),
     /** Lowest and highest value that can be true, both included, after scale and offset. */
     range: Type.Optional(Range),
+    /** Decimals that mean something: a report says no more. A float32 register brings seven digits of anything. */
+    decimals: Type.Optional(Type.Integer({ minimum: 0, maximum: 12 })),
     /** A value that does not move for this long is suspect. */
     flatlineAfterMs: Type.Optional(Milliseconds({ minimum: 1 })),
   },

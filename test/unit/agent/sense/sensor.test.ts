@@ -35,6 +35,17 @@ describe('a sensor', () => {
     expect(reading(LABEL, 10)).toEqual({ value: null, ageMs: null, quality: 'bad', reason: 'no-sample' });
   });
 
+  it('tells no more decimals than mean something, and judges by all of them', () => {
+    const rounded = sensorOf('kind: number, decimals: 1, flatlineAfterMs: 100');
+    expect(reading(rounded, 0, [0, 230.4499969])).toMatchObject({ value: 230.4 });
+    expect(reading(rounded, 0, [0, -0.01])).toMatchObject({ value: 0 });
+    expect(Object.is(reading(rounded, 0, [0, -0.01]).value, -0)).toBe(false);
+    expect(reading(rounded, 200, [0, 230.41], [200, 230.42])).not.toHaveProperty('reason');
+    expect(reading(rounded, 200, [0, 230.41], [200, 230.41])).toMatchObject({ value: 230.4, reason: 'flatline' });
+    expect(reading(sensorOf('kind: number, decimals: 0'), 0, [0, 1.5e21])).toMatchObject({ value: 1.5e21 });
+    expect(reading(sensorOf('kind: number'), 0, [0, 230.4499969])).toMatchObject({ value: 230.4499969 });
+  });
+
   it('says how long a value has held while no change was seen', () => {
     expect(reading(DOOR, 700, [100, false], [600, false])).toEqual({
       value: false,

@@ -1,6 +1,7 @@
 import { buildPorts } from '@paddock/agent/sense/build-ports.ts';
 import { createSensors } from '@paddock/agent/sense/sensors.ts';
 import { createSimulatedPort, waveValue } from '@paddock/agent/adapters/simulated.ts';
+import { uptimeMs } from '@paddock/shared/time.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { at, configOf, FakeBus, FakePort, FakeStream } from '../../../harness/agent/sense.ts';
@@ -123,6 +124,8 @@ events:
     stream.say('{"door":true,"event":"swipe"}\n', clock.monotonic());
     expect(sensors.readings()).toMatchObject({ door: { value: true }, power: { value: 42 }, level: { value: 1 } });
     expect(events).toEqual(['swipe']);
+    const ages = Object.values(sensors.readings(uptimeMs(clock.monotonic() + 500))).map(({ ageMs }) => ageMs);
+    expect(ages.every((age) => age !== null && age >= 500)).toBe(true);
     expect(bus.asked).toEqual(['3 input 7+1']);
     await sensors.close();
     expect(sensors.ports().map(({ state }) => state)).toEqual(['closed', 'closed', 'closed']);

@@ -6,9 +6,9 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
-import type { TestBroker } from '../harness/agent/broker.ts';
-import { FakeCloud, type Received } from '../harness/agent/fake-cloud.ts';
-import { makeTestKey } from '../harness/signing.ts';
+import type { TestBroker } from './broker.ts';
+import { FakeCloud, type Received } from './fake-cloud.ts';
+import { makeTestKey } from '../signing.ts';
 import { startKioskHardware, type KioskHardware } from './kiosk-hardware.ts';
 
 /** Often enough to see many reports in a run; the default is every five minutes. */

@@ -1,6 +1,6 @@
-import { chargePointAt, type ChargePoint } from '../../demo/src/hardware/charge-point.ts';
-import { answerRequests } from '../../demo/src/hardware/meter.ts';
-import { openPty } from '../../demo/src/hardware/pty.ts';
+import { chargePointAt, type ChargePoint } from '../../../demo/src/hardware/charge-point.ts';
+import { answerRequests } from '../../../demo/src/hardware/meter.ts';
+import { openPty } from '../../../demo/src/hardware/pty.ts';
 
 /** Twenty sensors that are read once a second from two pseudo-terminals: twelve by lines, eight by Modbus RTU. */
 export interface KioskHardware {
@@ -37,17 +37,17 @@ const SCREENS: Readonly<Record<string, string>> = {
   'Thank you': 'thanks',
 };
 
-/** The meter's registers, a float32 each as most meters have them: digits beyond what they mean. */
+/** The meter's registers, a float32 each as most meters have them, and the decimals of their data sheet. */
 const METER = {
-  'voltage-l1': { unit: 'V', of: ({ voltageV }) => voltageV },
-  'voltage-l2': { unit: 'V', of: ({ voltageV }) => 229.37 + (voltageV - 230) * 0.61 },
-  'current-l1': { unit: 'A', of: ({ currentA }) => currentA / 2 },
-  'current-l2': { unit: 'A', of: ({ currentA }) => currentA / 1.97 },
-  power: { unit: 'kW', of: ({ powerW }) => powerW / 1000 },
-  energy: { unit: 'kWh', of: ({ energyWh }) => (energyWh / 1000) % 10_000 },
-  frequency: { unit: 'Hz', of: ({ frequencyHz }) => frequencyHz },
-  temperature: { unit: '°C', of: ({ temperatureC }) => temperatureC },
-} as const satisfies Record<string, { unit: string; of: (state: ChargePoint) => number }>;
+  'voltage-l1': { unit: 'V', decimals: 1, of: ({ voltageV }) => voltageV },
+  'voltage-l2': { unit: 'V', decimals: 1, of: ({ voltageV }) => 229.37 + (voltageV - 230) * 0.61 },
+  'current-l1': { unit: 'A', decimals: 1, of: ({ currentA }) => currentA / 2 },
+  'current-l2': { unit: 'A', decimals: 1, of: ({ currentA }) => currentA / 1.97 },
+  power: { unit: 'kW', decimals: 2, of: ({ powerW }) => powerW / 1000 },
+  energy: { unit: 'kWh', decimals: 1, of: ({ energyWh }) => (energyWh / 1000) % 10_000 },
+  frequency: { unit: 'Hz', decimals: 2, of: ({ frequencyHz }) => frequencyHz },
+  temperature: { unit: '°C', decimals: 1, of: ({ temperatureC }) => temperatureC },
+} as const satisfies Record<string, { unit: string; decimals: number; of: (state: ChargePoint) => number }>;
 
 export function startKioskHardware(): KioskHardware {
   const [panel, meter] = [openPty(), openPty()];
@@ -87,9 +87,9 @@ function sensingOf(panelPath: string, meterPath: string): string {
   const contacts = Object.entries(PANEL).map(
     ([name, { yaml }]) => `  ${name}: { ${yaml}, source: { port: panel, field: ${name} } }`,
   );
-  const registers = Object.entries(METER).map(([name, { unit }], index) => {
+  const registers = Object.entries(METER).map(([name, { unit, decimals }], index) => {
     const source = `{ port: meter, unit: 1, table: input, address: ${index * 2}, type: float32 }`;
-    return `  ${name}: { kind: number, unit: ${unit}, source: ${source} }`;
+    return `  ${name}: { kind: number, unit: ${unit}, decimals: ${decimals}, source: ${source} }`;
   });
   return [
     'ports:',

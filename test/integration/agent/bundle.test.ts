@@ -1,0 +1,46 @@
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { TestBroker } from '../../harness/agent/broker.ts';
+import { until } from '../../harness/agent/fake-clock.ts';
+import { KioskProcess } from '../../harness/agent/kiosk-process.ts';
+
+const AGENT = join(import.meta.dirname, '../../../agent');
+const LAUNCHER = join(AGENT, 'dist/paddock-agent.cjs');
+const run = promisify(execFile);
+
+let broker: TestBroker;
+let kiosk: KioskProcess | null = null;
+beforeEach(async () => {
+  await run(process.execPath, [join(AGENT, 'bundle.ts')]);
+  broker = await TestBroker.start();
+});
+afterEach(async () => {
+  await kiosk?.remove();
+  await broker.stop();
+});
+
+it('reads lines and registers from real ports, reports them and says goodbye, as the sources do', async () => {
+  kiosk = await KioskProcess.prepare(LAUNCHER, 'kiosk-bundle', broker);
+  await kiosk.start();
+  const { received } = kiosk;
+  expect(received[0]?.report).toMatchObject({ start: 1, sequence: 0, trigger: { kind: 'boot' } });
+  const wellRead = (): boolean =>
+    received.some(({ report }) => Object.values(report.readings).every(({ value }) => value !== null));
+  await until(wellRead, 'a report of all sensors');
+  expect(Object.keys(received[0]?.report.readings ?? {})).toHaveLength(20);
+  kiosk.hardware.swipe();
+  await until(() => received.some(({ report }) => report.trigger.kind === 'event'), 'the swiped card');
+  await kiosk.stop();
+  expect(received.at(-1)?.report.trigger.kind).toBe('shutdown');
+});
+
+it('serves every command', async () => {
+  const { stdout } = await run(process.execPath, [LAUNCHER, 'doctor', '--json', '--config', 'missing.yaml']).catch(
+    (failed: { stdout: string }) => failed,
+  );
+  expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'config_unreadable' } });
+  expect((await readdir(join(AGENT, 'dist'))).some((file) => file.startsWith('modbus-serial'))).toBe(true);
+});
