@@ -20,16 +20,22 @@ export interface ApiAnswer {
 }
 
 const RECONNECT_MS = 1_000;
+/** How long an answer may take; a stream of events may take for ever. */
+const TIMEOUT_MS = 30_000;
+/** What a stream that was taken up is worth trying again for: anything else would be refused again. */
+const PASSING: readonly string[] = ['service_unreachable', 'unavailable', 'internal', 'refused'];
 const LARGEST_PAGE = '500';
 
 /** The HTTP API under /api/v1, as a program of the command line needs it. Every method may throw {@link ApiError}. */
 export class ApiClient {
   readonly #url: string;
   readonly #token: string | null;
+  readonly #timeoutMs: number;
 
-  constructor({ url, token }: { readonly url: string; readonly token: string | null }) {
-    this.#url = `${url.replace(/\/+$/, '')}/api/v1`;
-    this.#token = token;
+  constructor(options: { readonly url: string; readonly token: string | null; readonly timeoutMs?: number }) {
+    this.#url = `${options.url.replace(/\/+$/, '')}/api/v1`;
+    this.#token = options.token;
+    this.#timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
   }
 
   async get(path: string): Promise<ApiAnswer> {
@@ -66,8 +72,7 @@ export class ApiClient {
         }
       } catch (error) {
         if (signal.aborted) return;
-        // What was refused before anything came would be refused again.
-        if (lastId === undefined && error instanceof ApiError) throw error;
+        if (error instanceof ApiError && (lastId === undefined || !PASSING.includes(error.code))) throw error;
         onBreak(error);
       }
       await sleep(RECONNECT_MS, undefined, { signal }).catch(() => undefined);
@@ -87,6 +92,7 @@ export class ApiClient {
   async #send(method: string, path: string, body?: object, headers: Record<string, string> = {}): Promise<ApiAnswer> {
     const response = await this.#fetch(path, {
       method,
+      signal: AbortSignal.timeout(this.#timeoutMs),
       headers: { ...this.#headers(), ...(body && { 'content-type': 'application/json' }), ...headers },
       ...(body && { body: JSON.stringify(body) }),
     });
@@ -113,7 +119,9 @@ function withQuery(path: string, query: Query): string {
 }
 
 async function bodyOf(response: Response): Promise<Item> {
-  const text = await response.text();
+  const text = await response.text().catch((cause: unknown) => {
+    throw new ApiError('service_unreachable', `The service broke off its answer of ${response.url}`, { cause });
+  });
   try {
     const body: unknown = text === '' ? {} : JSON.parse(text);
     if (typeof body === 'object' && body !== null) return { ...body };
@@ -124,7 +132,15 @@ async function bodyOf(response: Response): Promise<Item> {
 }
 
 async function refuse(response: Response): Promise<never> {
-  const { code, title, detail } = await bodyOf(response);
-  const said = [detail, title].find((text) => typeof text === 'string');
-  throw new ApiError(typeof code === 'string' ? code : 'refused', said ?? `HTTP status ${response.status}`);
+  const { code, title, detail, errors } = await bodyOf(response);
+  const said = [detail, title].find((text) => typeof text === 'string') ?? `HTTP status ${response.status}`;
+  throw new ApiError(typeof code === 'string' ? code : 'refused', [said, ...misfitsOf(errors)].join('; '));
+}
+
+/** Where a request does not fit, as the service says it. */
+function misfitsOf(errors: unknown): string[] {
+  if (!Array.isArray(errors)) return [];
+  return (errors as Item[]).map(
+    ({ in: part, pointer, detail }) => `${String(part)} ${String(pointer)} ${String(detail)}`,
+  );
 }

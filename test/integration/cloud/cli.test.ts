@@ -143,6 +143,27 @@ describe('paddock', () => {
     expect((await paddock(...args)).code).toBe(code);
   });
 
+  test('tells wrong usage and wrong files in JSON, too', async () => {
+    const codeOf = async (...args: string[]) => JSON.parse((await paddock(...args, '--json')).err) as unknown;
+    const code = (text: string) => ({ error: { code: text, message: expect.any(String) } });
+    expect(await codeOf('devices', 'register', 'kiosk-0003')).toEqual(code('usage'));
+    expect(await codeOf('no-such-command')).toEqual(code('usage'));
+    const file = join(dataDir, 'bad.json');
+    await writeFile(file, '{');
+    expect(await codeOf('verify', file)).toEqual(code('proof_malformed'));
+    expect(await codeOf('devices', 'list', '--presence', 'bogus')).toEqual({
+      error: { code: 'request_invalid', message: expect.stringContaining('/presence') },
+    });
+  });
+
+  test('takes a reader that goes away for satisfied', async () => {
+    const list = spawn(process.execPath, [PROGRAM, 'devices', 'list'], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    list.stdout.destroy();
+    const complaint = list.stderr.toArray();
+    expect(await once(list, 'exit')).toEqual([0, null]);
+    expect(await complaint).toEqual([]);
+  });
+
   test('ends cleanly when it is told to', async () => {
     service.kill('SIGTERM');
     expect(await once(service, 'exit')).toEqual([0, null]);
