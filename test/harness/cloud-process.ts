@@ -18,10 +18,14 @@ export interface CloudProcess {
 
 const PROGRAM = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
 
-export async function startCloudProcess(): Promise<CloudProcess> {
+/** @param env more of the environment, such as DATABASE_URL */
+export async function startCloudProcess(env: Readonly<Record<string, string>> = {}): Promise<CloudProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'paddock-cloud-'));
   const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
   const ended = once(child, 'exit');
   const urls = await listening(child.stdout, child.stderr, ended);
   const token = (await readFile(join(dataDir, 'operator.token'), 'utf8')).trim();
