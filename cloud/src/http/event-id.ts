@@ -1,4 +1,4 @@
-import { wallMs, type WallMs } from '@paddock/shared/time.ts';
+import { fromInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import { HttpError } from './problem.ts';
 
 /**
@@ -11,7 +11,7 @@ export interface EventId {
 }
 
 /** The last moment that RFC 3339 can write. */
-const LATEST = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+const LATEST = fromInstant('9999-12-31T23:59:59.999Z');
 const FORM = /^(\d{1,15})-(\d{1,15})$/;
 
 export const formatEventId = ({ revision, at }: EventId): string => `${revision}-${at}`;
