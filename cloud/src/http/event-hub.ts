@@ -85,7 +85,7 @@ export class EventHub {
     this.#stopping.abort();
     this.#dropAll();
     await Promise.all(this.#stopListening.map((stop) => stop()));
-    await this.#flushing;
+    await Promise.all([this.#flushing, this.#checking]);
   }
 
   get isFull(): boolean {
