@@ -4,6 +4,10 @@ import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../p
 import { reconnectDelayMs } from './mqtt-delay.ts';
 
 const CONNECT_WITHIN_MS = 10_000;
+/** Subscription and birth included. A broker may answer pings for ever and still take nothing. */
+const READY_WITHIN_MS = 30_000;
+/** A broker that holds an acknowledgement longer than this has lost it: only another connection helps. */
+const ACKNOWLEDGE_WITHIN_MS = 60_000;
 const GOODBYE_WITHIN_MS = 1_000;
 /** A connection that stood this long was a good one: the next break begins with a short delay again. */
 const STEADY_AFTER_MS = 30_000;
@@ -96,16 +100,16 @@ async function connectOnce(
     const { birth, will } = await options.presence();
     // Its own way to a connection would load TLS, HTTP, WebSockets and SOCKS.
     const client = new MqttClient(() => connect(addressOf(options.url)), clientOptions(options, will));
-    const ended = endOf(client, closing);
+    const end = endOf(client, closing);
+    const ready = limited(clock, READY_WITHIN_MS, () => end.now('the broker did not complete the connection in time'));
     try {
-      await Promise.race([
-        begin(client, options, birth, events),
-        ended.then((reason) => Promise.reject(new Error(reason))),
-      ]);
-      changed(connectedOf(client, ended, will, clock));
+      await end.unless(begin(client, options, birth, events));
+      ready();
+      changed(connectedOf(client, end, will, clock));
       events.online();
-      return await ended;
+      return await end.reason;
     } finally {
+      ready();
       client.end(true);
     }
   } catch (cause) {
@@ -132,14 +136,49 @@ const clientOptions = (options: MqttLinkOptions, will: RetainedMessage): IClient
   will: { topic: will.topic, payload: Buffer.from(will.payload), qos: QOS, retain: true },
 });
 
-/** Resolves with the reason when the connection has ended; an error alone never ends the process. */
-function endOf(client: MqttClient, closing: AbortSignal): Promise<string> {
-  return new Promise((resolve) => {
-    let reason = 'the broker closed the connection';
-    client.on('error', (error) => void (reason = error.message || ('code' in error ? String(error.code) : reason)));
-    client.on('close', () => resolve(reason));
-    closing.addEventListener('abort', () => resolve('closed'), { once: true });
-  });
+/** How a connection ends. */
+interface End {
+  /** Why it ended, once it has. */
+  readonly reason: Promise<string>;
+  /** Ends it. */
+  now(reason: string): void;
+  /** Waits for something unless the connection ends first; keeps nothing of it when it is done. */
+  unless<T>(work: Promise<T>): Promise<T>;
+}
+
+/** An error alone never ends the process. */
+function endOf(client: MqttClient, closing: AbortSignal): End {
+  const { promise: reason, resolve } = Promise.withResolvers<string>();
+  // A race against one promise for years would keep every loser of it: the waiting are told one by one.
+  const waiting = new Set<(cause: Error) => void>();
+  let over: Error | null = null;
+  const now = (why: string): void => {
+    over ??= new Error(why);
+    closing.removeEventListener('abort', closed);
+    resolve(why);
+    for (const reject of waiting) reject(over);
+    waiting.clear();
+  };
+  const closed = (): void => now('closed');
+  let said = 'the broker closed the connection';
+  client.on('error', (error) => void (said = error.message || ('code' in error ? String(error.code) : said)));
+  client.on('close', () => now(said));
+  closing.addEventListener('abort', closed);
+  if (closing.aborted) closed();
+  const unless = <T>(work: Promise<T>): Promise<T> =>
+    new Promise<T>((done, reject) => {
+      if (over) reject(over);
+      else waiting.add(reject);
+      void work.then(done, reject).finally(() => waiting.delete(reject));
+    });
+  return { reason, now, unless };
+}
+
+/** @returns what calls the limit off */
+function limited(clock: Clock, ms: number, passed: () => void): () => void {
+  const over = new AbortController();
+  void clock.sleep(ms, over.signal).then(() => over.signal.aborted || passed());
+  return () => over.abort();
 }
 
 /** Answers may come as soon as a report was sent, so subscriptions come first. */
@@ -159,18 +198,19 @@ async function begin(
   await client.publishAsync(birth.topic, birth.payload, { qos: QOS, retain: true });
 }
 
-function connectedOf(client: MqttClient, ended: Promise<string>, will: RetainedMessage, clock: Clock): Connected {
+function connectedOf(client: MqttClient, end: End, will: RetainedMessage, clock: Clock): Connected {
   let inFlight = 0;
   const publish = async (topic: string, payload: string): Promise<void> => {
     if (inFlight >= MAX_IN_FLIGHT)
       throw new LinkError('link_busy', 'The broker has not acknowledged what was sent before');
     inFlight += 1;
+    const acknowledged = limited(clock, ACKNOWLEDGE_WITHIN_MS, () => end.now('the broker acknowledges nothing'));
     try {
-      const lost = ended.then((reason) => Promise.reject(new Error(reason)));
-      await Promise.race([client.publishAsync(topic, payload, { qos: QOS }), lost]);
+      await end.unless(client.publishAsync(topic, payload, { qos: QOS }));
     } catch (cause) {
       throw new LinkError('link_offline', 'The connection broke before the broker acknowledged', { cause });
     } finally {
+      acknowledged();
       inFlight -= 1;
     }
   };
@@ -179,7 +219,7 @@ function connectedOf(client: MqttClient, ended: Promise<string>, will: RetainedM
     /** The will of this very connection is what ends its presence; a clean DISCONNECT keeps the broker from sending it. */
     async goodbye() {
       const said = client.publishAsync(will.topic, will.payload, { qos: QOS, retain: true });
-      await Promise.race([said.catch(() => {}), ended, clock.sleep(GOODBYE_WITHIN_MS)]);
+      await Promise.race([said.catch(() => {}), end.reason, clock.sleep(GOODBYE_WITHIN_MS)]);
       await Promise.race([client.endAsync(), clock.sleep(GOODBYE_WITHIN_MS)]);
     },
   };

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { createMqttLink } from '@paddock/agent/adapters/mqtt.ts';
 import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
-import type { Link } from '@paddock/agent/ports.ts';
+import type { Clock, Link } from '@paddock/agent/ports.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { until } from '../../harness/agent/fake-clock.ts';
 import { TestBroker } from '../../harness/agent/broker.ts';
@@ -29,7 +29,7 @@ interface Opened {
 }
 
 /** A link whose presence says which connection it belongs to. */
-function openLink(url: string): Opened {
+function openLink(url: string, clock: Clock = createSystemClock()): Opened {
   let connections = 0;
   const link = createMqttLink(
     {
@@ -43,7 +43,7 @@ function openLink(url: string): Opened {
         return { birth: message('online'), will: message('offline') };
       },
     },
-    createSystemClock(),
+    clock,
   );
   const heard: string[] = [];
   link.open({
@@ -53,6 +53,12 @@ function openLink(url: string): Opened {
   });
   closers.push(() => link.close());
   return { link, heard };
+}
+
+/** A minute of patience takes 600 ms. */
+function hurried(): Clock {
+  const clock = createSystemClock();
+  return { ...clock, sleep: (ms, signal) => clock.sleep(ms / 100, signal) };
 }
 
 describe('the link to a broker', () => {
@@ -137,6 +143,32 @@ describe('the link to a broker', () => {
     expect(await results.at(-1)).toBe('link_busy');
     broker.cut();
     expect(new Set(await Promise.all(results.slice(0, -1)))).toEqual(new Set(['link_offline']));
+  });
+
+  it.each([
+    ['subscription', (broker: TestBroker) => (broker.aedes.authorizeSubscribe = () => {})],
+    ['birth', (broker: TestBroker) => (broker.aedes.authorizePublish = () => {})],
+  ])('gives up a broker that never acknowledges its %s, and tries again', async (_what, silence) => {
+    const broker = await startBroker();
+    const { authorizeSubscribe, authorizePublish } = broker.aedes;
+    silence(broker);
+    const { heard } = openLink(broker.url, hurried());
+    await until(() => heard.includes('offline'), 'given up');
+    Object.assign(broker.aedes, { authorizeSubscribe, authorizePublish });
+    await until(() => heard.includes('online'), 'online');
+    expect(heard.at(-1)).toBe('online');
+  });
+
+  it('leaves a connection on which nothing is acknowledged any more', async () => {
+    const broker = await startBroker();
+    const { authorizePublish } = broker.aedes;
+    const { link, heard } = openLink(broker.url, hurried());
+    await until(() => heard.includes('online'), 'online');
+    broker.aedes.authorizePublish = () => {};
+    await expect(link.publish(TOPIC, 'never acknowledged')).rejects.toMatchObject({ code: 'link_offline' });
+    await until(() => heard.includes('offline'), 'left');
+    broker.aedes.authorizePublish = authorizePublish;
+    await until(() => heard.at(-1) === 'online', 'online again');
   });
 
   it('says goodbye itself when it closes, and the broker says nothing more', async () => {
