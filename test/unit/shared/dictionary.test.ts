@@ -28,6 +28,6 @@ describe('dictionaries', () => {
     const small = await seal('report', typicalReport, signing, deflater);
     expect(Object.keys(typicalReport.readings)).toHaveLength(20);
     expect(small.length).toBeLessThan(plain.length / 4);
-    expect(small.length).toBeLessThanOrEqual(600);
+    expect(small.length).toBeLessThanOrEqual(580);
   });
 });
