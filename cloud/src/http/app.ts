@@ -97,7 +97,10 @@ export async function createApp(parts: HttpParts): Promise<App> {
     document: () => app.swagger(),
     async listen({ host = '127.0.0.1', port }) {
       await hub.open();
-      return app.listen({ host, port });
+      const address = await app.listen({ host, port });
+      // Without a listener, a connection that cannot be accepted (no file descriptors left) would end the process.
+      app.server.on('error', (error) => parts.log.warn({ err: error }, 'A connection could not be accepted'));
+      return address;
     },
     async close() {
       const closed = new AbortController();

@@ -10,6 +10,7 @@ import { failureOf } from './failure.ts';
 import { startKeyOf, type NewIncarnation } from './ledger.ts';
 import { recordBatch, type Recorded } from './record.ts';
 import type { Rejections } from './rejections.ts';
+import { SparingLog } from './sparing-log.ts';
 
 export interface IngestDeps {
   readonly store: Store;
@@ -56,10 +57,12 @@ export class Ingest {
   #recording: Promise<void> | null = null;
   #databaseAway = false;
   #takesIn = true;
+  readonly #defects: SparingLog;
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
     this.#limits = { ...LIMITS, ...deps.limits };
+    this.#defects = new SparingLog(deps.clock, (fields, message) => deps.log.error(fields, message));
   }
 
   /**
@@ -190,7 +193,7 @@ export class Ingest {
   /** A defect of ours must not cost a device its report: without an answer it sends it again. */
   #letGo(what: string, cause: unknown): void {
     this.#deps.metrics.count('paddock_reports_dropped_total');
-    this.#deps.log.error({ err: cause, what }, 'A message could not be handled and was let go');
+    this.#defects.tell({ err: cause, what }, 'A message could not be handled and was let go');
   }
 
   #conclude({ decision, newIncarnations }: Recorded): void {

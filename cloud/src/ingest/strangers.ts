@@ -1,7 +1,7 @@
 import type { RefusalCode } from '@paddock/shared/errors.ts';
 import type { Clock, Log, Metrics } from '../ports.ts';
+import { SparingLog } from './sparing-log.ts';
 
-const TELL_EVERY_MS = 10_000;
 /** Names come from the wire, up to 64 KiB long. */
 const SHOWN_CHARS = 64;
 
@@ -10,16 +10,12 @@ const SHOWN_CHARS = 64;
  * told, because anybody who reaches the port can be one, as often as the network allows.
  */
 export class Strangers {
-  readonly #clock: Clock;
   readonly #metrics: Metrics;
-  readonly #log: Log;
-  #toldAt = -Infinity;
-  #untold = 0;
+  readonly #log: SparingLog;
 
-  constructor(deps: { clock: Clock; metrics: Metrics; log: Log }) {
-    this.#clock = deps.clock;
-    this.#metrics = deps.metrics;
-    this.#log = deps.log;
+  constructor({ clock, metrics, log }: { clock: Clock; metrics: Metrics; log: Log }) {
+    this.#metrics = metrics;
+    this.#log = new SparingLog(clock, (fields, message) => log.warn(fields, message));
   }
 
   foreign(clientId: string, topic: string): void {
@@ -32,10 +28,7 @@ export class Strangers {
 
   #refuse(code: RefusalCode, names: Readonly<Record<string, string | null>>, message: string): void {
     this.#metrics.count('paddock_reports_rejected_total', { code });
-    if (this.#clock.monotonic() - this.#toldAt < TELL_EVERY_MS) return void (this.#untold += 1);
     const shown = Object.entries(names).map(([name, text]) => [name, text?.slice(0, SHOWN_CHARS)] as const);
-    this.#log.warn({ code, ...Object.fromEntries(shown), untoldBefore: this.#untold }, message);
-    this.#toldAt = this.#clock.monotonic();
-    this.#untold = 0;
+    this.#log.tell({ code, ...Object.fromEntries(shown) }, message);
   }
 }
