@@ -59,3 +59,12 @@ it('told to stop under load, ends by itself and has every answered report in the
   // What was recorded was answered before the broker closed.
   expect(new Set(answers.map(({ digest }) => digest)).size).toBe(archive.length);
 }, 60_000);
+
+it('says where its broker is without the password, and stops although that broker is away', async () => {
+  const away = await startCloudProcess({
+    DATABASE_URL: database.url,
+    PADDOCK_BROKER_URL: 'mqtt://user:hunter2@127.0.0.1:1',
+  });
+  expect(away.mqttUrl).toBe('mqtt://127.0.0.1:1');
+  await away.stop();
+}, 30_000);
