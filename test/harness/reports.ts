@@ -30,6 +30,7 @@ export function authentic(fields: Partial<Report> = {}, more: Partial<AuthenticR
     report,
     envelope: 'a.b.c',
     digest: `${device}-${start}-${sequence}`.padEnd(43, '0').slice(0, 43),
+    payloadBytes: 500,
     receivedAt: wallMs(1_800_000_000_000 + report.uptimeMs),
     ...more,
   };

@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { Aedes, type AedesOptions } from 'aedes';
 import { isDeviceId, MESSAGE_KINDS, parseTopic, topicOf, type ParsedTopic } from '@paddock/shared/topics.ts';
 import type { Broker, BrokerEvents, Clock } from '../ports.ts';
-import { PacketBudget, PacketGuard } from './packet-guard.ts';
+import { PacketBudget, PacketGuard } from './aedes-packet-guard.ts';
 
 export interface EmbeddedBrokerOptions {
   readonly host: string;

@@ -23,6 +23,8 @@ export interface AuthenticReport {
   /** SHA-256 of the signing input, base64url. */
   readonly digest: string;
   readonly receivedAt: WallMs;
+  /** Bytes of the payload's JSON: what the report takes in memory until it is recorded, more or less. */
+  readonly payloadBytes: number;
 }
 
 /** A message that will not be recorded. */
@@ -62,9 +64,11 @@ export async function authenticate(inbound: Inbound, keys: KeyDirectory, inflate
     const envelope = readEnvelope(payload, addressed.kind);
     const signed = await verifyEnvelope(envelope, await keys.keyOf(deviceId, envelope.keyId));
     signedDigest = await digestOf(envelope);
-    const report = parseReport(readPayload(signed, envelope.dictionary, inflater));
+    const metered = new MeteredInflate(inflater, signed.length);
+    const report = parseReport(readPayload(signed, envelope.dictionary, metered));
     if (report.device !== deviceId) throw new Refusal('device_mismatch', report.device);
-    const message = { deviceId, report, envelope: payload, digest: signedDigest, receivedAt };
+    const { bytes: payloadBytes } = metered;
+    const message = { deviceId, report, envelope: payload, digest: signedDigest, receivedAt, payloadBytes };
     return { verdict: 'authentic', message };
   } catch (cause) {
     if (!(cause instanceof Refusal)) throw cause;
@@ -83,4 +87,21 @@ function readEnvelope(payload: string, kind: MessageKind): Envelope {
 /** An envelope is ASCII: anything else becomes characters that no base64url holds. */
 function readText(bytes: Uint8Array): string {
   return latin1.decode(bytes.length > MAX_ENVELOPE_BYTES ? bytes.subarray(0, GLIMPSE_BYTES) : bytes);
+}
+
+/** Remembers how large a payload became, which its envelope does not show. */
+class MeteredInflate implements Inflate {
+  readonly #inflater: Inflate;
+  bytes: number;
+
+  constructor(inflater: Inflate, plainBytes: number) {
+    this.#inflater = inflater;
+    this.bytes = plainBytes;
+  }
+
+  inflate(bytes: Uint8Array, dictionary: Uint8Array, maxBytes: number): Uint8Array {
+    const inflated = this.#inflater.inflate(bytes, dictionary, maxBytes);
+    this.bytes = inflated.length;
+    return inflated;
+  }
 }

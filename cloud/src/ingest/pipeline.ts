@@ -29,14 +29,14 @@ export interface IngestDeps {
 export interface IngestLimits {
   /** Reports in one transaction. */
   readonly batch: number;
-  /** Messages and their bytes in memory; past either the broker's acknowledgements are held back. */
+  /** Messages, and the bytes of envelopes and payloads, in memory; past either acknowledgements are held back. */
   readonly waiting: number;
   readonly waitingBytes: number;
   /** How long an acknowledgement is held back, in ms, before the message is let go: its device sends it again. */
   readonly holdMs: number;
 }
 
-const LIMITS: IngestLimits = { batch: 500, waiting: 10_000, waitingBytes: 33_554_432, holdMs: 5000 };
+const LIMITS: IngestLimits = { batch: 500, waiting: 10_000, waitingBytes: 67_108_864, holdMs: 5000 };
 const RETRY_MS = { first: 100, most: 5000 };
 const POLL_MS = 20;
 /** What the last answers may take when the service closes. */
@@ -136,6 +136,7 @@ export class Ingest {
   }
 
   #enqueue(message: AuthenticReport): void {
+    this.#wait(0, message.payloadBytes);
     this.#queue.push(message);
     this.#recording ??= this.#recordAll();
   }
@@ -144,7 +145,7 @@ export class Ingest {
     while (this.#queue.length > 0 && !this.#closing.signal.aborted) {
       const batch = this.#queue.splice(0, this.#limits.batch);
       await this.#record(batch);
-      this.#wait(-batch.length, -batch.reduce((bytes, { envelope }) => bytes + envelope.length, 0));
+      this.#wait(-batch.length, -batch.reduce((bytes, message) => bytes + bytesOf(message), 0));
     }
     this.#recording = null;
   }
@@ -235,6 +236,8 @@ export class Ingest {
       void answers.send(answerToUnreadable(deviceId, signedDigest, refused));
   }
 }
+
+const bytesOf = ({ envelope, payloadBytes }: AuthenticReport): number => envelope.length + payloadBytes;
 
 const refusedReport = (message: AuthenticReport, code: RefusalCode): RefusedMessage => ({
   topic: topicOf('report', message.deviceId),

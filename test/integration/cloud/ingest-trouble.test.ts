@@ -78,6 +78,32 @@ describe('ingest in trouble', () => {
     expect(await recorded()).toEqual(sent.map((_, sequence) => sequence));
   });
 
+  it('counts what payloads take once they are inflated, not what they took on the wire', async () => {
+    await device.close();
+    await cloud.close();
+    cloud = await startIngest(store, { limits: { waitingBytes: 300_000, holdMs: 100 }, cloudKey: cloud.cloudKey });
+    await device.connect(cloud.url);
+    // Its key is known from here on: without the database nothing else could be inflated.
+    await device.report({ sequence: 0, uptimeMs: 1000, ask: NONCE });
+    await device.answer(({ nonce }) => nonce === NONCE);
+    store.away = true;
+    const padded = { more: 'a'.repeat(100_000) };
+    const sent = await Promise.all(
+      Array.from({ length: 6 }, (_, sequence) =>
+        device.seal({ sequence: sequence + 1, uptimeMs: 2000 + sequence, ask: NONCE, ...padded }),
+      ),
+    );
+    expect(Math.max(...sent.map((envelope) => envelope.length))).toBeLessThan(2000);
+    for (const envelope of sent) {
+      await device.publish(envelope);
+      await sleep(50);
+    }
+    expect(cloud.metrics.of('paddock_reports_dropped_total')).toBe(3);
+    store.away = false;
+    for (const envelope of sent) await device.publish(envelope);
+    await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 6);
+  });
+
   it('lets a report go unanswered for a defect of its own, never refuses it for that', async () => {
     store.defect = true;
     const envelope = await device.report({ ask: NONCE });

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { generate } from 'mqtt-packet';
 import { describe, expect, it } from 'vitest';
-import { PacketBudget, PacketGuard } from '@paddock/cloud/adapters/packet-guard.ts';
+import { PacketBudget, PacketGuard } from '@paddock/cloud/adapters/aedes-packet-guard.ts';
 
 /** A fixed header that announces a length (MQTT 3.1.1, section 2.2.3). */
 function header(length: number): Uint8Array {
