@@ -8,7 +8,7 @@ export interface Clock {
   wall(): WallMs;
   /** CLOCK_MONOTONIC_RAW: never slewed by NTP, never set. */
   monotonic(): UptimeMs;
-  /** Suspends since the boot, each of which starts a new clock segment. */
+  /** The clock segment: 0 before the first suspend of the boot, a larger number after each. */
   segment(): number;
   /** Resolves after `ms`, or at once when the signal aborts. */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;

@@ -89,7 +89,7 @@ export const Report = Type.Object({
   boot: Type.Object({ id: Type.String({ minLength: 1, maxLength: 64 }), reason: Type.Optional(ShortText) }),
   /** CLOCK_MONOTONIC_RAW when the state was taken. */
   uptimeMs: Count,
-  /** Counts the suspends of this boot, each of which starts a new clock segment; absent means 0. */
+  /** The clock segment: absent means 0, before the first suspend of the boot; a larger number after each. */
   segment: Type.Optional(Count),
   /** What the device's wall clock claims, in ms since 1970: a claim, never the order. */
   wallMs: Type.Optional(Type.Integer({ minimum: -8_640_000_000_000_000, maximum: 8_640_000_000_000_000 })),

@@ -7,7 +7,7 @@ const CLOCK_MONOTONIC = 1;
 const CLOCK_MONOTONIC_RAW = 4;
 const CLOCK_BOOTTIME = 7;
 
-/** No suspend is shorter, and no two readings of two clocks lie further apart. */
+/** No suspend is shorter. */
 const SHORTEST_SUSPEND_MS = 100;
 /** The longest delay that a timer of Node takes (2^31 - 1); a longer sleep is made of several. */
 const LONGEST_TIMER_MS = 2_147_483_647;
@@ -15,7 +15,7 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 /** The machine's clocks. Times are whole milliseconds, rounded down. */
 export function createSystemClock(): Clock {
   const read = clockReader();
-  const segment = segmentCounter(read);
+  const segment = createSegments(read);
   return {
     wall: () => wallMs(Date.now()),
     monotonic: (): UptimeMs => uptimeMs(Math.floor(read(CLOCK_MONOTONIC_RAW))),
@@ -36,20 +36,21 @@ function clockReader(): (clockId: number) => number {
 }
 
 /**
- * Counts the suspends of this boot. Those before the agent started show only as a sum, which counts as one:
- * a clock that was suspended is never told apart from one that was suspended twice before we could see it.
+ * Names the clock segment by how long the machine was suspended in this boot, in tenths of a second: one number for
+ * every start of the agent between two suspends, a larger one after the next, and nothing to remember.
+ * @param read a clock of Linux by its id, in ms
  */
-function segmentCounter(read: (clockId: number) => number): () => number {
-  const suspendedMs = (): number => read(CLOCK_BOOTTIME) - read(CLOCK_MONOTONIC);
-  let known = suspendedMs();
-  let count = known > SHORTEST_SUSPEND_MS ? 1 : 0;
+export function createSegments(read: (clockId: number) => number): () => number {
+  // Time that passes between the two readings only adds: the least of several is the nearest.
+  const suspendedMs = (): number => -read(CLOCK_MONOTONIC) + read(CLOCK_BOOTTIME);
+  const measured = (): number => Math.max(0, Math.min(...Array.from({ length: 5 }, suspendedMs)));
+  let known = measured();
   return () => {
-    const now = suspendedMs();
-    if (now - known > SHORTEST_SUSPEND_MS) {
-      known = now;
-      count += 1;
+    if (suspendedMs() - known > SHORTEST_SUSPEND_MS) {
+      const now = measured();
+      if (now - known > SHORTEST_SUSPEND_MS) known = now;
     }
-    return count;
+    return Math.round(known / SHORTEST_SUSPEND_MS);
   };
 }
 

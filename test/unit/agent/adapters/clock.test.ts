@@ -1,4 +1,4 @@
-import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
+import { createSegments, createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import type { Clock } from '@paddock/agent/ports.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
@@ -49,5 +49,38 @@ describe.each([
     await sleeping;
     await clock.sleep(1e12, wake.signal);
     expect(wake.signal.aborted).toBe(true);
+  });
+});
+
+describe('the segment', () => {
+  /** A machine that was suspended for so long, with some delay before every other reading of a clock. */
+  const machine = (suspendedMs: () => number) => {
+    let now = 5_000;
+    const delays = [0.002, 3, 0.001, 170, 0.004, 0.003];
+    return (clockId: number): number => {
+      now += delays[Math.floor(now * 1000) % delays.length] ?? 0;
+      return clockId === 7 ? now + suspendedMs() : now;
+    };
+  };
+
+  it('is 0 before the first suspend, and the same for every start of the agent between two suspends', () => {
+    let suspended = 0;
+    const read = machine(() => suspended);
+    const first = createSegments(read);
+    expect(first()).toBe(0);
+    suspended = 60_020;
+    const afterOne = first();
+    expect(afterOne).toBeGreaterThan(0);
+    expect(createSegments(read)()).toBe(afterOne);
+    const second = createSegments(read);
+    suspended += 1_000;
+    const afterTwo = second();
+    expect(afterTwo).toBeGreaterThan(afterOne);
+    expect([first(), createSegments(read)()]).toEqual([afterTwo, afterTwo]);
+  });
+
+  it('does not take a delay for a suspend', () => {
+    const segment = createSegments(machine(() => 0));
+    expect(new Set(Array.from({ length: 500 }, segment))).toEqual(new Set([0]));
   });
 });
