@@ -36,7 +36,13 @@ export interface IngestLimits {
   readonly holdMs: number;
 }
 
-const LIMITS: IngestLimits = { batch: 500, waiting: 10_000, waitingBytes: 67_108_864, holdMs: 5000 };
+interface Held {
+  readonly inbound: Inbound;
+  readonly until: number;
+  readonly resolve: (taken: boolean) => void;
+}
+
+const LIMITS: IngestLimits = { batch: 500, waiting: 2000, waitingBytes: 67_108_864, holdMs: 5000 };
 const RETRY_MS = { first: 100, most: 5000 };
 const POLL_MS = 20;
 /** What the last answers may take when the service closes. */
@@ -56,6 +62,9 @@ export class Ingest {
   #waitingBytes = 0;
   #recording: Promise<void> | null = null;
   #databaseAway = false;
+  /** Messages whose acknowledgement is held back, oldest first. */
+  readonly #held: Held[] = [];
+  #watching: Promise<void> | null = null;
   #takesIn = true;
   readonly #defects: SparingLog;
 
@@ -70,7 +79,7 @@ export class Ingest {
    * only an answer says that a report is recorded. Never rejects.
    */
   async accept(inbound: Inbound): Promise<void> {
-    const taken = this.#take(inbound) || (await this.#takeLater(inbound));
+    const taken = this.#take(inbound) || (await this.#hold(inbound));
     if (!taken) this.#deps.metrics.count('paddock_reports_dropped_total');
   }
 
@@ -105,12 +114,35 @@ export class Ingest {
     return true;
   }
 
-  async #takeLater(inbound: Inbound): Promise<boolean> {
-    for (let left = this.#limits.holdMs; left > 0 && this.#takesIn; left -= POLL_MS) {
-      await this.#deps.clock.sleep(POLL_MS, this.#closing.signal);
-      if (this.#take(inbound)) return true;
+  /** Waits in line for room. @returns whether the message was taken in the end */
+  #hold(inbound: Inbound): Promise<boolean> {
+    if (!this.#takesIn) return Promise.resolve(false);
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#held.push({ inbound, until: this.#deps.clock.monotonic() + this.#limits.holdMs, resolve });
+    this.#watching ??= this.#watchHeld();
+    return promise;
+  }
+
+  /** Room has come: first come, first served. */
+  #admitHeld(): void {
+    for (let next = this.#held[0]; next !== undefined && this.#take(next.inbound); next = this.#held[0]) {
+      this.#held.shift();
+      next.resolve(true);
     }
-    return false;
+  }
+
+  /** One loop for all that wait, because each of them waits equally long. */
+  async #watchHeld(): Promise<void> {
+    const { clock } = this.#deps;
+    while (this.#held.length > 0) {
+      await clock.sleep(POLL_MS, this.#closing.signal);
+      const now = this.#takesIn ? clock.monotonic() : Infinity;
+      for (let next = this.#held[0]; next !== undefined && next.until <= now; next = this.#held[0]) {
+        this.#held.shift();
+        next.resolve(false);
+      }
+    }
+    this.#watching = null;
   }
 
   #isFull(): boolean {
@@ -121,6 +153,7 @@ export class Ingest {
     this.#waiting += messages;
     this.#waitingBytes += bytes;
     this.#deps.metrics.gauge('paddock_ingest_waiting', this.#waiting);
+    if (messages < 0) this.#admitHeld();
   }
 
   async #authenticate(inbound: Inbound): Promise<void> {
