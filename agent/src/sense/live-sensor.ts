@@ -11,6 +11,9 @@ export class LiveSensor {
   readonly #clock: Clock;
   readonly #closing: AbortSignal;
   #state: SensorState = UNSEEN;
+  /** The clock segment that the state belongs to, and the last moment known to lie in it. */
+  #segment: number;
+  #seenAt: UptimeMs;
   /** One timer is enough: it looks at what is pending when it fires. */
   #isWaiting = false;
 
@@ -18,16 +21,30 @@ export class LiveSensor {
     this.#config = config;
     this.#clock = clock;
     this.#closing = closing;
+    this.#segment = clock.segment();
+    this.#seenAt = clock.monotonic();
   }
 
   reading(now: UptimeMs): Reading {
+    this.#keepSegment(now);
     return readingOf(this.#config, this.#state, now);
   }
 
   /** @param urgent is called when a change counts, now or after the debounce, if the sensor is marked urgent */
   input(input: SensorInput, urgent: () => void): void {
+    this.#keepSegment(input.at);
     this.#become(observe(this.#config, this.#state, input), urgent);
     if (!this.#isWaiting) void this.#settleInTime(urgent);
+  }
+
+  /** To be called before the state is used: what was sampled before a suspend only looks young. */
+  #keepSegment(now: UptimeMs): void {
+    const segment = this.#clock.segment();
+    // Whatever settles here was told by a reading at that moment; nothing urgent is left to tell.
+    if (segment !== this.#segment)
+      this.#state = observe(this.#config, this.#state, { kind: 'suspended', at: this.#seenAt });
+    this.#segment = segment;
+    this.#seenAt = now;
   }
 
   #become(state: SensorState, urgent: () => void): void {
@@ -41,6 +58,7 @@ export class LiveSensor {
     this.#isWaiting = true;
     for (let due = this.#due(); due !== null && !this.#closing.aborted; due = this.#due()) {
       await this.#clock.sleep(Math.max(1, due - this.#clock.monotonic()), this.#closing);
+      this.#keepSegment(this.#clock.monotonic());
       this.#become(settle(this.#config, this.#state, this.#clock.monotonic()), urgent);
     }
     this.#isWaiting = false;

@@ -26,7 +26,9 @@ export interface SensorState {
 
 export type SensorInput =
   | { readonly kind: 'sample'; readonly value: RawValue; readonly at: UptimeMs }
-  | { readonly kind: 'fault'; readonly reason: QualityReason; readonly at: UptimeMs };
+  | { readonly kind: 'fault'; readonly reason: QualityReason; readonly at: UptimeMs }
+  /** The machine slept for an unknown time that its clock did not count; `at` is the last moment known to lie before. */
+  | { readonly kind: 'suspended'; readonly at: UptimeMs };
 
 export const UNSEEN: SensorState = {
   value: null,
@@ -48,6 +50,7 @@ export const isDiscrete = (config: SensorConfig): config is DiscreteConfig =>
 export function observe(config: SensorConfig, before: SensorState, input: SensorInput): SensorState {
   const at = later(input.at, before.sampledAt);
   const state = settle(config, before, at);
+  if (input.kind === 'suspended') return withoutTimes(state);
   if (input.kind === 'fault') return { ...state, fault: input.reason };
   const converted = convert(config, input.value);
   if ('fault' in converted) return { ...state, fault: converted.fault };
@@ -72,9 +75,20 @@ export function settlesAt(config: SensorConfig, state: SensorState): UptimeMs | 
   return (state.candidate.since + config.debounceMs) as UptimeMs;
 }
 
+/**
+ * No span across a suspend is known, so every time is forgotten. The value and the count stay: a change that happened
+ * meanwhile is seen, and counted, at the next sample.
+ */
+const withoutTimes = (state: SensorState): SensorState => ({
+  ...UNSEEN,
+  value: state.value,
+  changes: state.changes,
+  fault: state.fault ?? (state.sampledAt === null ? null : 'stale'),
+});
+
 function withSample(config: SensorConfig, state: SensorState, value: RawValue, at: UptimeMs): SensorState {
   const moved = value !== state.value;
-  if (!isDiscrete(config)) return { ...state, value, movedAt: moved ? at : state.movedAt };
+  if (!isDiscrete(config)) return { ...state, value, movedAt: moved ? at : (state.movedAt ?? at) };
   const edges = value === rawValue(state) ? state.edges : withEdge(config, state, at);
   if (state.value === null) return { ...state, value, heldSince: at };
   if (moved) {

@@ -154,6 +154,49 @@ describe('a sensor', () => {
     });
   });
 
+  it('knows neither a value nor a time after the machine slept, until a good sample', () => {
+    const before = after(DOOR, [0, false], [100, true], [160, true], [170, false]);
+    const slept = observe(DOOR, before, { kind: 'suspended', at: at(180) });
+    const awake = readingOf(DOOR, slept, at(181));
+    expect(awake).toEqual({
+      value: null,
+      ageMs: null,
+      quality: 'bad',
+      reason: 'stale',
+      changes: 1,
+      changedAgoMs: null,
+    });
+    expect(readingOf(DOOR, slept, at(900))).toEqual(awake);
+    const same = observe(DOOR, slept, { kind: 'sample', value: true, at: at(200) });
+    expect(readingOf(DOOR, same, at(290))).toEqual({
+      value: true,
+      ageMs: 90,
+      changes: 1,
+      changedAgoMs: null,
+      heldForMs: 90,
+    });
+    const other = observe(DOOR, slept, { kind: 'sample', value: false, at: at(200) });
+    expect(readingOf(DOOR, other, at(290))).toEqual({ value: false, ageMs: 90, changes: 2, changedAgoMs: 90 });
+  });
+
+  it('says no more after a suspend than it did before one', () => {
+    const asleep = (...steps: Step[]) =>
+      readingOf(POWER, observe(POWER, after(POWER, ...steps), { kind: 'suspended', at: at(100) }), at(100));
+    expect(asleep()).toMatchObject({ value: null, reason: 'no-sample' });
+    expect(asleep([0, 7], [90, { reason: 'unplugged' }])).toMatchObject({ value: null, reason: 'unplugged' });
+  });
+
+  it('does not take the time of a suspend for one in which a number did not move', () => {
+    const slept = observe(POWER, after(POWER, [0, 7]), { kind: 'suspended', at: at(0) });
+    const flat = (end: number) =>
+      Array.from({ length: 7 }, (_, i) => 100 + (i * (end - 100)) / 6).reduce(
+        (state, ms) => observe(POWER, state, { kind: 'sample', value: 7, at: at(ms) }),
+        slept,
+      );
+    expect(readingOf(POWER, flat(3099), at(3099))).not.toHaveProperty('reason');
+    expect(readingOf(POWER, flat(3100), at(3100))).toMatchObject({ reason: 'flatline' });
+  });
+
   it('suspects a number that does not move', () => {
     const flat: Step[] = Array.from({ length: 7 }, (_, i) => [i * 500, 7]);
     expect(reading(POWER, 3000, ...flat.slice(0, 6))).toEqual({ value: 7, unit: 'kW', ageMs: 500 });

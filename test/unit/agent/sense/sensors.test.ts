@@ -79,6 +79,39 @@ describe('sensors', () => {
     await sensors.close();
   });
 
+  it('believes nothing from before a suspend, and counts what changed meanwhile', async () => {
+    const { clock, sensors, sample, urgent } = bench();
+    for (const sensor of ['door', 'lamp']) sample(sensor, false);
+    clock.suspend();
+    expect(sensors.readings()).toMatchObject({
+      door: { value: null, ageMs: null, reason: 'stale' },
+      lamp: { value: null, ageMs: null, reason: 'stale' },
+    });
+    for (const sensor of ['door', 'lamp']) sample(sensor, true);
+    expect(sensors.readings().lamp).toEqual({ value: true, ageMs: 0, changes: 1, changedAgoMs: 0 });
+    await clock.advance(50);
+    expect(urgent).toEqual(['door 1']);
+    clock.suspend();
+    sample('lamp', true);
+    expect(sensors.readings()).toMatchObject({
+      door: { value: null, changes: 1, changedAgoMs: null },
+      lamp: { value: true, changes: 1, changedAgoMs: null, heldForMs: 0 },
+    });
+    await sensors.close();
+  });
+
+  it('lets nothing count that had not stood for its debounce time when the machine fell asleep', async () => {
+    const { clock, sensors, sample, urgent } = bench();
+    sample('door', false);
+    sample('door', true);
+    await clock.advance(40);
+    clock.suspend();
+    await clock.advance(1000);
+    expect(urgent).toEqual([]);
+    expect(sensors.readings().door).toMatchObject({ reason: 'stale', changes: 0 });
+    await sensors.close();
+  });
+
   it('passes events on', () => {
     const { port, events } = bench();
     port.sink?.event('card-swipe', { card: '04A1' }, at(5));
