@@ -64,7 +64,7 @@ export class Ingest {
   #databaseAway = false;
   /** Messages whose acknowledgement is held back, oldest first. */
   readonly #held: Held[] = [];
-  #watching: Promise<void> | null = null;
+  #isWatchingHeld = false;
   #takesIn = true;
   readonly #defects: SparingLog;
 
@@ -119,7 +119,7 @@ export class Ingest {
     if (!this.#takesIn) return Promise.resolve(false);
     const { promise, resolve } = Promise.withResolvers<boolean>();
     this.#held.push({ inbound, until: this.#deps.clock.monotonic() + this.#limits.holdMs, resolve });
-    this.#watching ??= this.#watchHeld();
+    if (!this.#isWatchingHeld) void this.#watchHeld();
     return promise;
   }
 
@@ -134,6 +134,7 @@ export class Ingest {
   /** One loop for all that wait, because each of them waits equally long. */
   async #watchHeld(): Promise<void> {
     const { clock } = this.#deps;
+    this.#isWatchingHeld = true;
     while (this.#held.length > 0) {
       await clock.sleep(POLL_MS, this.#closing.signal);
       const now = this.#takesIn ? clock.monotonic() : Infinity;
@@ -142,7 +143,7 @@ export class Ingest {
         next.resolve(false);
       }
     }
-    this.#watching = null;
+    this.#isWatchingHeld = false;
   }
 
   #isFull(): boolean {
