@@ -1,4 +1,5 @@
 import { invalid, type Path, type Problem } from './problems.ts';
+import { largestReadingBytes, MAX_READINGS_BYTES } from '../sense/reading-size.ts';
 import { sizeOf } from '../sense/registers.ts';
 import { groupsOf } from '../sense/line-format.ts';
 import type {
@@ -12,8 +13,7 @@ import type {
 
 /** Addresses of one table: 16 bits. */
 const REGISTERS = 65_536;
-/** What one report can hold. */
-const MAX_SENSORS = 512;
+const MAX_SENSORS = 256;
 
 /** What a schema cannot say: rules between two keys, and between a sensor and its port. */
 export function ruleProblems(config: SenseConfig): Problem[] {
@@ -24,10 +24,18 @@ export function ruleProblems(config: SenseConfig): Problem[] {
       eventProblems(event, config, ['events', name, 'source']),
     ),
     ...sharedDeviceProblems(config.ports),
-    ...(Object.keys(config.sensors).length > MAX_SENSORS
-      ? [invalid(['sensors'], `must be at most ${MAX_SENSORS}`)]
-      : []),
+    ...sizeProblems(config.sensors),
   ];
+}
+
+/** A state that does not fit one message would silence the device: whatever its sensors say, it has to fit. */
+function sizeProblems(sensors: SenseConfig['sensors']): Problem[] {
+  const entries = Object.entries(sensors);
+  if (entries.length > MAX_SENSORS) return [invalid(['sensors'], `must be at most ${MAX_SENSORS}`)];
+  const bytes = entries.reduce((sum, [name, sensor]) => sum + largestReadingBytes(name, sensor), 0);
+  if (bytes <= MAX_READINGS_BYTES) return [];
+  const why = `may take ${bytes} bytes in a report, which has room for ${MAX_READINGS_BYTES}`;
+  return [invalid(['sensors'], `${why}: fewer texts, fewer sensors or shorter names are needed`)];
 }
 
 function portProblems(port: PortConfig, path: Path): Problem[] {

@@ -2,6 +2,7 @@ import { topicOf } from '@paddock/shared/topics.ts';
 import type { Clock } from '../ports.ts';
 import { createAnswerReader } from './answer-reader.ts';
 import { createConnection } from './connection.ts';
+import { boundedData } from './event-data.ts';
 import { createQuiet } from './log.ts';
 import { countLostEvent, type Outbox } from './outbox.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
@@ -85,10 +86,15 @@ function openSensors({ clock, sensors, log }: SessionParts, options: SessionOpti
   const urgent = createUrgentReports(clock, options.urgentMinIntervalMs, stop, (sensor) => {
     void reporter.report({ kind: 'change', sensor });
   });
-  const quiet = createQuiet(clock);
+  const [quiet, quietSize] = [createQuiet(clock), createQuiet(clock)];
   sensors.open({
     urgent,
-    event(name, data) {
+    event(name, given) {
+      const data = boundedData(given);
+      if (data !== given)
+        quietSize((times) =>
+          log.warn({ code: 'event_data_too_large', event: name, times }, 'An event goes without data'),
+        );
       if (events.add({ kind: 'event', name, data })) return;
       store.change(countLostEvent);
       quiet((dropped) => log.warn({ code: 'event_storm', event: name, dropped }, 'Too many events: some were dropped'));

@@ -1,5 +1,6 @@
 import type { QualityReason } from '@paddock/shared/report.ts';
 import type { RawValue } from '../ports.ts';
+import { MAX_TEXT_BYTES, textBytes } from './reading-size.ts';
 import type { BinaryConfig, EnumConfig, NumberConfig, Scalar, SensorConfig } from './settings.ts';
 
 export type Converted =
@@ -10,8 +11,6 @@ const MALFORMED: Converted = { fault: 'malformed' };
 const TRUE_WORDS: readonly Scalar[] = [true, 1, '1', 'true', 'on'];
 const FALSE_WORDS: readonly Scalar[] = [false, 0, '0', 'false', 'off'];
 const DECIMAL = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
-/** The wire's bound of a text value. */
-const MAX_TEXT_CHARS = 1024;
 
 /** Turns what was read into what the sensor means, or says why it cannot be that. */
 export function convert(sensor: SensorConfig, raw: RawValue): Converted {
@@ -55,4 +54,6 @@ function toEnum({ source, values }: EnumConfig, raw: RawValue): Converted {
   return name !== undefined && values.includes(name) ? { value: name } : MALFORMED;
 }
 
-const toText = (raw: RawValue): Converted => (String(raw).length > MAX_TEXT_CHARS ? MALFORMED : { value: String(raw) });
+/** Never cut: half a text is another text. */
+const toText = (raw: RawValue): Converted =>
+  textBytes(String(raw)) > MAX_TEXT_BYTES ? MALFORMED : { value: String(raw) };

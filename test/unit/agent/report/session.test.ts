@@ -136,6 +136,15 @@ describe('urgent changes and events', () => {
     );
   });
 
+  it('tells an event whose data are too large without them, and says so once', async () => {
+    const bench = await (await SessionBench.start()).connected();
+    for (let i = 0; i < 2; i += 1) {
+      bench.event('card-swipe', { card: 'x'.repeat(5_000) });
+      expect((await bench.next()).report.trigger).toMatchObject({ name: 'card-swipe', data: { tooLarge: true } });
+    }
+    expect(bench.codes().filter((code) => code === 'event_data_too_large')).toHaveLength(1);
+  });
+
   it('makes text that no database can hold storable', async () => {
     const bench = await (await SessionBench.start()).connected();
     bench.event('card-swipe', { card: 'a\0b\uD800' });

@@ -67,6 +67,10 @@ describe('conversion', () => {
 
   it('bounds texts', () => {
     expect(become('kind: text', 'ok')).toBe('ok');
-    expect(become('kind: text', 'x'.repeat(1025))).toBe('malformed');
+    expect(become('kind: text', 'x'.repeat(256))).toBe('x'.repeat(256));
+    expect(become('kind: text', 'x'.repeat(257))).toBe('malformed');
+    expect(become('kind: text', '€'.repeat(85))).toBe('€'.repeat(85));
+    expect(become('kind: text', '€'.repeat(86))).toBe('malformed');
+    expect(become('kind: text', '"'.repeat(129))).toBe('malformed');
   });
 });
