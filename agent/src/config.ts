@@ -4,6 +4,7 @@ import { NAME_PATTERN } from '@paddock/shared/report.ts';
 import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
 import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
+import { brokerUrlFault } from './config/broker-url.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -44,7 +45,11 @@ const AgentSchema = Type.Object(
     ),
     cloud: Type.Object(
       {
-        url: Type.String({ pattern: '^mqtt://[^/\\s]+$', expects: 'must be a broker such as mqtt://127.0.0.1:1883' }),
+        url: Type.Refine(
+          Type.String(),
+          (url) => brokerUrlFault(url) === null,
+          (url) => brokerUrlFault(url) ?? '',
+        ),
         /** The cloud's public keys (a JWK Set), relative to the configuration file. */
         keys: Type.String({ minLength: 1, default: 'cloud-keys.json' }),
         keepAliveSeconds: Type.Integer({ minimum: 5, maximum: 1200, default: 30 }),
@@ -63,9 +68,9 @@ const AgentSchema = Type.Object(
     outbox: Type.Object(
       {
         /** Reports kept in memory until an answer covers them. */
-        routineReports: Type.Integer({ minimum: 1, maximum: 100_000, default: 256 }),
+        routineReports: Type.Integer({ minimum: 1, maximum: 4_096, default: 256 }),
         /** What events may take on disk. */
-        eventBytes: Type.Integer({ minimum: 65_536, maximum: 1_073_741_824, default: 4_194_304 }),
+        eventBytes: Type.Integer({ minimum: 65_536, maximum: 67_108_864, default: 4_194_304 }),
       },
       { ...strict, default: {} },
     ),
@@ -134,7 +139,8 @@ async function readText(file: string): Promise<string> {
     return await readFile(file, 'utf8');
   } catch (cause) {
     const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    const problem: Problem = { code: 'config_unreadable', path: [], message: `cannot be read (${why})` };
+    const advice = why === 'ENOENT' ? ': paddock-agent init makes one' : '';
+    const problem: Problem = { code: 'config_unreadable', path: [], message: `cannot be read (${why})${advice}` };
     throw new ConfigError(file, [{ ...problem, line: 1 }], { cause });
   }
 }

@@ -97,6 +97,22 @@ describe('configuration', () => {
     ],
     ['device: kiosk-0001', 'device: Kiosk', '1 device config_invalid: must be the id given at registration'],
     ['mqtt://127.0.0.1:1883', 'http://x', '2 cloud.url config_invalid: must be a broker such as'],
+    ['mqtt://127.0.0.1:1883', 'mqtt://x:65536', '2 cloud.url config_invalid: must be a broker such as'],
+    ['mqtt://127.0.0.1:1883', 'mqtt://x:port', '2 cloud.url config_invalid: must be a broker such as'],
+    ['mqtt://127.0.0.1:1883', 'mqtt://x:0', '2 cloud.url config_invalid: must have a port from 1 to 65535'],
+    ['mqtt://127.0.0.1:1883', 'mqtt://me:secret@x', '2 cloud.url config_invalid: must name no user and no password'],
+    ['mqtt://127.0.0.1:1883', 'mqtt://@x', '2 cloud.url config_invalid: must name no user and no password'],
+    ['mqtt://127.0.0.1:1883', '7', '2 cloud.url config_invalid: must be'],
+    [
+      'ports:\n  panel:',
+      'outbox: { eventBytes: 67108865 }\nports:\n  panel:',
+      '3 outbox.eventBytes config_invalid: must be <= 67108864',
+    ],
+    [
+      'ports:\n  panel:',
+      'outbox: { routineReports: 4097 }\nports:\n  panel:',
+      '3 outbox.routineReports config_invalid: must be <= 4096',
+    ],
     ['baudRate: 19200', 'baudRate: fast', '15 ports.meter.baudRate config_invalid: must be integer'],
     ['kind: modbus-rtu', 'kind: modbus', '13 ports.meter.kind config_invalid: names no kind of port: modbus'],
     [
@@ -195,7 +211,10 @@ describe('configuration', () => {
   it('reads a file, and says when it cannot', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'paddock-config-'));
     try {
-      await expect(loadConfig(join(directory, 'agent.yaml'))).rejects.toMatchObject({ code: 'config_unreadable' });
+      await expect(loadConfig(join(directory, 'agent.yaml'))).rejects.toMatchObject({
+        code: 'config_unreadable',
+        message: expect.stringContaining('paddock-agent init makes one') as unknown,
+      });
       await writeFile(join(directory, 'agent.yaml'), WHOLE);
       await expect(loadConfig(join(directory, 'agent.yaml'))).resolves.toMatchObject({
         dataDir: join(directory, 'state'),
