@@ -1,13 +1,16 @@
 import type { RawValue } from '../ports.ts';
+import { repeatsItself } from './pattern-loops.ts';
 
 /** Patterns are compiled once, at start. Unicode mode refuses the escapes that mean nothing. */
 export const compilePattern = (pattern: string): RegExp => new RegExp(pattern, 'u');
 
-/** Why a pattern is none, or null when it is one. */
+/** Why a pattern is none that can be used, or null when it is one. */
 export function patternFault(pattern: string): string | null {
   try {
     compilePattern(pattern);
-    return null;
+    return repeatsItself(pattern)
+      ? 'repeats what repeats itself, as (a+)+ does: on some lines it would take for ever'
+      : null;
   } catch (cause) {
     return cause instanceof Error ? cause.message : String(cause);
   }
