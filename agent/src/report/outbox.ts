@@ -125,6 +125,7 @@ export function endsBatchUnasked(outbox: Outbox, start: Pick<SealedReport, 'inca
 /**
  * Takes an answer that was verified and belongs to `answered`. Recorded and rejected reports are let go; what was
  * sent before the answered report and is not recorded is missing. What was sent after it may still be on its way.
+ * An answer speaks of one start only; but where one came, the answer to an earlier ask of another start is overdue.
  */
 export function settle(outbox: Outbox, answer: Answer, answered: Held, now: UptimeMs): Settled {
   const code = rejections(answer);
@@ -155,8 +156,10 @@ function rejections(answer: Answer): Map<string, string> {
 const isRecorded = (entry: Held, answer: Answer): boolean =>
   isOf(entry, answer) && answer.recorded.some(([first, last]) => first <= entry.sequence && entry.sequence <= last);
 
-const isMissing = (entry: Held, answer: Answer, answered: Held): boolean =>
-  isOf(entry, answer) && entry.order !== null && answered.order !== null && entry.order < answered.order;
+function isMissing(entry: Held, answer: Answer, answered: Held): boolean {
+  const isEarlier = entry.order !== null && answered.order !== null && entry.order < answered.order;
+  return isEarlier && (isOf(entry, answer) || entry.nonce !== null);
+}
 
 const isOf = (entry: SealedReport, start: { incarnation: string | null; start: number | null }): boolean =>
   entry.incarnation === start.incarnation && entry.start === start.start;

@@ -122,6 +122,20 @@ describe('what an answer does', () => {
     return ['3-0', '3-1', '3-2', '3-3'].reduce((outbox, digest) => sent(outbox, digest, at(100)), three);
   };
 
+  it('sends an ask of an earlier start again soon, once a later answer shows that the cloud is there', () => {
+    const early = sealed(7, { start: 2, nonce: 'n1', event: true });
+    const quiet = sealed(8, { start: 2 });
+    const late = sealed(0, { nonce: 'n2' });
+    let outbox = holdAll(emptyOutbox(LIMITS), [early, quiet, late]);
+    for (const { digest } of [early, quiet, late]) outbox = sent(outbox, digest, at(1000));
+    expect(find(outbox, early).dueAt).toBe(31_000);
+    const settled = settle(outbox, answerTo(late, { recorded: [[0, 0]] }), find(outbox, late), at(1100));
+    expect(sequences(settled.missing)).toEqual([7]);
+    expect(find(settled.outbox, early).dueAt).toBe(3000);
+    // Nobody was asked about it: the next connection sends it again.
+    expect(find(settled.outbox, quiet).dueAt).toBeNull();
+  });
+
   it('lets recorded reports go, has missing ones sent again, and waits for those sent after it', () => {
     const outbox = opened();
     const asked = find(outbox, sealed(2));
