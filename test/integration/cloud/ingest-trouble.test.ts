@@ -78,6 +78,23 @@ describe('ingest in trouble', () => {
     expect(await recorded()).toEqual(sent.map((_, sequence) => sequence));
   });
 
+  it('takes in what it held as soon as there is room, and lets nothing of it go', async () => {
+    await device.close();
+    await cloud.close();
+    cloud = await startIngest(store, { limits: { waiting: 5, holdMs: 60_000 }, cloudKey: cloud.cloudKey });
+    await device.connect(cloud.url);
+    store.away = true;
+    const sent = await Promise.all(
+      Array.from({ length: 30 }, (_, sequence) => device.seal({ sequence, uptimeMs: 1000 + sequence, ask: NONCE })),
+    );
+    const acknowledged = Promise.all(sent.map((envelope) => device.publish(envelope)));
+    await sleep(300);
+    store.away = false;
+    await acknowledged;
+    await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 29);
+    expect(cloud.metrics.of('paddock_reports_dropped_total')).toBe(0);
+  });
+
   it('counts what payloads take once they are inflated, not what they took on the wire', async () => {
     await device.close();
     await cloud.close();
