@@ -20,6 +20,8 @@ const D1 = [
   '"quality":"suspect","reason":"flatline"},"reason":"chatter"},"reason":"no-sample"},"reason":"checksum"},',
   '"reason":"malformed"},"reason":"refused"},"reason":"silent-port"},"reason":"unplugged"},"reason":"no-answer"},',
   '"reason":"out-of-range"},{"value":null,"ageMs":null,"quality":"bad","reason":"stale"},',
+  '"exchanges":[{"requestUptimeMs":1,"receivedAt":"2026-12-01T00:00:00.000Z","sentAt":"2026-12-01T00:00:00.000Z",',
+  '"responseUptimeMs":1}],"name":"card-swipe","agoMs":1,"data":{',
   '"trigger":{"kind":"shutdown"},"trigger":{"kind":"connect"},"trigger":{"kind":"boot"},',
   '"trigger":{"kind":"event","name":"card-swipe","data":{"card":"","trigger":{"kind":"change","sensor":"door"},',
   '{"v":1,"device":"kiosk-0000","incarnation":"","start":1,"sequence":0,"boot":{"id":"","reason":"PowerUp"},',

@@ -27,6 +27,7 @@ export const REFUSALS = {
   identity_conflict: { permanent: true, title: 'Another report was recorded under this identity (a clone?)' },
   boot_conflict: { permanent: true, title: 'This start was reported from another boot' },
   payload_unstorable: { permanent: true, title: 'The database cannot hold this payload' },
+  sequence_abandoned: { permanent: true, title: 'The sequence lies in a gap that was given up long ago' },
   uptime_backwards: { permanent: true, title: 'The uptime contradicts the order of reports in this boot' },
 } as const satisfies Record<string, { permanent: boolean; title: string }>;
 

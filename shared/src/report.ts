@@ -1,6 +1,6 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
-import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Nonce, parserOf } from './message.ts';
+import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
 
 /** Names of sensors and events: lower case, so that they look the same everywhere. */
 export const NAME_PATTERN = '^[a-z0-9][a-z0-9._-]{0,63}$';
@@ -55,6 +55,8 @@ const Trigger = Type.Union([
   Type.Object({
     kind: Type.Literal('event'),
     name: Name,
+    /** How long before `uptimeMs` it happened; absent means at `uptimeMs`. */
+    agoMs: Type.Optional(Count),
     data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   }),
   Type.Object({ kind: Type.Literal('shutdown') }),
@@ -74,6 +76,24 @@ const Host = Type.Object({
   agentRssMiB: Type.Optional(Count),
 });
 export type Host = Static<typeof Host>;
+
+/**
+ * The device's side of an exchange: a report that asked, and its answer. With what the answer says itself these are
+ * the four timestamps of RFC 5905. All of it lies in the boot and the clock segment of the report that tells of it.
+ */
+const Exchange = Type.Object({
+  /** When the report that asked was first handed to the connection. */
+  requestUptimeMs: Count,
+  /** As the answer says them. */
+  receivedAt: Instant,
+  sentAt: Instant,
+  /** When the answer arrived, stamped before anything was done with it. */
+  responseUptimeMs: Count,
+});
+export type Exchange = Static<typeof Exchange>;
+
+/** As many exchanges as one report tells of. */
+export const MAX_EXCHANGES = 8;
 
 /** The full state of the device, whatever triggered it: a lost report costs nothing but detail. */
 export const Report = Type.Object({
@@ -100,6 +120,8 @@ export const Report = Type.Object({
   ask: Type.Optional(Nonce),
   // Closed: a name outside the pattern would otherwise carry a reading that nobody checked.
   readings: Type.Record(Name, Reading, { maxProperties: 512, additionalProperties: false }),
+  /** Exchanges of this boot and segment that the cloud may not know of yet. */
+  exchanges: Type.Optional(Type.Array(Exchange, { maxItems: MAX_EXCHANGES })),
   host: Type.Optional(Host),
   agent: Type.Optional(Type.Object({ version: ShortText })),
   /** What waits to be covered by an answer, and what had to be dropped since the start. */

@@ -77,7 +77,7 @@ export const fullReport: Report = {
   boot: { id: 'c9a646d3-9c61-4cb7-bfcd-ee2522c8f633', reason: 'PowerUp' },
   uptimeMs: 4_233_012,
   segment: 1,
-  trigger: { kind: 'event', name: 'card-swipe', data: { card: '04A2F7C1', reader: 2, tags: ['staff', 'München'] } },
+  trigger: { kind: 'event', name: 'card-swipe', agoMs: 18, data: { card: '04A2F7C1', reader: 2, tags: ['staff', 'München'] } },
   ask: 'tY7nQe2RkM4',
   readings: {
     door: { value: null, ageMs: null, quality: 'bad', reason: 'no-sample' },
@@ -85,6 +85,14 @@ export const fullReport: Report = {
     'paper.level': { value: 0.42, unit: '%', ageMs: 3100, quality: 'suspect', reason: 'flatline' },
     serial: { value: 'CP-22/β', ageMs: 0, quality: 'good' },
   },
+  exchanges: [
+    {
+      requestUptimeMs: 4_214_507,
+      receivedAt: '2026-11-23T20:00:03.250Z',
+      sentAt: '2026-11-23T20:00:03.262Z',
+      responseUptimeMs: 4_214_598,
+    },
+  ],
   inventory: 'n4bQgYhMfWWaL-qgxVrQFaO_TxsrC4Is0V1sFbDwCgg',
   desired: { epoch: 2, version: 17 },
 };
@@ -105,6 +113,7 @@ export const sampleAnswer: Answer = {
   sentAt: '2026-11-23T20:00:03.262Z',
   expiresAt: '2026-11-23T20:05:03.262Z',
   desired: { epoch: 2, version: 17 },
+  resendPerSecond: 20,
   wants: ['inventory'],
 };
 
