@@ -14,7 +14,10 @@ const MESSAGES = [
   { kind: 'presence', parse: parsePresence, sample: samplePresence },
 ] as const;
 const OPTIONAL = new Set(
-  ['segment', 'wallMs', 'ask', 'host', 'agent', 'outbox', 'inventory', 'desired'].concat(['nonce']),
+  ['segment', 'wallMs', 'ask', 'exchanges', 'host', 'agent', 'outbox', 'inventory', 'desired'].concat([
+    'nonce',
+    'resendPerSecond',
+  ]),
 );
 
 describe.each(MESSAGES)('the parser of a $kind', ({ parse, sample }) => {
