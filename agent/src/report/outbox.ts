@@ -16,6 +16,12 @@ export interface SealedReport {
   readonly event: boolean;
 }
 
+/** A moment of this boot: its uptime, and the clock segment that it lies in. */
+export interface Moment {
+  readonly at: UptimeMs;
+  readonly segment: number;
+}
+
 /** A report that no signed answer covers yet. */
 export interface Held extends SealedReport {
   /** Made in this connection and not sent yet: goes before what is sent again. */
@@ -26,6 +32,8 @@ export interface Held extends SealedReport {
   readonly again: boolean;
   readonly attempts: number;
   readonly sentAt: UptimeMs | null;
+  /** When this process handed it to the link for the first time, whatever became of it: no copy left earlier. */
+  readonly firstSent: Moment | null;
   /** When to send it next; null waits for an answer, or for the next connection. */
   readonly dueAt: UptimeMs | null;
 }
@@ -62,7 +70,16 @@ export function emptyOutbox(limits: OutboxLimits): Outbox {
 
 /** Takes a report in; drops the oldest of its kind where its kind's bound is passed. */
 export function hold(outbox: Outbox, report: SealedReport, live: boolean): Outbox {
-  const entry: Held = { ...report, live, order: null, again: false, attempts: 0, sentAt: null, dueAt: NOW };
+  const entry: Held = {
+    ...report,
+    live,
+    order: null,
+    again: false,
+    attempts: 0,
+    sentAt: null,
+    firstSent: null,
+    dueAt: NOW,
+  };
   return bounded({ ...outbox, held: [...outbox.held, entry] });
 }
 
@@ -88,11 +105,12 @@ export function nextDueAt(outbox: Outbox): UptimeMs | null {
 }
 
 /** Handed to the link. One that asks is sent again when no answer comes; one that does not waits for another's. */
-export function sent(outbox: Outbox, digest: string, now: UptimeMs): Outbox {
+export function sent(outbox: Outbox, digest: string, now: UptimeMs, segment = 0): Outbox {
   const held = changed(outbox, digest, (entry) => {
     const attempts = entry.attempts + 1;
     const dueAt = entry.nonce === null ? null : againAt(now, attempts);
-    return { ...entry, live: false, again: !entry.live, order: outbox.sends, attempts, sentAt: now, dueAt };
+    const firstSent = entry.firstSent ?? { at: now, segment };
+    return { ...entry, live: false, again: !entry.live, order: outbox.sends, attempts, sentAt: now, firstSent, dueAt };
   });
   return { ...outbox, held, sends: outbox.sends + 1 };
 }

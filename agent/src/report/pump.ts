@@ -50,7 +50,9 @@ export function startPump(parts: PumpParts): Pump {
     return { waitMs: dueAt === null ? LONGEST_WAIT_MS : Math.min(LONGEST_WAIT_MS, Math.max(1, dueAt - now)) };
   };
   const send = (report: Held): void => {
-    store.change((outbox) => sent(outbox, report.digest, clock.monotonic()));
+    // The segment first: after a suspend in between, the answer's segment differs from it, and nothing is concluded.
+    const segment = clock.segment();
+    store.change((outbox) => sent(outbox, report.digest, clock.monotonic(), segment));
     const done: Promise<void> = publish(parts, report).then(() => {
       inFlight.delete(done);
       wake();
