@@ -1,3 +1,5 @@
+import { randomOf } from '../harness/random.ts';
+
 /** What is killed. */
 export const KINDS = ['agent', 'cloud', 'database', 'broker'] as const;
 export type Kind = (typeof KINDS)[number];
@@ -14,17 +16,6 @@ const PAUSES = [
   { share: 0.5, fromMs: 200, toMs: 2_000 },
   { share: 0.3, fromMs: 2_000, toMs: 4_500 },
 ] as const;
-
-/** Numbers from 0 to 1, the same ones for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** Round after round every kind once, in an order and at moments that are drawn anew. */
 export function planKills(seed: number, kinds: readonly Kind[], count: number): Kill[] {

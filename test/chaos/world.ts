@@ -7,13 +7,14 @@ import { importVerificationKey, type KeySet, type VerificationKey } from '@paddo
 import type { Report } from '@paddock/shared/report.ts';
 import { startMqttRelay, type MqttRelay } from '../harness/mqtt-relay.ts';
 import { processesWith } from '../harness/processes.ts';
+import { randomOf } from '../harness/random.ts';
 import { readDatabase } from './archive.ts';
 import { superviseMosquitto, type SupervisedBroker } from './broker.ts';
 import { plugInCardReader, type CardReader } from './card-reader.ts';
 import { databaseProcesses, killPostmaster } from './database.ts';
 import type { Evidence } from './judge.ts';
 import { acceptedEvents, DEVICE, makeHome, ownRecord, toldStarts } from './kiosk.ts';
-import { randomOf, type Kind } from './plan.ts';
+import type { Kind } from './plan.ts';
 import { programOf, Supervised, type OwnEnd } from './supervised.ts';
 import { tapDevice, type Tap } from './tap.ts';
 import { eventually } from './waiting.ts';
@@ -54,7 +55,7 @@ export class World {
     const tap = tapDevice(DEVICE);
     const mosquitto = broker === 'mosquitto' ? await superviseMosquitto() : null;
     const target = (): number | null => (mosquitto === null ? portOf(cloud, 'mqtt') : mosquitto.port());
-    const relay = await startMqttRelay(target, (message) => tap.passed(message));
+    const relay = await startMqttRelay(target, { passed: (message) => tap.passed(message) });
     const cloud = superviseCloud(folder, dataDir, mosquitto === null ? '' : relay.url);
     const agent = superviseAgent(folder, home);
     const reader = plugInCardReader(randomOf(seed));

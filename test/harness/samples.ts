@@ -77,7 +77,12 @@ export const fullReport: Report = {
   boot: { id: 'c9a646d3-9c61-4cb7-bfcd-ee2522c8f633', reason: 'PowerUp' },
   uptimeMs: 4_233_012,
   segment: 1,
-  trigger: { kind: 'event', name: 'card-swipe', agoMs: 18, data: { card: '04A2F7C1', reader: 2, tags: ['staff', 'München'] } },
+  trigger: {
+    kind: 'event',
+    name: 'card-swipe',
+    agoMs: 18,
+    data: { card: '04A2F7C1', reader: 2, tags: ['staff', 'München'] },
+  },
   ask: 'tY7nQe2RkM4',
   readings: {
     door: { value: null, ageMs: null, quality: 'bad', reason: 'no-sample' },
