@@ -1,0 +1,110 @@
+import { confirmedUptimeMs, extended, newEra, thinned, type ClosedEra, type Era } from './era.ts';
+import { boundsOf, type Bounds, type ClockFault, type Evidence } from './evidence.ts';
+import { noteWall, type WallRecord } from './wall.ts';
+
+/**
+ * What is known of one clock: of a boot of a device, or of what lies between two suspends of it. Plain data, so that it
+ * can be kept as JSON. A new one is made for every change; nothing here is ever changed.
+ */
+export interface ClockRecord {
+  /** The regime that holds from its first uptime on. */
+  readonly era: Era;
+  /** The one before it, when the evidence showed that the clock had jumped. */
+  readonly before: Era | null;
+  /** What contradicts the era and is not believed yet. */
+  readonly doubt: Doubt | null;
+  /** The newest uptime that can be believed: what came before the next boot. */
+  readonly lastUptimeMs: number;
+  readonly wall: WallRecord | null;
+  /** How many pieces of evidence contradicted what was known. */
+  readonly contradictions: number;
+}
+
+interface Doubt {
+  readonly era: Era;
+  readonly pieces: number;
+}
+
+export interface Observed {
+  readonly clock: ClockRecord;
+  readonly faults: readonly ClockFault[];
+  /** What is not needed here any more and what history still needs. */
+  readonly closed: readonly ClosedEra[];
+  /** Whether it says more than before; a newer last uptime alone does not. */
+  readonly isNews: boolean;
+}
+
+/** So many pieces of evidence that agree with each other, and not with what was known, are believed. */
+const BELIEVED_PIECES = 2;
+
+const UNSEEN: ClockRecord = {
+  era: newEra(0),
+  before: null,
+  doubt: null,
+  lastUptimeMs: 0,
+  wall: null,
+  contradictions: 0,
+};
+
+/** Takes one more piece of evidence into account. Evidence may come in any order of uptime. */
+export function observe(clock: ClockRecord | null, evidence: Evidence): Observed {
+  const known = clock ?? UNSEEN;
+  const { fromUptimeMs } = known.era;
+  // What is older than the regime says nothing of it, and the one before is closed.
+  if (evidence.uptimeMs < fromUptimeMs) return { clock: known, faults: [], closed: [], isNews: false };
+  const exchanges = evidence.exchanges.filter(
+    ({ requestUptimeMs }) => requestUptimeMs >= fromUptimeMs || fromUptimeMs === 0,
+  );
+  const { bounds, faults } = boundsOf({ ...evidence, exchanges });
+  const believed = believe(known, bounds);
+  const { era, closed } = thinned(believed.era);
+  const isContradicted = believed.contradictions > known.contradictions;
+  const wall = noteWall(known.wall, evidence);
+  const next = {
+    ...believed,
+    era,
+    wall,
+    lastUptimeMs: isContradicted ? known.lastUptimeMs : Math.max(known.lastUptimeMs, evidence.uptimeMs),
+  };
+  return {
+    clock: next,
+    faults: [
+      ...faults,
+      ...(isContradicted ? (['clock_contradiction'] as const) : []),
+      ...(era.region.wander > known.era.region.wander ? (['clock_unsteady'] as const) : []),
+    ],
+    isNews: clock === null || believed !== known || wall !== known.wall,
+    closed: [...(believed.before === known.before ? [] : [closedBy(known.era)]), ...(closed ? [closed] : [])],
+  };
+}
+
+function believe(clock: ClockRecord, bounds: Bounds): ClockRecord {
+  const { doubt } = clock;
+  const era = extended(clock.era, bounds);
+  const doubted = doubt ? extended(doubt.era, bounds) : undefined;
+  // What contradicts neither is no verdict; what contradicts only the doubt ends it.
+  if (era === clock.era && doubted === doubt?.era) return clock;
+  if (era) return { ...clock, era, doubt: doubt && doubted ? { ...doubt, era: doubted } : null };
+  const contradictions = clock.contradictions + 1;
+  if (!doubt || !doubted) return { ...clock, contradictions, doubt: { era: doubtOf(bounds), pieces: 1 } };
+  const pieces = doubt.pieces + 1;
+  if (pieces < BELIEVED_PIECES) return { ...clock, contradictions, doubt: { era: doubted, pieces } };
+  return { ...clock, contradictions, era: doubted, before: clock.era, doubt: null };
+}
+
+/** A regime of its own from the oldest uptime that the evidence speaks of. */
+function doubtOf(bounds: Bounds): Era {
+  const fresh = newEra(Math.min(...[...bounds.upper, ...bounds.lower].map(({ uptimeMs }) => uptimeMs)));
+  return extended(fresh, bounds) ?? fresh;
+}
+
+const closedBy = (era: Era): ClosedEra => ({ ...era, toUptimeMs: confirmedUptimeMs(era) });
+
+/** One clock of a device's life: a boot, or what lies between two suspends of it. */
+export interface LivedClock {
+  readonly bootId: string;
+  readonly segment: number;
+  readonly record: ClockRecord;
+  /** What was put away of it. */
+  readonly closed: readonly ClosedEra[];
+}
