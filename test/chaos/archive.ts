@@ -1,7 +1,4 @@
-import { openDataDir } from '@paddock/cloud/adapters/data-dir.ts';
-import { startEmbeddedPostgres } from '@paddock/cloud/adapters/embedded-postgres.ts';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
-import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
 import { fromMultirange } from '@paddock/cloud/ingest/ranges.ts';
 import type { Sql } from '@paddock/cloud/ports.ts';
 import { digestOf, openEnvelope, parseEnvelope } from '@paddock/shared/envelope.ts';
@@ -16,6 +13,9 @@ export interface Archived {
   /** Place of the incarnation among the device's. */
   readonly ordinal: number;
   readonly digest: string;
+  /** The interval of its moment; `earliest` is null when nothing bounds it from below. */
+  readonly earliest: Date | null;
+  readonly latest: Date;
   /** As it was signed; null when the envelope does not verify, or says something else than its row. */
   readonly report: Report | null;
 }
@@ -40,22 +40,10 @@ export interface Database {
   readonly rejections: readonly string[];
 }
 
-/** Reads the database of a service that has stopped: started once more, by us alone. */
-export async function readDatabase(dataDir: string, device: string, key: VerificationKey): Promise<Database> {
-  const { path, databasePassword } = await openDataDir(dataDir);
-  const server = await startEmbeddedPostgres({ dataDir: path, password: databasePassword });
-  const store = openPostgres({ url: server.url, connections: 1 });
-  try {
-    return await read(store, device, key);
-  } finally {
-    await store.close();
-    await server.stop();
-  }
-}
-
-async function read(sql: Sql, device: string, key: VerificationKey): Promise<Database> {
+/** Reads all that is known of a device, past the code that answers for it. */
+export async function readDatabase(sql: Sql, device: string, key: VerificationKey): Promise<Database> {
   const rows = await sql.query<Omit<Archived, 'report'> & { envelope: string }>(
-    `SELECT incarnation, start, sequence, ordinal, encode(digest, 'base64') AS digest, envelope
+    `SELECT incarnation, start, sequence, ordinal, encode(digest, 'base64') AS digest, earliest, latest, envelope
      FROM reports JOIN incarnations USING (device_id, incarnation) WHERE device_id = $1`,
     [device],
   );
@@ -69,7 +57,9 @@ async function read(sql: Sql, device: string, key: VerificationKey): Promise<Dat
     [device],
   );
   const incarnations = await sql.query('SELECT incarnation FROM incarnations WHERE device_id = $1', [device]);
-  const rejections = await sql.query<{ code: string }>('SELECT code FROM rejected_reports');
+  const rejections = await sql.query<{ code: string }>('SELECT code FROM rejected_reports WHERE device_id = $1', [
+    device,
+  ]);
   return {
     archive: await Promise.all(rows.map((row) => open(row, device, key))),
     starts: starts.map((row) => ({ ...row, recorded: fromMultirange(row.recorded) })),

@@ -3,14 +3,26 @@ import { reportOf } from '../harness/reports.ts';
 import type { Archived } from './archive.ts';
 import { judge, type Evidence } from './judge.ts';
 
+const DEVICE = 'kiosk-0001';
 const INCARNATION = 'aaaaaaaaaaa';
+const NOON = 1_800_000_000_000;
 const place = (sequence: number): string => `${INCARNATION}/1/${sequence}`;
 
 /** A row of a card swipe. */
 function archived(sequence: number, number: number): Archived {
   const trigger = { kind: 'event', name: 'card-swipe', data: { number } } as const;
-  const report = reportOf({ incarnation: INCARNATION, start: 1, sequence, trigger });
-  return { incarnation: INCARNATION, start: 1, sequence, ordinal: 1, digest: `digest ${sequence}`, report };
+  const wallMs = NOON + sequence * 1_000;
+  const report = reportOf({ incarnation: INCARNATION, start: 1, sequence, trigger, wallMs });
+  const interval = { earliest: new Date(wallMs - 20), latest: new Date(wallMs + 20) };
+  return {
+    incarnation: INCARNATION,
+    start: 1,
+    sequence,
+    ordinal: 1,
+    digest: `digest ${sequence}`,
+    ...interval,
+    report,
+  };
 }
 
 /** Three swipes, all of them accepted, answered and recorded. */
@@ -18,6 +30,7 @@ function world(change: Partial<Evidence['database']> = {}): Evidence {
   const archive = [archived(0, 1), archived(1, 2), archived(2, 3)] as const;
   const [, , newest] = archive;
   return {
+    device: DEVICE,
     swipes: 3,
     accepted: [0, 1, 2].map(place),
     told: { recorded: new Set([0, 1, 2].map(place)), refused: [], broken: [] },
@@ -36,34 +49,35 @@ function world(change: Partial<Evidence['database']> = {}): Evidence {
 
 /** Findings, as far as their first words. */
 const findings = (evidence: Evidence): string[] =>
-  judge(evidence).findings.map((finding) => finding.split(':')[0] ?? '');
+  judge([evidence]).findings.map((finding) => finding.slice(`${DEVICE}: `.length).split(':')[0] ?? '');
 
 describe('the judge of a chaos run', () => {
   it('finds nothing where all is well', () => {
-    const { events, reports, findings } = judge(world());
+    const { events, reports, intervals, findings } = judge([world()]);
     expect(findings).toEqual([]);
     expect(events).toEqual({ sent: 3, accepted: 3, recorded: 3, lost: 0, repeated: 0, neverAccepted: 0 });
     expect(reports).toEqual({ recorded: 3, toldRecorded: 3, lost: 0, repeated: 0 });
+    expect(intervals).toEqual({ judged: 3, false: 0, open: 0 });
   });
 
   it('finds an event that was accepted and is lost, and a report that was answered and is lost', () => {
-    const { events, reports, findings } = judge(world({ archive: [archived(0, 1), archived(2, 3)] }));
+    const { events, reports, findings } = judge([world({ archive: [archived(0, 1), archived(2, 3)] })]);
     expect(events).toMatchObject({ lost: 1 });
     expect(reports).toMatchObject({ lost: 1 });
     expect(findings).toEqual([
-      `Events on the disk of the agent and not in the archive: ${place(1)} (1)`,
-      `Reports that an answer called recorded and that are not in the archive: ${place(1)} (1)`,
-      'Swipes that are left out in the middle of a start: 2 (1)',
-      'The recorded ranges name 3 reports, the archive holds 2',
+      `${DEVICE}: Events on the disk of the agent and not in the archive: ${place(1)} (1)`,
+      `${DEVICE}: Reports that an answer called recorded and that are not in the archive: ${place(1)} (1)`,
+      `${DEVICE}: Swipes that are left out in the middle of a start: 2 (1)`,
+      `${DEVICE}: The recorded ranges name 3 reports, the archive holds 2`,
     ]);
   });
 
   it('finds what is there twice, under one identity or under two', () => {
     const { archive } = world().database;
-    const same = judge(world({ archive: [...archive, archived(1, 2)] }));
+    const same = judge([world({ archive: [...archive, archived(1, 2)] })]);
     expect(same.reports).toMatchObject({ repeated: 1 });
     expect(same.events).toMatchObject({ repeated: 1 });
-    const other = judge(world({ archive: [archived(0, 1), archived(1, 1), archived(2, 3)] }));
+    const other = judge([world({ archive: [archived(0, 1), archived(1, 1), archived(2, 3)] })]);
     expect(other.reports).toMatchObject({ repeated: 0 });
     expect(other.events).toMatchObject({ repeated: 1 });
   });
@@ -89,6 +103,22 @@ describe('the judge of a chaos run', () => {
       'Swipes that never happened',
       'The last known state says something else than its envelope',
     ]);
+  });
+
+  it('finds intervals that do not hold the true moment, and counts those that are open', () => {
+    const [first, second, third] = world().database.archive;
+    if (!first || !second || !third) throw new Error('There are three');
+    const early = { ...first, latest: new Date(NOON - 100) };
+    const late = { ...second, earliest: new Date(NOON + 1_100) };
+    const found = world({ archive: [early, late, { ...third, earliest: null }] });
+    expect(judge([found]).intervals).toEqual({ judged: 3, false: 2, open: 1 });
+    expect(findings(found)).toEqual(['Intervals that do not hold the true moment']);
+  });
+
+  it('adds up what it finds of several kiosks', () => {
+    const { events, findings } = judge([world(), { ...world({ incarnations: 2 }), device: 'kiosk-0002' }]);
+    expect(events).toMatchObject({ sent: 6, recorded: 6, lost: 0 });
+    expect(findings).toEqual(['kiosk-0002: The device had 2 incarnations']);
   });
 
   it('finds starts that do not fit', () => {

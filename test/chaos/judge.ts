@@ -3,8 +3,9 @@ import type { Archived, Database } from './archive.ts';
 import { placeOf } from './kiosk.ts';
 import type { Told } from './tap.ts';
 
-/** Everything that is known after a run, from both sides and from between them. */
+/** Everything that is known of one kiosk after a run, from both sides and from between them. */
 export interface Evidence {
+  readonly device: string;
   /** Swipes that were written to the serial line, numbered from 1. */
   readonly swipes: number;
   /** Places of the events that the agent said were on its disk. */
@@ -20,12 +21,32 @@ export interface Evidence {
 export interface Verdict {
   readonly events: Readonly<Record<'sent' | 'accepted' | 'recorded' | 'lost' | 'repeated' | 'neverAccepted', number>>;
   readonly reports: Readonly<Record<'recorded' | 'toldRecorded' | 'lost' | 'repeated', number>>;
+  /** Intervals of time, those that do not hold the true moment, and those that nothing bounds from below. */
+  readonly intervals: Readonly<Record<'judged' | 'false' | 'open', number>>;
   /** What must not be, in words; empty when all is well. */
   readonly findings: readonly string[];
 }
 
-/** Judges a run. Nothing here asks the code under test what is right. */
-export function judge(evidence: Evidence): Verdict {
+/** The kiosks run on the cloud's own machine, so their wall clock tells the truth; read a moment after the uptime. */
+const READ_WITHIN_MS = 5;
+
+/** Judges a run: every kiosk by itself, and their figures together. Nothing here asks the code under test what is right. */
+export function judge(kiosks: readonly Evidence[]): Verdict {
+  const verdicts = kiosks.map((evidence) => judgeKiosk(evidence));
+  const sum = <K extends string>(figures: readonly Readonly<Record<K, number>>[]): Record<K, number> => {
+    const total: Partial<Record<K, number>> = {};
+    for (const row of figures) for (const name of Object.keys(row) as K[]) total[name] = (total[name] ?? 0) + row[name];
+    return total as Record<K, number>;
+  };
+  return {
+    events: sum(verdicts.map(({ events }) => events)),
+    reports: sum(verdicts.map(({ reports }) => reports)),
+    intervals: sum(verdicts.map(({ intervals }) => intervals)),
+    findings: verdicts.flatMap(({ findings }, n) => findings.map((finding) => `${kiosks[n]?.device}: ${finding}`)),
+  };
+}
+
+function judgeKiosk(evidence: Evidence): Verdict {
   const { database, told, own } = evidence;
   const places = counted(database.archive.map(placeOf));
   const numbers = counted(database.archive.flatMap((row) => numberOf(row) ?? []));
@@ -35,6 +56,7 @@ export function judge(evidence: Evidence): Verdict {
   const repeatedReports = [...places].filter(([, times]) => times > 1).map(([place]) => place);
   const repeatedEvents = [...numbers].filter(([, times]) => times > 1).map(([number]) => number);
   const uncovered = absent(own.uncovered);
+  const untrue = database.archive.filter((row) => !holdsTruth(row));
   return {
     events: {
       sent: evidence.swipes,
@@ -50,6 +72,11 @@ export function judge(evidence: Evidence): Verdict {
       lost: lostReports.length,
       repeated: repeatedReports.length,
     },
+    intervals: {
+      judged: database.archive.length,
+      false: untrue.length,
+      open: database.archive.filter(({ earliest }) => earliest === null).length,
+    },
     findings: [
       ...listed('Events on the disk of the agent and not in the archive', lostEvents),
       ...listed('Reports that an answer called recorded and that are not in the archive', lostReports),
@@ -60,10 +87,17 @@ export function judge(evidence: Evidence): Verdict {
       ...listed('Answers that do not verify', told.broken),
       ...listed('Messages that the cloud refused', database.rejections),
       ...listed('Swipes that are left out in the middle of a start', gaps(database.archive)),
+      ...listed('Intervals that do not hold the true moment', untrue.map(placeOf)),
       ...judgeArchive(database, evidence.swipes),
       ...judgeStarts(evidence),
     ],
   };
+}
+
+function holdsTruth({ earliest, latest, report }: Archived): boolean {
+  const truth = report?.wallMs;
+  if (truth === undefined) return true;
+  return (earliest?.getTime() ?? -Infinity) - READ_WITHIN_MS <= truth && truth <= latest.getTime() + READ_WITHIN_MS;
 }
 
 /** A card swipe's number, as the hardware gave it. */

@@ -1,48 +1,68 @@
-import { readFileSync } from 'node:fs';
-import { writeFile } from 'node:fs/promises';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEvents } from '@paddock/agent/report/event-file.ts';
 import { parseState } from '@paddock/agent/identity/state-file.ts';
-import { importVerificationKey, type VerificationKey } from '@paddock/shared/keys.ts';
-import { agent } from '../harness/agent/cli.ts';
+import { importVerificationKey, type KeySet, type VerificationKey } from '@paddock/shared/keys.ts';
+import { makeCardKiosk, pinCloudKeys } from '../harness/agent/card-kiosk.ts';
+import { plugInCardReader, type CardReader } from '../harness/agent/card-reader.ts';
+import { startMqttRelay, type MqttRelay } from '../harness/mqtt-relay.ts';
+import type { Target } from '../harness/tcp-relay.ts';
+import { programOf, Supervised } from './supervised.ts';
+import { tapDevice, type Tap } from './tap.ts';
 
-export const DEVICE = 'kiosk-chaos';
+const PROGRAM = join(import.meta.dirname, '../../agent/bin/paddock-agent.cjs');
 
-const configuration = (url: string, port: string): string => `
-device: ${DEVICE}
-dataDir: ./state
-cloud:
-  url: ${url}
-  keys: cloud-keys.json
-report:
-  schedule: '*/2 * * * * *'
-  jitterSeconds: 0
-  urgentMinIntervalMs: 200
-log:
-  level: debug
-ports:
-  panel:
-    kind: serial-lines
-    path: ${port}
-    baudRate: 9600
-    format: json
-sensors:
-  door:
-    kind: binary
-    source: { port: panel, field: door, on: open }
-    urgent: true
-events:
-  card-swipe:
-    source: { port: panel, field: event, equals: card-swipe }
-`;
+/** Registers a device. @returns the cloud's keys, to be pinned */
+export type Register = (deviceId: string, publicKey: KeySet['keys'][number]) => Promise<KeySet>;
 
-/** A home for the agent, with its key. @returns the public part, to be registered */
-export async function makeHome(home: string, brokerUrl: string, port: string): Promise<VerificationKey> {
-  const { code, out, err } = await agent(home, 'init', '--device', DEVICE, '--url', brokerUrl, '--json');
-  if (code !== 0) throw new Error(`paddock-agent init failed: ${out}${err}`);
-  await writeFile(join(home, 'agent.yaml'), configuration(brokerUrl, port));
-  const { publicKey } = JSON.parse(out) as { publicKey: VerificationKey['jwk'] };
-  return importVerificationKey(publicKey);
+/** One kiosk: simulated hardware on a real pseudo-terminal, the real agent, and its own way to the broker. */
+export class Kiosk {
+  readonly device: string;
+  readonly home: string;
+  readonly reader: CardReader;
+  readonly agent: Supervised;
+  readonly toBroker: MqttRelay;
+  readonly tap: Tap;
+  readonly key: VerificationKey;
+
+  private constructor(parts: Pick<Kiosk, 'device' | 'home' | 'reader' | 'agent' | 'toBroker' | 'tap' | 'key'>) {
+    this.device = parts.device;
+    this.home = parts.home;
+    this.reader = parts.reader;
+    this.agent = parts.agent;
+    this.toBroker = parts.toBroker;
+    this.tap = parts.tap;
+    this.key = parts.key;
+  }
+
+  /** Builds and registers it; its agent is not started. @param random draws what happens at its hardware */
+  static async build(
+    folder: string,
+    device: string,
+    places: { broker: () => Target | null; random: () => number; register: Register },
+  ): Promise<Kiosk> {
+    const home = join(folder, device);
+    mkdirSync(home);
+    const tap = tapDevice(device);
+    const toBroker = await startMqttRelay(places.broker, { passed: (message) => tap.passed(message) });
+    const reader = plugInCardReader(places.random);
+    const publicKey = await makeCardKiosk(home, { device, brokerUrl: toBroker.url, port: reader.path });
+    const cloudKeys = await places.register(device, publicKey);
+    const [online] = cloudKeys.keys;
+    if (online === undefined) throw new Error('The cloud has no online key');
+    tap.verifyWith(await importVerificationKey(online));
+    await pinCloudKeys(home, cloudKeys);
+    const launch = programOf(device, PROGRAM, ['run', '--config', join(home, 'agent.yaml')], {});
+    const agent = new Supervised((life) => launch(folder, life));
+    const key = await importVerificationKey(publicKey);
+    return new Kiosk({ device, home, reader, agent, toBroker, tap, key });
+  }
+
+  async close(withinMs: number): Promise<void> {
+    this.reader.close();
+    await this.agent.stop(withinMs);
+    await this.toBroker.close();
+  }
 }
 
 /** A report's place, as `incarnation/start/sequence`. */

@@ -1,122 +1,154 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
-import { mkdirSync, mkdtempSync } from 'node:fs';
+import { mkdtempSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { importVerificationKey, type KeySet, type VerificationKey } from '@paddock/shared/keys.ts';
+import type { KeySet } from '@paddock/shared/keys.ts';
 import type { Report } from '@paddock/shared/report.ts';
-import { startMqttRelay, type MqttRelay } from '../harness/mqtt-relay.ts';
 import { processesWith } from '../harness/processes.ts';
 import { randomOf } from '../harness/random.ts';
-import { readDatabase } from './archive.ts';
+import type { Target, TcpRelay } from '../harness/tcp-relay.ts';
 import { superviseMosquitto, type SupervisedBroker } from './broker.ts';
-import { plugInCardReader, type CardReader } from './card-reader.ts';
-import { databaseProcesses, killPostmaster } from './database.ts';
-import type { Evidence } from './judge.ts';
-import { acceptedEvents, DEVICE, makeHome, ownRecord, toldStarts } from './kiosk.ts';
-import type { Kind } from './plan.ts';
-import { programOf, Supervised, type OwnEnd } from './supervised.ts';
-import { tapDevice, type Tap } from './tap.ts';
+import { callApi, CloudInstance } from './clouds.ts';
+import { ownDatabase, privateDatabase, type ChaosDatabase } from './database.ts';
+import { Kiosk, toldStarts } from './kiosk.ts';
+import type { Blow, Kind } from './plan.ts';
 import { eventually } from './waiting.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const STOP_WITHIN_MS = 60_000;
 const SWIPE_EVERY_MS = 1_500;
 
 /** Which broker the reports go through: the service's own, or Mosquitto. */
 export type BrokerChoice = 'embedded' | 'mosquitto';
 
+/** How a world is built: what is in it, and what may be struck. */
+export const WORLDS = {
+  // One instance with the broker and the PostgreSQL that it brings along.
+  embedded: { clouds: 1, kinds: ['agent', 'cloud', 'database', 'agent-network'] },
+  // Two instances that share what stands beside them.
+  mosquitto: {
+    clouds: 2,
+    kinds: ['agent', 'cloud', 'database', 'broker', 'agent-network', 'cloud-network', 'database-network'],
+  },
+} as const satisfies Record<BrokerChoice, { clouds: number; kinds: readonly Kind[] }>;
+
 interface Parts {
   readonly folder: string;
   readonly dataDir: string;
-  readonly home: string;
   readonly mosquitto: SupervisedBroker | null;
-  readonly relay: MqttRelay;
-  readonly cloud: Supervised;
-  readonly agent: Supervised;
-  readonly reader: CardReader;
-  readonly tap: Tap;
+  readonly database: ChaosDatabase;
+  readonly clouds: readonly CloudInstance[];
+  readonly kiosks: Kiosk[];
 }
 
-/** A kiosk with its hardware and the cloud service, all of it real processes that may be killed at any moment. */
+/** Kiosks with their hardware and the cloud service, all of it real processes that may be struck at any moment. */
 export class World {
   readonly #parts: Parts;
-  #deviceKey: VerificationKey | null = null;
+  readonly #seed: number;
+  readonly #troubles = new Set<Promise<void>>();
 
-  private constructor(parts: Parts) {
+  private constructor(parts: Parts, seed: number) {
     this.#parts = parts;
+    this.#seed = seed;
   }
 
-  /** Builds everything and starts the cloud; nothing is killed before {@link begin}. */
+  /** Builds everything but the kiosks and starts the cloud; nothing is struck before {@link begin}. */
   static async build(broker: BrokerChoice, seed: number): Promise<World> {
     const folder = mkdtempSync(join(tmpdir(), 'paddock-chaos-'));
-    const [dataDir, home] = [join(folder, 'cloud'), join(folder, 'kiosk')];
-    mkdirSync(home);
-    const tap = tapDevice(DEVICE);
+    const dataDir = join(folder, 'cloud');
     const mosquitto = broker === 'mosquitto' ? await superviseMosquitto() : null;
-    const target = (): number | null => (mosquitto === null ? portOf(cloud, 'mqtt') : mosquitto.port());
-    const relay = await startMqttRelay(target, { passed: (message) => tap.passed(message) });
-    const cloud = superviseCloud(folder, dataDir, mosquitto === null ? '' : relay.url);
-    const agent = superviseAgent(folder, home);
-    const reader = plugInCardReader(randomOf(seed));
-    return new World({ folder, dataDir, home, mosquitto, relay, cloud, agent, reader, tap });
+    const database = broker === 'mosquitto' ? await ownDatabase() : privateDatabase(dataDir);
+    const places = { folder, dataDir, broker: mosquitto && mosquitto.port, database: database.given };
+    const clouds: CloudInstance[] = [];
+    for (let n = 1; n <= WORLDS[broker].clouds; n += 1) clouds.push(await CloudInstance.build(`cloud-${n}`, places));
+    return new World({ folder, dataDir, mosquitto, database, clouds, kiosks: [] }, seed);
   }
 
-  /** Starts the cloud, registers the kiosk, starts its agent, and waits for its first answer. */
-  async begin(): Promise<void> {
-    const { cloud, agent, home, relay, reader, tap } = this.#parts;
-    cloud.start();
-    await eventually(
-      'the cloud to be ready',
-      async () => portOf(cloud, 'http'),
-      () => cloud.output(),
-    );
-    const deviceKey = await makeHome(home, relay.url, reader.path);
-    const { cloudKeys } = (await this.#call('POST', '/devices', {
-      deviceId: DEVICE,
-      publicKey: deviceKey.jwk,
-    })) as { cloudKeys: KeySet };
-    const [online] = cloudKeys.keys;
-    if (online === undefined) throw new Error('The cloud has no online key');
-    tap.verifyWith(await importVerificationKey(online));
-    await writeFile(join(home, 'cloud-keys.json'), JSON.stringify(cloudKeys));
-    this.#deviceKey = deviceKey;
-    agent.start();
-    await eventually(
-      'the first answer',
-      async () => (await tap.told()).recorded.size > 0,
-      () => agent.output(),
-    );
+  get kiosks(): readonly Kiosk[] {
+    return this.#parts.kiosks;
   }
 
-  /** kill -9 of what is running, or of what is being started again. Resolves when it is dead. */
-  async kill(kind: Kind): Promise<void> {
-    const { agent, cloud, mosquitto, dataDir } = this.#parts;
-    switch (kind) {
+  get clouds(): readonly CloudInstance[] {
+    return this.#parts.clouds;
+  }
+
+  get database(): ChaosDatabase {
+    return this.#parts.database;
+  }
+
+  get folder(): string {
+    return this.#parts.folder;
+  }
+
+  /** Starts the cloud, builds and registers the kiosks, starts their agents, and waits for their first answers. */
+  async begin(count: number): Promise<void> {
+    const { clouds, kiosks, folder } = this.#parts;
+    for (const cloud of clouds) {
+      cloud.process.start();
+      await eventually(
+        'the cloud to be ready',
+        async () => cloud.port('http'),
+        () => cloud.process.output(),
+      );
+    }
+    for (let n = 1; n <= count; n += 1) {
+      const places = {
+        broker: () => this.#broker(),
+        random: randomOf(this.#seed + n),
+        register: (deviceId: string, publicKey: object) =>
+          this.call('POST', '/devices', { deviceId, publicKey }).then(
+            (answer) => (answer as { cloudKeys: KeySet }).cloudKeys,
+          ),
+      };
+      kiosks.push(await Kiosk.build(folder, `kiosk-chaos-${n}`, places));
+    }
+    for (const { agent } of kiosks) agent.start();
+    for (const { tap, agent } of kiosks)
+      await eventually(
+        'the first answer',
+        async () => (await tap.told()).recorded.size > 0,
+        () => agent.output(),
+      );
+  }
+
+  /** Kills what is running, or what is being started again, and waits until it is dead; or troubles a network. */
+  async strike(blow: Blow): Promise<void> {
+    const { clouds, kiosks, database, mosquitto } = this.#parts;
+    const one = <T>(of: readonly T[]): T => chosen(of, blow.which);
+    switch (blow.kind) {
       case 'agent':
-        return agent.kill();
+        return one(kiosks).agent.kill();
       case 'cloud':
-        return cloud.kill();
+        return one(clouds).process.kill();
       case 'database':
-        return killPostmaster(dataDir);
+        return database.kill();
       case 'broker':
-        if (mosquitto === null) throw new Error('The embedded broker dies with the cloud');
-        return mosquitto.kill();
+        return mosquitto?.kill();
+      case 'agent-network':
+        return this.#trouble(one(kiosks).toBroker, blow);
+      case 'cloud-network':
+        return this.#trouble(one(clouds).toBroker, blow);
+      case 'database-network':
+        return this.#trouble(one(clouds).toDatabase, blow);
     }
   }
 
   /** Lets everything come to rest: until a report of this life, made from now on, says that nothing waits for an answer. */
   async settle(): Promise<void> {
-    const { reader, agent } = this.#parts;
+    await Promise.all(this.#troubles);
+    await Promise.all(this.#parts.kiosks.map((kiosk) => this.#settleKiosk(kiosk)));
+  }
+
+  async #settleKiosk({ reader, agent, device }: Kiosk): Promise<void> {
     const since = Date.now();
     let last: Report | null = null;
     reader.rest();
     await eventually(
-      'a report that says that nothing waits for an answer',
+      `a report of ${device} that says that nothing waits for an answer`,
       async () => {
         reader.swipe();
         await sleep(SWIPE_EVERY_MS);
-        last = (await this.#lastReport()) ?? last;
+        last = (await this.#lastReport(device)) ?? last;
         if (last === null || last.start !== toldStarts(agent.logs).at(-1)) return false;
         return (last.wallMs ?? 0) > since && last.outbox?.waiting === 0;
       },
@@ -124,93 +156,59 @@ export class World {
     );
   }
 
-  /** Stops everything in order, and collects what there is to know. */
-  async evidence(): Promise<Evidence & Surroundings> {
-    const { agent, cloud, reader, tap, home, dataDir, folder } = this.#parts;
-    if (this.#deviceKey === null) throw new Error('The world has not begun');
-    const goodbyes = [await agent.stop(STOP_WITHIN_MS), await cloud.stop(STOP_WITHIN_MS)];
-    const leftBehind = [...(await processesWith(folder)), ...(await databaseProcesses(dataDir)).map(String)];
-    const own = await ownRecord(home);
-    return {
-      swipes: reader.swipes(),
-      accepted: acceptedEvents(agent.logs, own.incarnation),
-      told: await tap.told(),
-      database: await readDatabase(dataDir, DEVICE, this.#deviceKey),
-      own,
-      agent: { starts: toldStarts(agent.logs), lives: agent.lives },
-      reportsSent: tap.reportsSent(),
-      goodbyes,
-      leftBehind,
-      ownEnds: { agent: agent.ownEnds, cloud: cloud.ownEnds.filter(({ wasReady }) => wasReady) },
-      failedStarts: cloud.ownEnds.filter(({ wasReady }) => !wasReady).length,
-      peakMiB: { agent: agent.peakMiB, cloud: cloud.peakMiB },
-      logs: { agent: agent.logs, cloud: cloud.logs },
-    };
+  /** Stops agents and services. @returns how each of them ended, and what was still there after that */
+  async stop(): Promise<{ goodbyes: string[]; leftBehind: string[] }> {
+    const { clouds, kiosks, folder, database } = this.#parts;
+    const goodbyes = await Promise.all(kiosks.map(({ agent }) => agent.stop(STOP_WITHIN_MS)));
+    for (const cloud of clouds) goodbyes.push(await cloud.process.stop(STOP_WITHIN_MS));
+    return { goodbyes, leftBehind: [...(await processesWith(folder)), ...(await database.leftBehind())] };
   }
 
   /** Whatever happened before. @param keep leaves the files, to be looked at */
   async close(keep: boolean): Promise<void> {
-    const { reader, agent, cloud, relay, mosquitto, folder } = this.#parts;
-    reader.close();
-    await agent.stop(STOP_WITHIN_MS);
-    await cloud.stop(STOP_WITHIN_MS);
-    await relay.close();
+    const { clouds, kiosks, database, mosquitto, folder } = this.#parts;
+    await Promise.all(this.#troubles);
+    for (const part of [...kiosks, ...clouds]) await part.close(STOP_WITHIN_MS);
     await mosquitto?.stop();
+    await database.stop();
     if (!keep) await rm(folder, { recursive: true, force: true });
   }
 
-  async #lastReport(): Promise<Report | null> {
+  call(method: string, path: string, body?: object): Promise<unknown> {
+    const { clouds, dataDir } = this.#parts;
+    return callApi(clouds, dataDir, [method, path], body);
+  }
+
+  #broker(): Target | null {
+    const { mosquitto, clouds } = this.#parts;
+    return mosquitto === null ? (clouds[0]?.port('mqtt') ?? null) : mosquitto.port();
+  }
+
+  #trouble(network: TcpRelay | null, { trouble, lastsMs }: Blow): void {
+    if (network === null) throw new Error('There is no such network in this world');
+    const work = async (): Promise<void> => {
+      if (trouble !== 'cut') {
+        network.stall();
+        await sleep(lastsMs);
+      }
+      if (trouble !== 'stall') network.cut();
+      network.flow();
+    };
+    const done: Promise<void> = work().finally(() => this.#troubles.delete(done));
+    this.#troubles.add(done);
+  }
+
+  async #lastReport(device: string): Promise<Report | null> {
     try {
-      return ((await this.#call('GET', `/devices/${DEVICE}/state`)) as { report: Report }).report;
+      return ((await this.call('GET', `/devices/${device}/state`)) as { report: Report }).report;
     } catch {
       return null; // Not up yet.
     }
   }
-
-  async #call(method: string, path: string, body?: object): Promise<unknown> {
-    const token = (await readFile(join(this.#parts.dataDir, 'operator.token'), 'utf8')).trim();
-    const answer = await fetch(`http://127.0.0.1:${portOf(this.#parts.cloud, 'http')}/api/v1${path}`, {
-      method,
-      headers: { authorization: `Bearer ${token}`, ...(body && { 'content-type': 'application/json' }) },
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
-    return answer.json();
-  }
 }
 
-/** What is judged besides the data. */
-export interface Surroundings {
-  readonly reportsSent: number;
-  /** How agent and cloud ended when they were told to. */
-  readonly goodbyes: readonly string[];
-  /** Processes that were still there after that. */
-  readonly leftBehind: readonly string[];
-  /**
-   * Ends without a kill, with the last words. The cloud may end so before it is ready, when its database was killed:
-   * it says why, and its supervisor starts it again.
-   */
-  readonly ownEnds: Readonly<Record<'agent' | 'cloud', readonly OwnEnd[]>>;
-  readonly failedStarts: number;
-  readonly peakMiB: Readonly<Record<'agent' | 'cloud', number>>;
-  readonly logs: Readonly<Record<'agent' | 'cloud', readonly string[]>>;
-}
-
-function superviseCloud(folder: string, dataDir: string, brokerUrl: string): Supervised {
-  const args = ['serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
-  const env = { DATABASE_URL: '', PADDOCK_BROKER_URL: brokerUrl };
-  const launch = programOf('cloud', join(ROOT, 'cloud/bin/paddock.cjs'), args, env);
-  return new Supervised((life) => launch(folder, life));
-}
-
-function superviseAgent(folder: string, home: string): Supervised {
-  const args = ['run', '--config', join(home, 'agent.yaml')];
-  const launch = programOf('agent', join(ROOT, 'agent/bin/paddock-agent.cjs'), args, {});
-  return new Supervised((life) => launch(folder, life));
-}
-
-/** The port that this life of the cloud listens on, as it says when it is ready. */
-function portOf(cloud: Supervised, what: 'http' | 'mqtt'): number | null {
-  const [, port] = new RegExp(`^${what}: ${what}://127[.]0[.]0[.]1:(\\d+)$`, 'm').exec(cloud.output()) ?? [];
-  return port === undefined ? null : Number(port);
+function chosen<T>(of: readonly T[], which: number): T {
+  const one = of[Math.floor(which * of.length)];
+  if (one === undefined) throw new Error('There is nothing to strike');
+  return one;
 }

@@ -2,7 +2,7 @@ import { Transform, type TransformCallback } from 'node:stream';
 import { MqttFrames, type Frame } from './mqtt-frames.ts';
 import { fateOf, type Deed, type Fate, type PacketKind, type Side, type Trouble } from './mqtt-trouble.ts';
 import { randomOf } from './random.ts';
-import { startTcpRelay, type TcpRelay } from './tcp-relay.ts';
+import { startTcpRelay, type Target, type TcpRelay } from './tcp-relay.ts';
 
 /** A message that passed, as it was seen between a client and its broker. */
 export interface Passed {
@@ -38,9 +38,9 @@ const LANE_SEEDS = 7_919;
 /**
  * Stands between MQTT clients and a broker that may be killed and come back elsewhere: keeps one address, tells of
  * every message, and does to single packets whatever the rules say. Packets that are let through go as they came.
- * @param target the broker's port now, or null while there is none
+ * @param target where the broker is now, or null while there is none
  */
-export async function startMqttRelay(target: () => number | null, options: MqttRelayOptions = {}): Promise<MqttRelay> {
+export async function startMqttRelay(target: () => Target | null, options: MqttRelayOptions = {}): Promise<MqttRelay> {
   let troubles = options.troubles ?? [];
   const deeds = new Map<string, number>();
   let lanes = 0;

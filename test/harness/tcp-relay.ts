@@ -1,6 +1,9 @@
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type NetConnectOpts, type Socket } from 'node:net';
 import { Transform, type TransformCallback } from 'node:stream';
+
+/** Where a server listens: a port of loopback, or the path of a socket. */
+export type Target = number | string;
 
 /** What the bytes of one connection go through on their way: one stream for what each end says. */
 export interface Lanes {
@@ -24,11 +27,11 @@ export interface TcpRelay {
 
 /**
  * Passes TCP connections on to a server that may be killed and come back elsewhere: keeps one address.
- * @param target the server's port now, or null while there is none: connections are refused then
+ * @param target where the server is now, or null while there is none: connections are closed then
  * @param lanes made anew for each connection; `cut` breaks that connection
  */
 export async function startTcpRelay(
-  target: () => number | null,
+  target: () => Target | null,
   lanes: (cut: () => void) => Lanes = () => ({ fromClient: passing(), fromServer: passing() }),
 ): Promise<TcpRelay> {
   const gate = new Gate();
@@ -38,9 +41,9 @@ export async function startTcpRelay(
     client.on('close', () => clients.delete(client));
     client.on('error', () => client.destroy());
     gate.when(() => {
-      const port = target();
-      if (port === null) return void client.destroy();
-      carry(client, connect({ port, host: '127.0.0.1', noDelay: true }), lanes, gate);
+      const place = target();
+      if (place === null) return void client.destroy();
+      carry(client, connect(optionsOf(place)), lanes, gate);
     });
   }).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -64,6 +67,9 @@ export async function startTcpRelay(
     },
   };
 }
+
+const optionsOf = (target: Target): NetConnectOpts =>
+  typeof target === 'string' ? { path: target } : { port: target, host: '127.0.0.1', noDelay: true };
 
 /** What one side says goes to the other; when one is gone, so is the other. */
 function carry(client: Socket, server: Socket, lanes: (cut: () => void) => Lanes, gate: Gate): void {

@@ -1,4 +1,4 @@
-import { openPty } from '../harness/pty.ts';
+import { openPty } from '../pty.ts';
 
 const TICK_MS = 50;
 const SWIPE_CHANCE = 0.2;
