@@ -1,0 +1,35 @@
+import type { TraceProblem } from './replay-trace.ts';
+
+/** Uptimes are kept in pages, so that neither many reports nor one absurd seq takes much memory. */
+const PAGE = 64;
+
+/** What of one boot was replayed: order by seq, each seq once. */
+export class ReplayedOrder {
+  readonly #pages = new Map<number, Float64Array>();
+  #newest: { readonly seq: number; readonly uptimeMs: number } | null = null;
+
+  /** @returns what is wrong with a report by those before it; `repeat` when it was here before, which changes nothing */
+  take(seq: number, uptimeMs: number): TraceProblem | 'repeat' | null {
+    const page = this.#page(seq);
+    const known = page[seq % PAGE] ?? NaN;
+    if (known === uptimeMs) return 'repeat';
+    if (!Number.isNaN(known)) return 'identity_conflict';
+    if (this.#contradicts(seq, uptimeMs)) return 'uptime_backwards';
+    page[seq % PAGE] = uptimeMs;
+    if (this.#newest === null || seq > this.#newest.seq) this.#newest = { seq, uptimeMs };
+    return null;
+  }
+
+  /** Uptime never goes back along the order of one boot. */
+  #contradicts(seq: number, uptimeMs: number): boolean {
+    if (this.#newest === null) return false;
+    return seq > this.#newest.seq ? uptimeMs < this.#newest.uptimeMs : uptimeMs > this.#newest.uptimeMs;
+  }
+
+  #page(seq: number): Float64Array {
+    const at = Math.floor(seq / PAGE);
+    const page = this.#pages.get(at) ?? new Float64Array(PAGE).fill(NaN);
+    this.#pages.set(at, page);
+    return page;
+  }
+}
