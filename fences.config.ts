@@ -9,8 +9,10 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['sense'],
+  'agent/report': ['clock'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/ingest': ['clock'],
+  'cloud/instances': ['monitoring'],
   'cloud/monitoring': ['devices'],
 };
 
@@ -23,6 +25,7 @@ export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/serial': ['serialport'],
   'agent/system-clock': ['koffi'],
   'cloud/aedes': ['aedes'],
+  'cloud/kernel-clock': ['koffi'],
   'cloud/log': ['pino'],
   'cloud/mqtt': ['mqtt'],
   'cloud/postgres': ['pg'],

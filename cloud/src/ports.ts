@@ -9,6 +9,19 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** What a kernel says of its clock's error, when something keeps it synchronized. */
+export interface KernelEstimate {
+  /** The clock is wrong by no more than this. */
+  readonly maxErrorMs: number;
+  /** By how much it probably is; 0 when whoever synchronizes the clock never said. */
+  readonly estimatedErrorMs: number;
+}
+
+export interface KernelClock {
+  /** Null when nothing synchronizes the clock, or when the kernel cannot be asked. */
+  estimate(): KernelEstimate | null;
+}
+
 export interface Sql {
   /** Rows as objects; int8 as number, timestamptz as Date, jsonb parsed. */
   query<Row extends object = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;
@@ -79,6 +92,28 @@ export const METRICS = {
     labels: [],
   },
   paddock_devices: { type: 'gauge', help: 'Devices, by presence', labels: ['presence'] },
+  paddock_instances: { type: 'gauge', help: 'Instances of the service on this database', labels: [] },
+  paddock_jobs_total: {
+    type: 'counter',
+    help: 'Turns of the jobs that run once in the fleet of instances, by job and outcome',
+    labels: ['job', 'outcome'],
+  },
+  paddock_clock_error_seconds: { type: 'gauge', help: "How wrong this instance's clock can be", labels: [] },
+  paddock_clock_synchronized: {
+    type: 'gauge',
+    help: 'Whether that comes from the kernel (1) or from the configured bound (0)',
+    labels: [],
+  },
+  paddock_clock_disagrees: {
+    type: 'gauge',
+    help: "Whether this instance's clock contradicts the others' (1) or not (0)",
+    labels: [],
+  },
+  paddock_clock_steps_total: {
+    type: 'counter',
+    help: "How often this instance's clock was set by more than it claimed to be wrong",
+    labels: [],
+  },
   paddock_webhook_deliveries_total: { type: 'counter', help: 'Webhook deliveries, by outcome', labels: ['outcome'] },
 } as const satisfies Record<
   string,

@@ -3,7 +3,14 @@ import type { Sql } from '../ports.ts';
 import type { FleetVerdict, Transition } from './fleet.ts';
 
 /** What operators are told. */
-export const NOTIFICATION_TYPES = ['device.lost', 'device.back', 'fleet.silent', 'fleet.back'] as const;
+export const NOTIFICATION_TYPES = [
+  'device.lost',
+  'device.back',
+  'fleet.silent',
+  'fleet.back',
+  'cloud.clock-disagrees',
+  'cloud.clock-agrees',
+] as const;
 export type NotificationType = (typeof NOTIFICATION_TYPES)[number];
 
 export interface Notice {
@@ -106,7 +113,18 @@ export type Outcome =
   | { readonly outcome: 'retry'; readonly at: WallMs; readonly error: string }
   | { readonly outcome: 'given_up'; readonly error: string };
 
-export async function settleDelivery(sql: Sql, id: number, outcome: Outcome, now: WallMs): Promise<void> {
+const OWN_ATTEMPT = 'WHERE notification_id = $1 AND attempts = $2 AND delivered_at IS NULL';
+
+/**
+ * Writes down what became of an attempt. Attempts are counted when they are leased: who stood still until another
+ * instance took the notice over settles nothing any more, unless it is delivered.
+ */
+export async function settleDelivery(
+  sql: Sql,
+  { id, attempts }: Pick<Delivery, 'id' | 'attempts'>,
+  outcome: Outcome,
+  now: WallMs,
+): Promise<void> {
   const at = toInstant(now);
   if (outcome.outcome === 'delivered')
     await sql.query('UPDATE notifications SET delivered_at = $2, last_error = NULL WHERE notification_id = $1', [
@@ -114,14 +132,16 @@ export async function settleDelivery(sql: Sql, id: number, outcome: Outcome, now
       at,
     ]);
   else if (outcome.outcome === 'given_up')
-    await sql.query('UPDATE notifications SET given_up_at = $2, last_error = $3 WHERE notification_id = $1', [
+    await sql.query(`UPDATE notifications SET given_up_at = $3, last_error = $4 ${OWN_ATTEMPT}`, [
       id,
+      attempts,
       at,
       outcome.error,
     ]);
   else
-    await sql.query('UPDATE notifications SET next_attempt_at = $2, last_error = $3 WHERE notification_id = $1', [
+    await sql.query(`UPDATE notifications SET next_attempt_at = $3, last_error = $4 ${OWN_ATTEMPT}`, [
       id,
+      attempts,
       toInstant(outcome.at),
       outcome.error,
     ]);

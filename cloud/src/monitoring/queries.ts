@@ -20,14 +20,6 @@ export interface FleetWatch {
 const instant = (ms: WallMs | null): string | null => (ms === null ? null : toInstant(ms));
 const moment = (date: Date | null): WallMs | null => (date === null ? null : wallMs(date.getTime()));
 
-/** One round at a time, however many instances run. Released with the transaction. */
-export async function takeTurn(sql: Sql): Promise<boolean> {
-  const [row] = await sql.query<{ mine: boolean }>(
-    `SELECT pg_try_advisory_xact_lock(hashtext('paddock.presence')) AS mine`,
-  );
-  return row?.mine ?? false;
-}
-
 /** Says that this instance listens (or not), and forgets those that have not said so for an hour. */
 export async function sayListening(sql: Sql, listenerId: string, since: WallMs | null, now: WallMs): Promise<void> {
   if (since === null) {

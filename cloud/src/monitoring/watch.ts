@@ -4,6 +4,7 @@ import type { Clock, Log, Metrics, Sql, Store } from '../ports.ts';
 import { judgeFleet, type PresenceCounts, type Transition } from './fleet.ts';
 import { DEAF, listen, type Listening } from './listening.ts';
 import { addNotices, fleetNotices, forgetNotices, noticesOf, type Notice } from './notifications.ts';
+import { tell } from './telling.ts';
 import { ALLOWANCE, presenceOf, type Allowance } from './presence.ts';
 import {
   candidates,
@@ -11,7 +12,6 @@ import {
   presenceCounts,
   readFleetWatch,
   sayListening,
-  takeTurn,
   writeFleetWatch,
   writeTransitions,
   type Candidate,
@@ -40,15 +40,22 @@ export interface WatchParts {
   readonly log: Log;
   /** Names this process among the instances; new at every start. */
   readonly listenerId: string;
+  /** The database's clock: instances that listen, and one that judges, must mean the same time. */
+  readonly now: (sql: Sql) => Promise<WallMs>;
   readonly settings?: WatchSettings;
 }
 
 export interface Watch {
   /** Whether devices can reach us through the broker; false until told otherwise. */
   reachable(reachable: boolean): void;
-  /** Looks at every device whose presence may have changed. @returns how many did */
-  round(): Promise<number>;
-  /** Rounds until aborted. A round that fails is logged, and what it missed counts as a gap. */
+  /** Says whether this instance listens: each does so for itself. */
+  listen(): Promise<void>;
+  /**
+   * Looks at every device whose presence may have changed; for one instance at a time.
+   * @returns how many did
+   */
+  judge(store: Store, now: WallMs): Promise<number>;
+  /** Listens until aborted. What a round that fails missed counts as a gap. */
   run(signal: AbortSignal): Promise<void>;
 }
 
@@ -58,15 +65,11 @@ export function createWatch(parts: WatchParts): Watch {
   let isReachable = false;
   let listening: Listening = DEAF;
 
-  async function round(): Promise<number> {
-    const now = clock.wall();
+  async function sayWhetherListening(): Promise<void> {
+    const now = await parts.now(store);
     listening = listen(listening, isReachable, now, settings.maxGapMs);
     await sayListening(store, parts.listenerId, listening.since, now);
-    await forgetNotices(store, wallMs(now - settings.keepNoticesMs));
-    const told = await store.transaction((sql) => turn(sql, now, settings));
-    for (const notice of told.notices) tell(log, notice);
     publishCounts(metrics, await presenceCounts(store));
-    return told.changes;
   }
 
   return {
@@ -74,19 +77,27 @@ export function createWatch(parts: WatchParts): Watch {
       isReachable = reachable;
       if (!reachable) listening = DEAF;
     },
-    round,
+    listen: sayWhetherListening,
+    async judge(fencedStore, now) {
+      const told = await fencedStore.transaction(async (sql) => {
+        await forgetNotices(sql, wallMs(now - settings.keepNoticesMs));
+        return turn(sql, now, settings);
+      });
+      for (const notice of told.notices) tell(log, notice);
+      return told.changes;
+    },
     async run(signal) {
       let failing = false;
       while (!signal.aborted) {
         // Told once, or a database that is away would fill the log.
-        const failed = await round().then(
+        const failed = await sayWhetherListening().then(
           () => false,
           (error: unknown) => {
-            if (!failing) log.error({ err: error }, 'Presence could not be judged; trying until it can');
+            if (!failing) log.error({ err: error }, 'This instance cannot say that it listens; trying until it can');
             return true;
           },
         );
-        if (failing && !failed) log.info({}, 'Presence is judged again');
+        if (failing && !failed) log.info({}, 'This instance says again that it listens');
         failing = failed;
         await clock.sleep(settings.roundMs, signal);
       }
@@ -99,9 +110,8 @@ interface Told {
   readonly notices: readonly Notice[];
 }
 
-/** One round, if it is this instance's turn: everything it changes commits together. */
+/** One round: everything it changes commits together. */
 async function turn(sql: Sql, now: WallMs, settings: WatchSettings): Promise<Told> {
-  if (!(await takeTurn(sql))) return { changes: 0, notices: [] };
   const fleet = await readFleetWatch(sql);
   const wasSilent = fleet.silentSince !== null;
   const heardSince = await listeningSince(sql, wallMs(now - settings.maxGapMs));
@@ -125,18 +135,6 @@ function propose(candidate: Candidate, since: WallMs | null, now: WallMs, allowa
   const previous = judged?.state ?? 'never-seen';
   const state = presenceOf(candidate, since, now, allowance);
   return state === previous ? [] : [{ deviceId, customerId, name, state, previous, heardAt: heard?.at ?? null }];
-}
-
-const MESSAGES = {
-  'device.lost': 'A device is lost',
-  'device.back': 'A device is back',
-  'fleet.silent': 'Most of the fleet fell silent: no device is called lost until it is heard again',
-  'fleet.back': 'The fleet is heard again',
-} as const satisfies Record<Notice['type'], string>;
-
-function tell(log: Log, { type, data }: Notice): void {
-  const level = type === 'device.back' || type === 'fleet.back' ? 'info' : 'warn';
-  log[level]({ event: type, ...data }, MESSAGES[type]);
 }
 
 function publishCounts(metrics: Metrics, counts: PresenceCounts): void {

@@ -1,5 +1,5 @@
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
-import type { Clock, Log, Metrics, Store } from '../ports.ts';
+import type { Clock, Log, Metrics, Sql, Store } from '../ports.ts';
 import { leaseDeliveries, settleDelivery, type Delivery, type Outcome } from './notifications.ts';
 import { webhookHeaders, type WebhookKey } from './signature.ts';
 
@@ -37,6 +37,8 @@ export interface CourierParts {
   readonly log: Log;
   readonly poster: Poster;
   readonly key: WebhookKey;
+  /** The database's clock: what is due, and for how long it is somebody's, is one matter for all instances. */
+  readonly now: (sql: Sql) => Promise<WallMs>;
   readonly settings?: CourierSettings;
 }
 
@@ -54,7 +56,7 @@ export function createCourier(parts: CourierParts): Courier {
   const { store, clock, log, settings = COURIER_SETTINGS } = parts;
 
   async function deliverDue(signal: AbortSignal): Promise<number> {
-    const due = await leaseDeliveries(store, clock.wall(), settings.leaseMs, settings.batch);
+    const due = await leaseDeliveries(store, await parts.now(store), settings.leaseMs, settings.batch);
     await Promise.all(due.map((delivery) => deliver(parts, delivery, settings, signal)));
     return due.length;
   }
@@ -84,9 +86,9 @@ async function deliver(
 ): Promise<void> {
   const result = await attempt(parts, delivery, signal);
   if (signal.aborted && result !== 'delivered') return;
-  const now = parts.clock.wall();
+  const now = await parts.now(parts.store);
   const outcome = outcomeOf(result, delivery.attempts, now, settings);
-  await settleDelivery(parts.store, delivery.id, outcome, now);
+  await settleDelivery(parts.store, delivery, outcome, now);
   parts.metrics.count('paddock_webhook_deliveries_total', { outcome: outcome.outcome });
   if (outcome.outcome === 'delivered') return;
   const fields = {

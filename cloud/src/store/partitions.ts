@@ -1,5 +1,5 @@
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
-import type { Clock, Sql, Store } from '../ports.ts';
+import type { Sql, Store } from '../ports.ts';
 
 /** One day of `reports`, from midnight to midnight UTC by arrival. */
 export interface Partition {
@@ -77,7 +77,7 @@ export async function keepPartitions(store: Store, now: WallMs, policy: Partitio
 
 /**
  * The same when the service starts. A query of another instance that holds a lock for long is no reason not to start,
- * as long as what arrives now has a place: then the failure is told, and {@link runPartitions} goes on.
+ * as long as what arrives now has a place: then the failure is told, and the next turn tries again.
  */
 export async function keepPartitionsAtStart(
   store: Store,
@@ -91,25 +91,6 @@ export async function keepPartitionsAtStart(
     const existing = await partitions(store);
     if (!existing.includes(DEFAULT_PARTITION) && !existing.includes(partitionOf(now).name)) throw cause;
     failed(cause);
-  }
-}
-
-const KEEPING = { everyMs: 3_600_000, retryMs: 60_000 } as const;
-
-/** Keeps partitions until the signal aborts. A failure is told, never thrown: the default partition takes the rows. */
-export async function runPartitions(
-  store: Store,
-  clock: Clock,
-  policy: PartitionPolicy,
-  on: { changed(changes: PartitionChanges): void; failed(error: unknown): void },
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    const waitMs = await keepPartitions(store, clock.wall(), policy).then(
-      (changes) => (on.changed(changes), KEEPING.everyMs),
-      (error: unknown) => (on.failed(error), KEEPING.retryMs),
-    );
-    await clock.sleep(waitMs, signal);
   }
 }
 

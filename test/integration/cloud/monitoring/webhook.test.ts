@@ -56,6 +56,7 @@ async function courier(maxAttempts = COURIER_SETTINGS.maxAttempts): Promise<Cour
   return createCourier({
     store: database.store,
     clock,
+    now: async () => clock.wall(),
     metrics,
     log: pino({ level: 'silent' }),
     poster: webhookPoster(url, 200),

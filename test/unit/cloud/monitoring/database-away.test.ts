@@ -3,6 +3,7 @@ import { importWebhookSecret } from '@paddock/cloud/monitoring/signature.ts';
 import { createWatch } from '@paddock/cloud/monitoring/watch.ts';
 import { createCourier } from '@paddock/cloud/monitoring/webhook.ts';
 import type { Clock, Store } from '@paddock/cloud/ports.ts';
+import { databaseNow } from '@paddock/cloud/store/database-clock.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { CountedMetrics } from '../../../harness/ingest.ts';
 
@@ -34,7 +35,7 @@ function away(rounds: number) {
 describe('while the database is away', () => {
   it('the watch tries on and says so once', async () => {
     const { parts, stop, errors, rounds } = away(50);
-    await createWatch({ ...parts, listenerId: 'one' }).run(stop);
+    await createWatch({ ...parts, listenerId: 'one', now: databaseNow }).run(stop);
     expect(rounds()).toBe(50);
     expect(errors).toHaveLength(1);
   });
@@ -42,7 +43,7 @@ describe('while the database is away', () => {
   it('the courier tries on and says so once', async () => {
     const { parts, stop, errors, rounds } = away(50);
     const key = await importWebhookSecret(`whsec_${Buffer.alloc(32).toString('base64')}`);
-    await createCourier({ ...parts, key, poster: { post: async () => 204 } }).run(stop);
+    await createCourier({ ...parts, key, poster: { post: async () => 204 }, now: databaseNow }).run(stop);
     expect(rounds()).toBe(50);
     expect(errors).toHaveLength(1);
   });

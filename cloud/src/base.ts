@@ -1,0 +1,32 @@
+import type { OnlineKey } from './adapters/data-dir.ts';
+import type { Prometheus } from './adapters/prometheus.ts';
+import type { CloudConfig } from './config.ts';
+import type { OwnClock } from './instances/own-clock.ts';
+import type { Identity } from './instances/register.ts';
+import type { Clock, Log, Store } from './ports.ts';
+
+/** What every part of the service is made of. */
+export interface Base {
+  readonly config: CloudConfig;
+  readonly clock: Clock;
+  readonly ownClock: OwnClock;
+  readonly log: Log;
+  readonly metrics: Prometheus;
+  readonly store: Store;
+  readonly onlineKey: OnlineKey;
+  readonly identity: Identity;
+}
+
+/** Starts a loop that ends when the service does. */
+export type Background = (loop: (signal: AbortSignal) => Promise<void>) => void;
+
+export function runInBackground(started: AsyncDisposableStack): Background {
+  return (loop) => {
+    const stopping = new AbortController();
+    const running = loop(stopping.signal);
+    started.defer(() => {
+      stopping.abort();
+      return running;
+    });
+  };
+}

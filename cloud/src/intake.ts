@@ -1,0 +1,72 @@
+import { EmbeddedBroker } from './adapters/aedes.ts';
+import { inflater } from './adapters/inflate.ts';
+import { RemoteBroker } from './adapters/mqtt.ts';
+import type { Base } from './base.ts';
+import { Answers } from './ingest/answer.ts';
+import { StoredKeyDirectory } from './ingest/directory.ts';
+import { Ingest } from './ingest/pipeline.ts';
+import { Rejections } from './ingest/rejections.ts';
+import { Strangers } from './ingest/strangers.ts';
+import type { Broker } from './ports.ts';
+
+/** The broker of the service's own, or the one that it is told to use. */
+export const brokerOf = ({ config, clock, log }: Base): Broker =>
+  config.brokerUrl === null
+    ? new EmbeddedBroker({
+        host: config.mqttHost,
+        port: config.mqttPort,
+        clock,
+        log: (message, error) => log.warn({ err: error }, message),
+      })
+    : new RemoteBroker({ url: config.brokerUrl, shareGroup: config.shareGroup, clock });
+
+/**
+ * Builds the way from the broker to the archive and opens it.
+ * @param reachable told whether devices can reach us through the broker
+ */
+export async function takeIn(
+  base: Base,
+  broker: Broker,
+  reachable: (is: boolean) => void,
+  started: AsyncDisposableStack,
+): Promise<void> {
+  const { store, clock, metrics, log, config, onlineKey } = base;
+  const rejections = new Rejections({ sql: store, clock, metrics, log });
+  started.defer(() => rejections.close());
+  const keys = new StoredKeyDirectory(store, clock);
+  const unlisten = await store.listen(
+    'paddock_devices',
+    (id) => keys.forget(id),
+    () => keys.forgetAll(),
+  );
+  started.defer(unlisten);
+  const strangers = new Strangers({ clock, metrics, log });
+  const answers = new Answers({ broker, signing: onlineKey.signing, clock, metrics, log });
+  const ingest = new Ingest({
+    store,
+    keys,
+    inflater,
+    answers,
+    rejections,
+    clock,
+    metrics,
+    log,
+    cloudErrorMs: config.clockErrorMs,
+  });
+  // Answers to what is being recorded still go out: the broker closes last.
+  started.defer(() => broker.close());
+  started.defer(() => ingest.close());
+  let said: boolean | null = null;
+  await broker.open({
+    message: (inbound) => ingest.accept(inbound),
+    foreign: (clientId, topic) => strangers.foreign(clientId, topic),
+    oversized: (clientId) => strangers.oversized(clientId),
+    reachable: (is) => {
+      reachable(is);
+      // Heard again with every try to connect.
+      if (is === said) return;
+      said = is;
+      log[is ? 'info' : 'warn']({}, is ? 'The broker is reachable' : 'The broker is not reachable');
+    },
+  });
+}

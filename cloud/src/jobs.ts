@@ -1,0 +1,39 @@
+import type { Background, Base } from './base.ts';
+import { watchClocks } from './instances/clock-watch.ts';
+import { runElected, type Job } from './instances/elected.ts';
+import { tell } from './monitoring/telling.ts';
+import type { Watch } from './monitoring/watch.ts';
+import { keepPartitions } from './store/partitions.ts';
+
+/** Longer than any single turn stands still, shorter than people wait for an alarm. */
+const LEASE_MS = 15_000;
+const PARTITIONS = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 60_000 } as const;
+const PRESENCE = { everyMs: 2_000, retryMs: 2_000, leaseMs: LEASE_MS } as const;
+const CLOCKS = { everyMs: 10_000, retryMs: 10_000, leaseMs: LEASE_MS } as const;
+
+/** Starts what one instance does for all of them, whichever comes first when it is due. */
+export function runJobs(base: Base, watch: Watch, background: Background): void {
+  const parts = { ...base, instanceId: base.identity.instanceId };
+  for (const job of jobsOf(base, watch)) background((signal) => runElected(parts, job, signal));
+}
+
+function jobsOf({ config, log }: Base, watch: Watch): Job[] {
+  return [
+    {
+      job: 'partitions',
+      ...PARTITIONS,
+      async work(store, now) {
+        const { created, dropped } = await keepPartitions(store, now, { retentionDays: config.retentionDays });
+        if (created.length + dropped.length > 0) log.info({ created, dropped }, 'Partitions of the archive changed');
+      },
+    },
+    { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },
+    {
+      job: 'clocks',
+      ...CLOCKS,
+      async work(store, now) {
+        for (const notice of await watchClocks(store, now, config.clockErrorMs)) tell(log, notice);
+      },
+    },
+  ];
+}
