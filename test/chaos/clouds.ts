@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { startMqttRelay, type MqttRelay } from '../harness/mqtt-relay.ts';
 import { startTcpRelay, type Target, type TcpRelay } from '../harness/tcp-relay.ts';
 import { programOf, Supervised } from './supervised.ts';
 
@@ -18,21 +19,21 @@ export interface CloudPlaces {
 /** One instance of the cloud service, started again whenever it ends, with its own ways to broker and database. */
 export class CloudInstance {
   readonly process: Supervised;
-  readonly toBroker: TcpRelay | null;
+  readonly toBroker: MqttRelay | null;
   readonly toDatabase: TcpRelay | null;
 
-  private constructor(process: Supervised, toBroker: TcpRelay | null, toDatabase: TcpRelay | null) {
+  private constructor(process: Supervised, toBroker: MqttRelay | null, toDatabase: TcpRelay | null) {
     this.process = process;
     this.toBroker = toBroker;
     this.toDatabase = toDatabase;
   }
 
   static async build(name: string, { folder, dataDir, broker, database }: CloudPlaces): Promise<CloudInstance> {
-    const toBroker = broker && (await startTcpRelay(broker));
+    const toBroker = broker && (await startMqttRelay(broker));
     const toDatabase = database && (await startTcpRelay(database.target));
     const env = {
       DATABASE_URL: database && toDatabase ? database.urlAt(toDatabase.port) : '',
-      PADDOCK_BROKER_URL: toBroker ? `mqtt://127.0.0.1:${toBroker.port}` : '',
+      PADDOCK_BROKER_URL: toBroker?.url ?? '',
     };
     const args = ['serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
     const launch = programOf(name, PROGRAM, args, env);

@@ -50,7 +50,7 @@ export async function collect(world: World): Promise<{ kiosks: Evidence[]; aroun
 }
 
 async function evidenceOf(kiosk: Kiosk, database: Evidence['database']): Promise<Evidence> {
-  const own = await ownRecord(kiosk.home);
+  const own = await ownRecord(kiosk.home, kiosk.device);
   return {
     device: kiosk.device,
     swipes: kiosk.reader.swipes(),

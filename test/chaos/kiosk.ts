@@ -1,6 +1,6 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseEvents } from '@paddock/agent/report/event-file.ts';
+import { OUTBOX_FILE, parseOutbox } from '@paddock/agent/report/outbox-file.ts';
 import { parseState } from '@paddock/agent/identity/state-file.ts';
 import { importVerificationKey, type KeySet, type VerificationKey } from '@paddock/shared/keys.ts';
 import { makeCardKiosk, pinCloudKeys } from '../harness/agent/card-kiosk.ts';
@@ -70,11 +70,13 @@ export const placeOf = (report: { incarnation: string; start: number; sequence: 
   `${report.incarnation}/${report.start}/${report.sequence}`;
 
 /** What the agent says of itself on its disk. */
-export async function ownRecord(home: string) {
+export async function ownRecord(home: string, device: string) {
   const state = await parseState(readFileSync(join(home, 'state/state.json')));
   if (typeof state === 'string') throw new Error(`The agent's state file is ${state}`);
-  const events = await parseEvents(readFileSync(join(home, 'state/events.jsonl')));
-  return { ...state, uncovered: events.reports.map(placeOf), damaged: events.damaged };
+  const file = join(home, 'state', OUTBOX_FILE);
+  const outbox = parseOutbox(existsSync(file) ? readFileSync(file) : new Uint8Array(), device);
+  const damaged = [...outbox.faults].reduce((sum, [, lines]) => sum + lines, 0);
+  return { ...state, uncovered: outbox.reports.map(placeOf), damaged };
 }
 
 /** Places of the events that the agent said were on the disk. */
