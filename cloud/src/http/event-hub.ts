@@ -1,8 +1,9 @@
 import { ALL_CUSTOMERS, type Scope } from '../customers/scope.ts';
-import { changesSince, currentRevision, type PresenceChange } from '../devices/changes.ts';
+import { changesSince, currentPosition, type Position, type PresenceChange } from '../devices/changes.ts';
 import type { DeviceViews, VersionedView } from '../devices/views.ts';
 import type { Clock, Log, Store } from '../ports.ts';
-import { formatEvent, type EventId } from './event-id.ts';
+import { EventBarrier } from './event-barrier.ts';
+import { eventBody, withId } from './event-id.ts';
 
 /** One connected listener. */
 export interface Sink {
@@ -49,6 +50,8 @@ export interface Audience {
 }
 
 interface Listener extends Audience {
+  /** What it has been told of, whatever connection or instance it comes back to. */
+  position: Position;
   /** While it catches up: what moved meanwhile, to be told afterwards. */
   held: { states: Set<string>; presences: Map<string, PresenceChange> } | null;
 }
@@ -57,6 +60,7 @@ interface Listener extends Audience {
 export class EventHub {
   readonly #parts: HubParts;
   readonly #settings: HubSettings;
+  readonly #barrier: EventBarrier;
   readonly #listeners = new Set<Listener>();
   readonly #stopping = new AbortController();
   #states = new Set<string>();
@@ -68,6 +72,7 @@ export class EventHub {
   constructor(parts: HubParts) {
     this.#parts = parts;
     this.#settings = parts.settings ?? HUB_SETTINGS;
+    this.#barrier = new EventBarrier(parts.store);
   }
 
   /** Hears the database. Called once, before the first listener. */
@@ -75,6 +80,7 @@ export class EventHub {
     const { store } = this.#parts;
     const missed = (): void => this.#dropAll();
     this.#stopListening = [
+      await this.#barrier.open(),
       await store.listen('paddock_recorded', (payload) => this.#recorded(payload), missed),
       await store.listen('paddock_presence', (payload) => this.#moved(payload), missed),
     ];
@@ -83,8 +89,9 @@ export class EventHub {
 
   async close(): Promise<void> {
     this.#stopping.abort();
+    this.#barrier.abandon();
     this.#dropAll();
-    await Promise.all(this.#stopListening.map((stop) => stop()));
+    for (const stop of this.#stopListening) await stop();
     await Promise.all([this.#flushing, this.#checking]);
   }
 
@@ -93,35 +100,36 @@ export class EventHub {
   }
 
   /** Serves a listener until its connection ends: first what it missed, then what happens. */
-  async serve(audience: Audience, last: EventId | null): Promise<void> {
+  async serve(audience: Audience, last: Position | null): Promise<void> {
     const { sink } = audience;
-    const listener: Listener = { ...audience, held: { states: new Set(), presences: new Map() } };
+    const held = { states: new Set<string>(), presences: new Map<string, PresenceChange>() };
+    const listener: Listener = { ...audience, position: last ?? { revision: 0, horizon: 0 }, held };
     this.#listeners.add(listener);
     sink.closed.addEventListener('abort', () => this.#listeners.delete(listener));
-    const { store, clock } = this.#parts;
-    const at = clock.wall();
-    const revision = await currentRevision(store);
+    const position = await currentPosition(this.#parts.store);
     sink.write('retry: 3000\n\n');
     if (last !== null) await this.#catchUp(listener, last);
-    sink.write(formatEvent('ready', { revision, at }, {}));
-    const { held } = listener;
+    listener.position = position;
+    sink.write(withId(position, eventBody('ready', {})));
     listener.held = null;
-    for (const deviceId of held?.states ?? []) this.#states.add(deviceId);
-    for (const [deviceId, change] of held?.presences ?? []) this.#presences.set(deviceId, change);
+    for (const deviceId of held.states) this.#states.add(deviceId);
+    for (const [deviceId, change] of held.presences) this.#presences.set(deviceId, change);
     this.#wake();
   }
 
-  async #catchUp(listener: Listener, last: EventId): Promise<void> {
+  async #catchUp(listener: Listener, last: Position): Promise<void> {
     const { store, views } = this.#parts;
-    const { states, presences } = await changesSince(store, listener.scope, last.revision, last.at);
+    const { isReset, states, presences } = await changesSince(store, listener.scope, last);
+    if (isReset) listener.sink.write(withId(last, eventBody('reset', {})));
     for (let at = 0; at < states.length; at += this.#settings.pageSize) {
       const ids = states.slice(at, at + this.#settings.pageSize).map(({ deviceId }) => deviceId);
       // While it catches up, its id stays where it was: who is cut off in the middle begins again there.
       for (const versioned of await views.some(listener.scope, ids))
-        listener.sink.write(formatEvent('state', last, versioned.view));
+        listener.sink.write(withId(last, eventBody('state', versioned.view)));
       await this.#drained(listener);
     }
-    for (const { revision: _, ...change } of presences) listener.sink.write(formatEvent('presence', last, change));
+    for (const { revision: _, ...change } of presences)
+      listener.sink.write(withId(last, eventBody('presence', change)));
   }
 
   /** Waits until a listener that catches up has taken most of it. */
@@ -155,40 +163,41 @@ export class EventHub {
   async #flush(): Promise<void> {
     while ((this.#states.size > 0 || this.#presences.size > 0) && !this.#stopping.signal.aborted) {
       await this.#parts.clock.sleep(this.#settings.gatherMs, this.#stopping.signal);
-      const states = this.#states;
-      const presences = this.#presences;
-      this.#states = new Set();
-      this.#presences = new Map();
-      await this.#tell(states, presences).catch((error: unknown) =>
-        this.#parts.log.error({ err: error }, 'Listeners could not be told what changed'),
-      );
+      if (this.#stopping.signal.aborted) return;
+      await this.#tellGathered().catch((error: unknown) => {
+        this.#parts.log.error({ err: error }, 'Listeners could not be told what changed, and have to ask again');
+        this.#dropAll();
+      });
     }
   }
 
-  async #tell(states: ReadonlySet<string>, presences: ReadonlyMap<string, PresenceChange>): Promise<void> {
+  /** Everything that was committed before the barrier is in what is told now: that is the listeners' new position. */
+  async #tellGathered(): Promise<void> {
+    const position = await this.#barrier.pass();
+    // Who is still catching up has these among what is held, and is told afterwards.
+    const audience = [...this.#listeners].filter(({ held }) => held === null);
+    const states = this.#states;
+    const presences = this.#presences;
+    this.#states = new Set();
+    this.#presences = new Map();
     const ids = [...new Set([...states, ...presences.keys()])];
     for (let at = 0; at < ids.length; at += this.#settings.pageSize) {
       const page = await this.#parts.views.some(ALL_CUSTOMERS, ids.slice(at, at + this.#settings.pageSize));
-      page.sort((a, b) => a.revision - b.revision);
-      for (const versioned of page) this.#tellOne(versioned, states, presences);
+      const told = page.toSorted((a, b) => a.revision - b.revision).flatMap((one) => eventsOf(one, states, presences));
+      const isLast = at + this.#settings.pageSize >= ids.length;
+      for (const listener of audience) this.#tell(listener, told, isLast ? position : null);
     }
   }
 
-  #tellOne(
-    { view, revision }: VersionedView,
-    states: ReadonlySet<string>,
-    presences: ReadonlyMap<string, PresenceChange>,
-  ): void {
-    const id = { revision, at: this.#parts.clock.wall() };
-    const change = presences.get(view.deviceId);
-    const text =
-      (states.has(view.deviceId) ? formatEvent('state', id, view) : '') +
-      (change ? formatEvent('presence', id, change) : '');
-    for (const listener of this.#listeners) {
-      const { customerId } = listener.scope;
-      const isConcerned = customerId === null || customerId === view.customerId;
-      if (isConcerned && listener.held === null) this.#send(listener, text);
-    }
+  /** @param position where the listener stands after these; null: where it stood, more is to come */
+  #tell(listener: Listener, told: readonly Told[], position: Position | null): void {
+    const { customerId } = listener.scope;
+    const bodies = told.filter((one) => customerId === null || one.customerId === customerId).map(({ body }) => body);
+    const last = position === null ? undefined : bodies.pop();
+    // Whoever is cut off in the middle begins again where it stood.
+    let text = bodies.map((body) => withId(listener.position, body)).join('');
+    if (last !== undefined && position !== null) text += withId((listener.position = position), last);
+    if (text !== '') this.#send(listener, text);
   }
 
   #send(listener: Listener, text: string): void {
@@ -220,4 +229,22 @@ export class EventHub {
   async #dropForbidden(): Promise<void> {
     for (const listener of this.#listeners) if (!(await listener.isAllowed().catch(() => true))) this.#drop(listener);
   }
+}
+
+interface Told {
+  readonly customerId: string;
+  readonly body: string;
+}
+
+function eventsOf(
+  { view }: VersionedView,
+  states: ReadonlySet<string>,
+  presences: ReadonlyMap<string, PresenceChange>,
+): Told[] {
+  const { customerId, deviceId } = view;
+  const change = presences.get(deviceId);
+  return [
+    ...(states.has(deviceId) ? [{ customerId, body: eventBody('state', view) }] : []),
+    ...(change ? [{ customerId, body: eventBody('presence', change) }] : []),
+  ];
 }

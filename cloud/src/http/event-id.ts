@@ -1,28 +1,21 @@
-import { fromInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
+import type { Position } from '../devices/changes.ts';
 import { HttpError } from './problem.ts';
 
-/**
- * Where a listener stands in the stream: a revision, and when it was told. Transactions commit in another order
- * than they take their revisions, so that who comes back is told once more what moved shortly before.
- */
-export interface EventId {
-  readonly revision: number;
-  readonly at: WallMs;
-}
+/** Positions are the database's, so that an id of one instance means the same to every other one. */
+const FORM = /^(\d{1,16})-(\d{1,16})$/;
 
-/** The last moment that RFC 3339 can write. */
-const LATEST = fromInstant('9999-12-31T23:59:59.999Z');
-const FORM = /^(\d{1,15})-(\d{1,15})$/;
-
-export const formatEventId = ({ revision, at }: EventId): string => `${revision}-${at}`;
+export const formatEventId = ({ revision, horizon }: Position): string => `${revision}-${horizon}`;
 
 /** @throws HttpError `event_id_invalid` */
-export function parseEventId(text: string): EventId {
-  const [, revision, at] = FORM.exec(text) ?? [];
-  if (revision === undefined || at === undefined || Number(at) > LATEST) throw new HttpError('event_id_invalid');
-  return { revision: Number(revision), at: wallMs(Number(at)) };
+export function parseEventId(text: string): Position {
+  const [, revision, horizon] = FORM.exec(text) ?? [];
+  const position = { revision: Number(revision), horizon: Number(horizon) };
+  if (!Number.isSafeInteger(position.revision) || !Number.isSafeInteger(position.horizon))
+    throw new HttpError('event_id_invalid');
+  return position;
 }
 
-/** One event of the stream (WHATWG HTML, 9.2.6): JSON has no newline, so that one data line is enough. */
-export const formatEvent = (event: string, id: EventId, data: object): string =>
-  `id: ${formatEventId(id)}\nevent: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+/** What an event says: one event of the stream (WHATWG HTML, 9.2.6) without its id. JSON has no newline. */
+export const eventBody = (event: string, data: object): string => `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+
+export const withId = (position: Position, body: string): string => `id: ${formatEventId(position)}\n${body}`;

@@ -11,10 +11,11 @@ const LISTEN = {
   schema: {
     tags: ['events'],
     operationId: 'listen',
-    summary: 'Server-sent events: `state` (a device), `presence` (a change of presence), `ready` (up to date)',
+    summary: 'Server-sent events: `state` (a device), `presence` (a change of presence), `ready` (up to date), `reset`',
     description:
-      'Each event has an id. Sent back as Last-Event-ID it brings what changed since: the newest state of each ' +
-      'device, not every step. Events may come twice. A listener that does not read is dropped, and one whose token is revoked.',
+      'Each event has an id. Sent back as Last-Event-ID, to any instance of the service, it brings what changed ' +
+      'since: the newest state of each device, not every step. An id of another database brings `reset` and then ' +
+      'everything. Events may come twice. A listener that does not read is dropped, and one whose token is revoked.',
     headers: Type.Object({ 'last-event-id': Type.Optional(Type.String({ maxLength: 64 })) }),
     response: {
       200: { description: 'A stream of events', content: { 'text/event-stream': { schema: Type.String() } } },

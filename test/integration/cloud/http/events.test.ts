@@ -3,7 +3,7 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { HUB_SETTINGS } from '@paddock/cloud/http/event-hub.ts';
 import { addDevice, record } from '../../../harness/archive.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
-import { listenTo, type EventStream } from '../../../harness/event-stream.ts';
+import { listenTo, type EventStream, type StreamEvent } from '../../../harness/event-stream.ts';
 import { startHttp, type TestHttp } from '../../../harness/http.ts';
 
 let database: FreshDatabase;
@@ -77,32 +77,62 @@ test('who comes back is told what changed meanwhile, newest state of each device
   expect(nothingNew.events.filter(stateOf('resume-b'))).toEqual([]);
 });
 
-test('a change that committed late is told to who comes back', async () => {
-  const device = await addDevice(database.store, 'late-commit');
+test('what commits late is told to who comes back, also by another instance', async () => {
+  const other = await startHttp(database.store);
+  const [late, early] = [
+    await addDevice(database.store, 'late-commit'),
+    await addDevice(database.store, 'early-commit'),
+  ];
+  for (const device of [late, early]) await record(database.store, device, Date.now(), { sequence: 1 });
   const stream = await listen();
-  const { id } = await stream.until(({ event }) => event === 'ready');
+  let told: StreamEvent | undefined;
+  await database.store.transaction(async (sql) => {
+    // Its revision is older than the one that the listener sees, and it arrived long ago.
+    await sql.query(
+      `UPDATE device_state SET revision = nextval('state_revision'), heard_at = 'epoch' WHERE device_id = 'late-commit'`,
+    );
+    await record(database.store, early, Date.now(), { sequence: 2 });
+    told = await stream.until(stateOf('early-commit', 2));
+  });
   stream.close();
-  // Its revision was taken before the one that the listener saw.
-  await record(database.store, device, Date.now());
-  const [revision] = id.split('-');
-  await database.store.query(`UPDATE device_state SET revision = $1 WHERE device_id = 'late-commit'`, [
-    Number(revision) - 1,
-  ]);
-  const back = await listen(http, http.operator, id);
+  const back = await listen(other, http.operator, told?.id);
   expect(back.events.filter(stateOf('late-commit'))).toHaveLength(1);
+  const again = await listen(other, http.operator, back.events.at(-1)?.id);
+  expect(again.events.map(({ event }) => event)).toEqual(['ready']);
+  await other.close();
+});
+
+test('a listener that is cut off in the middle of many changes is told all of them again', async () => {
+  const paged = await startHttp(database.store, { hub: { ...HUB_SETTINGS, pageSize: 2 } });
+  const devices = await Promise.all([0, 1, 2, 3, 4].map((n) => addDevice(database.store, `paged-${n}`)));
+  const stream = await listen(paged);
+  // One notification tells of all five: three pages.
+  await Promise.all(devices.map((device) => record(database.store, device, Date.now(), { sequence: 1 })));
+  const ids = devices.map(({ deviceId }) => deviceId);
+  await database.store.query(`SELECT pg_notify('paddock_recorded', $1)`, [JSON.stringify(ids)]);
+  for (const id of ids) await stream.until(stateOf(id, 1));
+  const first = stream.events.findIndex(({ event }) => event === 'state');
+  const cut = await listen(http, http.operator, stream.events[first]?.id);
+  for (const id of ids) expect(cut.events.filter(stateOf(id, 1))).toHaveLength(1);
+  await paged.close();
 });
 
 test('an id from another database brings everything', async () => {
   const device = await addDevice(database.store, 'restored');
   await record(database.store, device, Date.now() - 600_000);
-  const stream = await listen(http, http.operator, `999999999-${Date.now()}`);
-  expect(stream.events.filter(stateOf('restored'))).toHaveLength(1);
+  const ready = (await listen()).events.at(-1)?.id.split('-') ?? [];
+  for (const foreign of [`999999999-1`, `${ready[0]}-${Number(ready[1]) + 100_000}`]) {
+    const stream = await listen(http, http.operator, foreign);
+    expect(stream.events.map(({ event }) => event)).toEqual(expect.arrayContaining(['reset', 'state', 'ready']));
+    expect(stream.events[0]?.event).toBe('reset');
+    expect(stream.events.filter(stateOf('restored'))).toHaveLength(1);
+  }
 });
 
 test('an id that is none is refused', async () => {
   const answer = await http.call('GET', '/api/v1/events', { headers: { 'last-event-id': 'rubbish' } });
   expect([answer.status, answer.body['code']]).toEqual([400, 'event_id_invalid']);
-  const future = await http.call('GET', '/api/v1/events', { headers: { 'last-event-id': '1-999999999999999' } });
+  const future = await http.call('GET', '/api/v1/events', { headers: { 'last-event-id': '1-9999999999999999' } });
   expect([future.status, future.body['code']]).toEqual([400, 'event_id_invalid']);
   expect((await http.call('GET', '/api/v1/events', { token: null })).status).toBe(401);
 });

@@ -4,7 +4,6 @@ import { CursorError } from '@paddock/cloud/devices/cursor.ts';
 import { editedVersion, etagOf } from '@paddock/cloud/http/etag.ts';
 import { formatEventId, parseEventId } from '@paddock/cloud/http/event-id.ts';
 import { HttpError, problemOf, PROBLEMS, type ProblemCode } from '@paddock/cloud/http/problem.ts';
-import { wallMs } from '@paddock/shared/time.ts';
 
 const coded = (code: string) => Object.assign(new Error('what the library said'), { code });
 
@@ -65,7 +64,7 @@ describe('an ETag', () => {
 });
 
 describe('an event id', () => {
-  const id = { revision: 12, at: wallMs(1_800_000_000_000) };
+  const id = { revision: 12, horizon: 4_294_967_301 };
   test('comes back', () => expect(parseEventId(formatEventId(id))).toEqual(id));
   test.each(['', '12', '12-', '-1-2', '12-13-14', 'a-b', `${'9'.repeat(16)}-1`])('%j is none', (text) => {
     expect(() => parseEventId(text)).toThrow(expect.objectContaining({ code: 'event_id_invalid' }));
