@@ -11,7 +11,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['sense'],
   'agent/report': ['clock'],
   'cloud/devices': ['clock', 'customers'],
-  'cloud/ingest': ['clock'],
+  'cloud/ingest': ['clock', 'monitoring'],
   'cloud/instances': ['monitoring'],
   'cloud/monitoring': ['devices'],
 };

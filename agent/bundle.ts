@@ -13,6 +13,10 @@ const dist = join(here, 'dist');
  */
 const SHEBANG = '#!/usr/bin/env -S node --lite-mode --max-semi-space-size=1';
 
+/** The floor of trusted time before the first exchange. SOURCE_DATE_EPOCH (in seconds) makes two builds the same. */
+const { SOURCE_DATE_EPOCH } = process.env;
+const builtAt = SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(SOURCE_DATE_EPOCH) * 1000);
+
 await rm(dist, { recursive: true, force: true });
 await build({
   absWorkingDir: here,
@@ -24,6 +28,7 @@ await build({
   format: 'esm',
   platform: 'node',
   target: 'node24',
+  define: { PADDOCK_BUILT_AT: JSON.stringify(builtAt.toISOString()) },
   // Names are kept: a stack in a log must be readable.
   minifyWhitespace: true,
   minifySyntax: true,

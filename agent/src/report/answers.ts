@@ -3,7 +3,9 @@ import { openEnvelope, parseEnvelope, type Inflate } from '@paddock/shared/envel
 import { Refusal } from '@paddock/shared/errors.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { fromInstant, type UptimeMs } from '@paddock/shared/time.ts';
-import type { Held } from './outbox.ts';
+import type { Moment } from '../clock/exchange.ts';
+import type { TrustedInterval } from '../clock/trusted-time.ts';
+import type { Held, SealedReport } from './outbox.ts';
 
 /** An answer that is genuine and not for us, or not for now. */
 export class AnswerError extends Error {
@@ -21,7 +23,11 @@ export interface AnswerContext {
   readonly keys: readonly VerificationKey[];
   readonly inflater: Inflate;
   readonly held: (digest: string) => Held | undefined;
-  readonly now: UptimeMs;
+  /** Which start this is: of its reports alone it is known when they were first sent. */
+  readonly origin: Pick<SealedReport, 'incarnation' | 'start'>;
+  /** When the answer came. */
+  readonly arrival: Moment;
+  readonly trusted: (moment: Moment) => TrustedInterval;
 }
 
 /**
@@ -38,8 +44,8 @@ export async function readAnswer(text: string, context: AnswerContext): Promise<
   return { answer, answered: checkMeaning(answer, context) };
 }
 
-function checkMeaning(answer: Answer, { held, now }: AnswerContext): Held {
-  const report = held(answer.digest);
+function checkMeaning(answer: Answer, context: AnswerContext): Held {
+  const report = context.held(answer.digest);
   // The usual reason is harmless: an answer to another report has covered this one already.
   if (!report || report.sentAt === null)
     throw new AnswerError('answer_unawaited', 'No report of this digest awaits an answer');
@@ -47,7 +53,7 @@ function checkMeaning(answer: Answer, { held, now }: AnswerContext): Held {
     throw new AnswerError('answer_mismatch', 'The answer names another start than its report');
   if (!boundTo(answer, report))
     throw new AnswerError('answer_mismatch', 'The answer does not repeat the nonce of its report');
-  if (now - report.sentAt > lifetimeMs(answer))
+  if (!isInTime(answer, report, report.sentAt, context))
     throw new AnswerError('answer_expired', 'The answer came after its expiry');
   return report;
 }
@@ -63,7 +69,22 @@ const boundTo = (answer: Answer, report: Held): boolean =>
     : answer.nonce === report.nonce;
 
 /**
- * This device has no trusted time yet, so the expiry is judged by a span: the answer cannot be older than
- * the report that it answers.
+ * An answer is no older than the nonce that it repeats: what came within its lifetime after that was first sent is in
+ * time, whatever any clock says. Beyond that trusted time decides, and without it the last sending.
  */
-const lifetimeMs = ({ sentAt, expiresAt }: Answer): number => fromInstant(expiresAt) - fromInstant(sentAt);
+function isInTime(
+  answer: Answer,
+  report: Held,
+  sentAt: UptimeMs,
+  { origin, arrival, trusted }: AnswerContext,
+): boolean {
+  const lifetimeMs = fromInstant(answer.expiresAt) - fromInstant(answer.sentAt);
+  const asked = firstSentOf(report, origin);
+  if (asked?.segment === arrival.segment && arrival.at - asked.at <= lifetimeMs) return true;
+  const { latest } = trusted(arrival);
+  return latest === null ? arrival.at - sentAt <= lifetimeMs : latest <= fromInstant(answer.expiresAt);
+}
+
+/** When the report was first sent; null when an earlier start may have sent it before. */
+export const firstSentOf = (report: Held, origin: Pick<SealedReport, 'incarnation' | 'start'>): Moment | null =>
+  report.incarnation === origin.incarnation && report.start === origin.start ? report.firstSent : null;

@@ -1,5 +1,5 @@
 import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
-import type { Host, Reading, Report, Trigger } from '@paddock/shared/report.ts';
+import type { Exchange, Host, Reading, Report, Trigger } from '@paddock/shared/report.ts';
 import type { UptimeMs, WallMs } from '@paddock/shared/time.ts';
 
 /** Everything a report says, taken at one moment. */
@@ -17,6 +17,8 @@ export interface DeviceState {
   /** The nonce of the ask; null asks for no answer. */
   readonly ask: string | null;
   readonly readings: Readonly<Record<string, Reading>>;
+  /** What the cloud may not know of yet; all of it of this boot and segment. */
+  readonly exchanges: readonly Exchange[];
   readonly host: Host;
   readonly agentVersion: string;
   readonly outbox: NonNullable<Report['outbox']>;
@@ -39,6 +41,7 @@ export function buildReport(state: DeviceState): Report {
     nextWithinMs: state.nextWithinMs,
     ...(state.ask !== null && { ask: state.ask }),
     readings: plain(state.readings),
+    ...(state.exchanges.length > 0 && { exchanges: [...state.exchanges] }),
     host: state.host,
     agent: { version: state.agentVersion },
     outbox: state.outbox,

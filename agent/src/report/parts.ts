@@ -5,6 +5,7 @@ import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock, Disk, Link, Machine, Scheduler, Signer } from '../ports.ts';
 import type { Log } from './log.ts';
 import type { OutboxLimits } from './outbox.ts';
+import type { Timekeeper } from './timekeeper.ts';
 
 /** Where readings, urgent changes and events come from. */
 export interface SensorSource {
@@ -27,6 +28,7 @@ export interface SessionParts {
   readonly deflater: Deflate;
   readonly inflater: Inflate;
   readonly sensors: SensorSource;
+  readonly time: Timekeeper;
   readonly log: Log;
 }
 

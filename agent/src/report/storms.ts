@@ -1,38 +1,45 @@
 import type { Trigger } from '@paddock/shared/report.ts';
+import type { Moment } from '../clock/exchange.ts';
 import type { Clock } from '../ports.ts';
 import { decideUrgent, EVENTS_WAITING, fullBudget, NO_CHANGES, spendEvent } from './triggers.ts';
 
 type EventTrigger = Extract<Trigger, { kind: 'event' }>;
 
 export interface EventQueue {
-  /** @returns false when this one is dropped: so many wait already, or the queue is being flushed */
-  add(event: EventTrigger): boolean;
+  /**
+   * @param happened when it was, however long it waits here
+   * @returns false when this one is dropped: so many wait already, or the queue is being flushed
+   */
+  add(event: EventTrigger, happened: Moment): boolean;
   /** Reports what still waits, without waiting any longer, and takes nothing more: a storm must have an end. */
   flush(): Promise<void>;
 }
 
 /** Reports events at once; a storm of them waits for its turn, in order and bounded. */
-export function createEventQueue(clock: Clock, report: (event: EventTrigger) => Promise<void>): EventQueue {
-  const waiting: EventTrigger[] = [];
+export function createEventQueue(
+  clock: Clock,
+  report: (event: EventTrigger, happened: Moment) => Promise<void>,
+): EventQueue {
+  const waiting: { readonly event: EventTrigger; readonly happened: Moment }[] = [];
   const hurry = new AbortController();
   let budget = fullBudget(clock.monotonic());
   let draining: Promise<void> | null = null;
   const drain = async (): Promise<void> => {
-    for (let event = waiting[0]; event; event = waiting[0]) {
+    for (let next = waiting[0]; next; next = waiting[0]) {
       const spent = spendEvent(budget, clock.monotonic());
       budget = spent.budget;
       if (spent.waitMs > 0 && !hurry.signal.aborted) await clock.sleep(spent.waitMs, hurry.signal);
       else {
         waiting.shift();
-        await report(event);
+        await report(next.event, next.happened);
       }
     }
     draining = null;
   };
   return {
-    add(event) {
+    add(event, happened) {
       if (waiting.length >= EVENTS_WAITING || hurry.signal.aborted) return false;
-      waiting.push(event);
+      waiting.push({ event, happened });
       draining ??= drain();
       return true;
     },

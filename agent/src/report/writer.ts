@@ -1,7 +1,8 @@
 import { digestOf, parseEnvelope, seal, type Deflate } from '@paddock/shared/envelope.ts';
 import { randomBase64url } from '@paddock/shared/base64url.ts';
-import type { Reading, Report, Trigger } from '@paddock/shared/report.ts';
+import type { Exchange, Reading, Report, Trigger } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
+import type { Moment } from '../clock/exchange.ts';
 import type { Clock, Machine, Signer } from '../ports.ts';
 import { buildReport } from './build.ts';
 import { createHealthReader } from './health.ts';
@@ -24,6 +25,11 @@ export interface WriterParts {
   readonly deflater: Deflate;
   readonly readings: (at: UptimeMs) => Readonly<Record<string, Reading>>;
   readonly outbox: () => NonNullable<Report['outbox']>;
+  /** What a report of this segment tells of exchanges, and what hears that it was made. */
+  readonly time: {
+    toTell(segment: number, asks: boolean): readonly Exchange[];
+    told(exchanges: readonly Exchange[], sequence: number): void;
+  };
 }
 
 export interface Written extends SealedReport {
@@ -38,18 +44,21 @@ export interface Written extends SealedReport {
 export function createWriter(
   origin: Origin,
   parts: WriterParts,
-): (trigger: Trigger, asks: boolean) => Promise<Written> {
-  const { clock, machine, signer, deflater } = parts;
+): (trigger: Trigger, asks: boolean, happened?: Moment) => Promise<Written> {
+  const { clock, machine, signer, deflater, time } = parts;
   const health = createHealthReader(machine, clock);
   let next = 0;
-  return async (trigger, asks) => {
+  return async (trigger, asks, happened) => {
     const host = await health();
     const sequence = next++;
     const ask = asks ? randomBase64url() : null;
     const uptime = clock.monotonic();
-    const taken = { uptime, segment: clock.segment(), wall: clock.wall(), readings: parts.readings(uptime) };
-    const report = buildReport({ ...origin, ...taken, sequence, trigger, ask, host, outbox: parts.outbox() });
-    const envelope = await seal('report', report, signer, deflater);
+    const segment = clock.segment();
+    const exchanges = time.toTell(segment, asks);
+    const taken = { uptime, segment, wall: clock.wall(), readings: parts.readings(uptime), exchanges };
+    const told = { trigger: withAge(trigger, happened, { at: uptime, segment }), ask, host, outbox: parts.outbox() };
+    const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
+    time.told(exchanges, sequence);
     const { incarnation, start } = origin;
     const event = trigger.kind === 'event';
     return {
@@ -63,4 +72,11 @@ export function createWriter(
       uptime,
     };
   };
+}
+
+/** An event that had to wait says for how long; across a suspend nobody knows. */
+function withAge(trigger: Trigger, happened: Moment | undefined, now: Moment): Trigger {
+  if (trigger.kind !== 'event' || happened?.segment !== now.segment) return trigger;
+  const agoMs = now.at - happened.at;
+  return agoMs > 0 ? { ...trigger, agoMs } : trigger;
 }

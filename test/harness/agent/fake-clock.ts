@@ -10,6 +10,7 @@ interface Sleeper {
 export class FakeClock implements Clock {
   #now = 1_000;
   #wall = Date.UTC(2026, 10, 23);
+  #suspendedMs = 0;
   #segment = 0;
   #sleepers: Sleeper[] = [];
 
@@ -33,8 +34,12 @@ export class FakeClock implements Clock {
     this.#wall = ms;
   }
 
-  suspend(): void {
+  /** What the time truly is, whatever the wall clock says. */
+  truth = () => wallMs(Date.UTC(2026, 10, 23) + this.#now - 1_000 + this.#suspendedMs);
+
+  suspend(ms = 0): void {
     this.#segment += 1;
+    this.#suspendedMs += ms;
   }
 
   /** Lets time pass and wakes sleepers in their order, with what they set off in between. */

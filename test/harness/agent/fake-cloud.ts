@@ -2,7 +2,7 @@ import { deflater, inflater } from '@paddock/agent/adapters/deflate.ts';
 import type { Answer, Rejection } from '@paddock/shared/answer.ts';
 import { digestOf, openEnvelope, parseEnvelope, seal } from '@paddock/shared/envelope.ts';
 import { parseReport, type Report } from '@paddock/shared/report.ts';
-import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import { makeTestKey, type TestKey } from '../signing.ts';
 
 export interface Received {
@@ -18,6 +18,8 @@ export class FakeCloud {
   readonly rejected: Rejection[] = [];
   readonly key: TestKey;
   readonly device: TestKey;
+  /** Its clock. */
+  now = (): WallMs => wallMs(Date.UTC(2026, 10, 23));
 
   constructor(key: TestKey, device: TestKey) {
     this.key = key;
@@ -47,7 +49,7 @@ export class FakeCloud {
 
   answer(to: Received, change: Partial<Answer> = {}, key = this.key): Promise<string> {
     const { report, digest } = to;
-    const at = wallMs(Date.UTC(2026, 10, 23));
+    const at = this.now();
     const answer: Answer = {
       v: 1,
       device: report.device,

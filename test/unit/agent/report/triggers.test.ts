@@ -1,4 +1,4 @@
-import { asksForAnswer, EXCHANGE_OLD_AFTER_MS } from '@paddock/agent/report/asks.ts';
+import { asksForAnswer } from '@paddock/agent/report/asks.ts';
 import {
   decideUrgent,
   EVENT_BURST,
@@ -26,7 +26,7 @@ describe('who asks for an answer', () => {
     ['a change', { kind: 'change', sensor: 'door' }, false],
     ['the goodbye', { kind: 'shutdown' }, false],
   ] as const)('%s, shortly after an exchange', (_what, trigger, asks) => {
-    expect(asksForAnswer(trigger, at(1_000), at(2_000))).toBe(asks);
+    expect(asksForAnswer(trigger, at(1_000), at(2_000), 60_000)).toBe(asks);
   });
 
   it.each([
@@ -34,8 +34,8 @@ describe('who asks for an answer', () => {
     ['a change', { kind: 'change', sensor: 'door' }, true],
     ['the goodbye', { kind: 'shutdown' }, false],
   ] as const)('%s, when the exchange is old or never was', (_what, trigger, asks) => {
-    expect(asksForAnswer(trigger, at(0), at(EXCHANGE_OLD_AFTER_MS))).toBe(asks);
-    expect(asksForAnswer(trigger, null, at(5))).toBe(asks);
+    expect(asksForAnswer(trigger, at(0), at(60_000), 60_000)).toBe(asks);
+    expect(asksForAnswer(trigger, null, at(5), 60_000)).toBe(asks);
   });
 });
 

@@ -5,8 +5,15 @@ import { buildReport } from '@paddock/agent/report/build.ts';
 import { boundedData, MAX_EVENT_DATA_BYTES } from '@paddock/agent/report/event-data.ts';
 import { createSensors } from '@paddock/agent/sense/sensors.ts';
 import { MAX_ENVELOPE_BYTES, seal } from '@paddock/shared/envelope.ts';
-import { parseReport, type Host, type Report, type Trigger } from '@paddock/shared/report.ts';
-import { uptimeMs, wallMs } from '@paddock/shared/time.ts';
+import {
+  MAX_EXCHANGES,
+  parseReport,
+  type Exchange,
+  type Host,
+  type Report,
+  type Trigger,
+} from '@paddock/shared/report.ts';
+import { toInstant, uptimeMs, wallMs } from '@paddock/shared/time.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { configOf, FakePort } from '../../../harness/agent/sense.ts';
@@ -60,6 +67,14 @@ const HOST: Host = {
   agentRssMiB: 999_999_999,
 };
 
+const instant = (): string => toInstant(wallMs(randomInt(2 ** 42)));
+const exchange = (): Exchange => ({
+  requestUptimeMs: randomInt(2 ** 42),
+  receivedAt: instant(),
+  sentAt: instant(),
+  responseUptimeMs: randomInt(2 ** 42),
+});
+
 /** Every sensor says what is hardest to deflate, and an event with as much data as there may be tells it. */
 function largestReport(yaml: string, valueOf: () => string | number | boolean): Report {
   const [config, clock, port] = [configOf(yaml), new FakeClock(), new FakePort('panel')];
@@ -69,6 +84,7 @@ function largestReport(yaml: string, valueOf: () => string | number | boolean): 
   const trigger: Trigger = {
     kind: 'event',
     name: nameOf(),
+    agoMs: 987_654_321,
     data: boundedData({ text: noise(MAX_EVENT_DATA_BYTES - '{"text":""}'.length) }),
   };
   expect(trigger.data).not.toHaveProperty('tooLarge');
@@ -86,6 +102,7 @@ function largestReport(yaml: string, valueOf: () => string | number | boolean): 
     nextWithinMs: 350_000,
     ask: 'b8Jw0aVx2Nc',
     readings,
+    exchanges: Array.from({ length: MAX_EXCHANGES }, exchange),
     host: HOST,
     agentVersion: noise(256),
     outbox: { waiting: 4096, droppedRoutine: 987_654, droppedEvents: 987_654 },
