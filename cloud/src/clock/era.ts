@@ -5,6 +5,8 @@ import { EMPTY_REGION, learn, offsetAt, withBounds, type Bound, type Region } fr
 export interface Era {
   /** From here on it is believed. */
   readonly fromUptimeMs: number;
+  /** Up to here its bounds were put away; before the first time it is the same. */
+  readonly closedToMs: number;
   readonly region: Region;
 }
 
@@ -20,7 +22,11 @@ const MOST_BOUNDS = 16;
 /** A longer baseline than this learns nothing more about the rate, which ages and follows the seasons. */
 const BASELINE_MS = 3 * 86_400_000;
 
-export const newEra = (fromUptimeMs: number): Era => ({ fromUptimeMs, region: EMPTY_REGION });
+export const newEra = (fromUptimeMs: number): Era => ({
+  fromUptimeMs,
+  closedToMs: fromUptimeMs,
+  region: EMPTY_REGION,
+});
 
 /** @returns null when the bounds contradict the era */
 export function extended(era: Era, bounds: Bounds): Era | null {
@@ -29,10 +35,14 @@ export function extended(era: Era, bounds: Bounds): Era | null {
 }
 
 /** The newest uptime that is bounded from below: up to here the era is confirmed. */
-export const confirmedUptimeMs = ({ region, fromUptimeMs }: Era | ClosedEra): number =>
+export const confirmedUptimeMs = ({ region, fromUptimeMs }: Pick<Era, 'region' | 'fromUptimeMs'>): number =>
   region.lower.reduce((newest, { uptimeMs }) => Math.max(newest, uptimeMs), fromUptimeMs);
 
-/** Moves the older half of the bounds out of an era that holds too many, but the oldest ones, which know the rate best. */
+/**
+ * Moves the older half of the bounds out of an era that holds too many, but the oldest ones, which know the rate best.
+ * What is put away is for every uptime since the last time, the first moments of the era included, and reaches as far
+ * as it is confirmed: where two of them meet, a moment has bounds on both sides of it.
+ */
 export function thinned(era: Era): { readonly era: Era; readonly closed: ClosedEra | null } {
   const { upper, lower } = era.region;
   if (upper.length <= MOST_BOUNDS && lower.length <= MOST_BOUNDS) return { era, closed: null };
@@ -45,8 +55,12 @@ export function thinned(era: Era): { readonly era: Era; readonly closed: ClosedE
     return [...oldest, ...bounds.filter(({ uptimeMs }) => uptimeMs >= middle)];
   };
   const region = learn(keep(upper), keep(lower), era.region.wander) ?? era.region;
-  const closed = { fromUptimeMs: sorted[0] ?? 0, toUptimeMs: middle, region: era.region };
-  return { era: { ...era, region }, closed };
+  const closed = {
+    fromUptimeMs: era.closedToMs,
+    toUptimeMs: Math.max(middle, confirmedUptimeMs(era)),
+    region: era.region,
+  };
+  return { era: { ...era, closedToMs: middle, region }, closed };
 }
 
 /** What the era says of the true time at an uptime that was rounded down to whole ms; null where nothing bounds it. */

@@ -136,6 +136,21 @@ describe('a boot that exchanges', () => {
     const old = life.place({ bootId: 'a', segment: 0, uptimeMs: 12 * HOUR, arrivedBy: NEVER_MIND });
     expect(old.latest - (old.earliest ?? 0)).toBeLessThan(200);
   });
+
+  it('places what came before the first exchange as well after its bounds were put away', () => {
+    const x = { beganAt: BEGAN, ppm: 90, wavePpm: 12 };
+    const offline = [{ uptimeMs: 5000, upMs: 20 * MINUTE, downMs: null }];
+    const online = everyFiveMinutes(24 * 10, 40, 40).map((report, n) => ({
+      ...report,
+      uptimeMs: report.uptimeMs + 20 * MINUTE,
+      upMs: 30 + ((n * 37) % 60),
+    }));
+    const known = run(x, [...offline, ...online]);
+    expect(known.closed.length).toBeGreaterThan(3);
+    const life = new DeviceLife([lived('a', known)]);
+    const first = life.place({ bootId: 'a', segment: 0, uptimeMs: 5000, arrivedBy: NEVER_MIND });
+    expect(first.latest - (first.earliest ?? 0)).toBeLessThan(300);
+  });
 });
 
 describe('a clock that breaks the assumptions', () => {
