@@ -51,7 +51,7 @@ export async function takeIn(
     clock,
     metrics,
     log,
-    cloudErrorMs: config.clockErrorMs,
+    cloudErrorMs: () => config.clockErrorMs,
   });
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());

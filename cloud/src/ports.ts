@@ -91,6 +91,11 @@ export const METRICS = {
     help: 'Batches that the database refused and that were tried again',
     labels: [],
   },
+  paddock_clock_faults_total: {
+    type: 'counter',
+    help: 'What was found wrong with clocks of devices, by code',
+    labels: ['code'],
+  },
   paddock_devices: { type: 'gauge', help: 'Devices, by presence', labels: ['presence'] },
   paddock_instances: { type: 'gauge', help: 'Instances of the service on this database', labels: [] },
   paddock_jobs_total: {

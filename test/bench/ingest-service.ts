@@ -40,7 +40,7 @@ const keys = new StoredKeyDirectory(store, clock);
 const { signing } = await makeTestKey();
 const answers = new Answers({ broker, signing, clock, metrics, log });
 const rejections = new Rejections({ sql: store, clock, metrics, log });
-const ingest = new Ingest({ store, keys, inflater, answers, rejections, clock, metrics, log, cloudErrorMs: 100 });
+const ingest = new Ingest({ store, keys, inflater, answers, rejections, clock, metrics, log, cloudErrorMs: () => 100 });
 
 const NAIVE_INSERT = `
   INSERT INTO reports (received_at, device_id, incarnation, start, sequence, boot_id, uptime_ms, segment, trigger,
@@ -64,7 +64,8 @@ async function acceptNaively(inbound: Inbound): Promise<void> {
   commitMs.push(clock.wall() - receivedAt);
   if (report.ask === undefined) return;
   const start = { deviceId, incarnation: report.incarnation, start: report.start, ordinal: 1, bootId: report.boot.id };
-  const entry = { ...start, firstReceivedAt: new Date(), recorded: [[0, report.sequence]] as const, rejected: [] };
+  const gaps = { droppedRoutine: 0, droppedEvents: 0, settledBelow: 0, abandoned: 0 };
+  const entry = { ...start, ...gaps, firstReceivedAt: new Date(), recorded: [[0, report.sequence]] as const, rejected: [] };
   await answers.send(answerTo({ message, verdict: { kind: 'new' } }, entry));
 }
 

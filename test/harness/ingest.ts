@@ -59,7 +59,7 @@ export async function startIngest(
     clock,
     metrics,
     log,
-    cloudErrorMs: 100,
+    cloudErrorMs: () => 100,
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();

@@ -1,5 +1,5 @@
-import { confirmedUptimeMs, extended, newEra, thinned, type ClosedEra, type Era } from './era.ts';
-import { boundsOf, type Bounds, type ClockFault, type Evidence } from './evidence.ts';
+import { confirmedUptimeMs, extended, newEra, thinned, timesAt, type ClosedEra, type Era } from './era.ts';
+import { boundsOf, STEP_MS, type Bounds, type ClockFault, type Evidence } from './evidence.ts';
 import { noteWall, type WallRecord } from './wall.ts';
 
 /**
@@ -37,6 +37,9 @@ export interface Observed {
 /** So many pieces of evidence that agree with each other, and not with what was known, are believed. */
 const BELIEVED_PIECES = 2;
 
+/** A clock that is further off was not kept by anything while the machine was off. */
+const FAR_MS = 3_600_000;
+
 const UNSEEN: ClockRecord = {
   era: newEra(0),
   before: null,
@@ -66,16 +69,27 @@ export function observe(clock: ClockRecord | null, evidence: Evidence): Observed
     wall,
     lastUptimeMs: isContradicted ? known.lastUptimeMs : Math.max(known.lastUptimeMs, evidence.uptimeMs),
   };
+  const isNews = clock === null || believed !== known || wall !== known.wall;
+  const noticed: readonly (readonly [fault: ClockFault, seen: boolean])[] = [
+    ['clock_contradiction', isContradicted],
+    ['clock_unsteady', era.region.wander > known.era.region.wander],
+    ['wall_stepped', (wall?.steps ?? 0) > (known.wall?.steps ?? 0)],
+    ['wall_wrong_at_boot', isNews && isWrongAtBoot(next)],
+  ];
   return {
     clock: next,
-    faults: [
-      ...faults,
-      ...(isContradicted ? (['clock_contradiction'] as const) : []),
-      ...(era.region.wander > known.era.region.wander ? (['clock_unsteady'] as const) : []),
-    ],
-    isNews: clock === null || believed !== known || wall !== known.wall,
+    faults: [...faults, ...noticed.flatMap(([fault, seen]) => (seen ? [fault] : []))],
+    isNews,
     closed: [...(believed.before === known.before ? [] : [closedBy(known.era)]), ...(closed ? [closed] : [])],
   };
+}
+
+/** Proved by an exchange of this very clock: its neighbours may be as wrong. */
+function isWrongAtBoot({ era, wall }: ClockRecord): boolean {
+  if (wall === null || era.region.lower.length === 0) return false;
+  const { earliest, latest } = timesAt(era, wall.firstUptimeMs, STEP_MS);
+  const claimed = wall.firstUptimeMs + wall.firstOffsetMs;
+  return (earliest !== null && claimed < earliest - FAR_MS) || (latest !== null && claimed > latest + FAR_MS);
 }
 
 function believe(clock: ClockRecord, bounds: Bounds): ClockRecord {

@@ -31,6 +31,8 @@ export const CLOCK_FAULTS = {
   exchange_contradicts: 'An exchange fits no clock: it contradicts itself or the report that tells of it',
   clock_contradiction: 'The clock contradicts what was known of it: a jump, a suspend, or a lie',
   clock_unsteady: 'The clock wanders more than a crystal does',
+  wall_stepped: 'The wall clock was set, or jumped',
+  wall_wrong_at_boot: 'The wall clock was more than an hour wrong when the boot began: is its battery empty?',
   change_before_boot: 'A reading changed before its boot began',
 } as const;
 export type ClockFault = keyof typeof CLOCK_FAULTS;

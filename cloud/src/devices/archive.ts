@@ -5,7 +5,7 @@ import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
-import { BOOT_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
+import { CLOCK_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
 import { keysOf, type DeviceKey } from './registry.ts';
 import { scopeOf, whereOf } from './views.ts';
 
@@ -82,10 +82,10 @@ interface ReportRow extends PlacedRow {
 
 const REPORTS = `
 SELECT r.received_at, r.incarnation, r.start, r.sequence, r.boot_id, r.uptime_ms, r.segment, r.trigger,
-       r.earliest, r.latest, r.basis, encode(r.digest, 'base64') AS digest, r.envelope, ${BOOT_COLUMNS}
+       r.earliest, r.latest, r.basis, encode(r.digest, 'base64') AS digest, r.envelope, ${CLOCK_COLUMNS}
 FROM reports r
 JOIN devices d ON d.device_id = r.device_id
-LEFT JOIN boots b ON b.device_id = r.device_id AND b.boot_id = r.boot_id`;
+LEFT JOIN clocks c ON c.device_id = r.device_id AND c.boot_id = r.boot_id AND c.segment = r.segment`;
 
 const NEWEST_FIRST = 'ORDER BY r.received_at DESC, r.start DESC, r.sequence DESC, r.incarnation DESC';
 const BEYOND_CURSOR = `(r.received_at, r.start, r.sequence, r.incarnation) <
@@ -138,10 +138,11 @@ export class Archive {
     const [row] = await this.#sql.query<StateRow>(
       `SELECT s.incarnation, s.start, s.sequence, s.uptime_ms, coalesce((s.report ->> 'segment')::int, 0) AS segment,
               s.received_at, s.heard_at, s.earliest, s.latest, s.basis, encode(s.digest, 'base64') AS digest, s.report,
-              ${BOOT_COLUMNS}
+              ${CLOCK_COLUMNS}
        FROM device_state s
        JOIN devices d ON d.device_id = s.device_id
-       LEFT JOIN boots b ON b.device_id = s.device_id AND b.boot_id = s.boot_id ${where}`,
+       LEFT JOIN clocks c ON c.device_id = s.device_id AND c.boot_id = s.boot_id
+         AND c.segment = coalesce((s.report ->> 'segment')::int, 0) ${where}`,
       values,
     );
     if (row === undefined) return null;

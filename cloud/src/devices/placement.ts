@@ -1,5 +1,6 @@
 import { toInstant, wallMs, type Basis, type TimeInterval } from '@paddock/shared/time.ts';
-import { intervalOf } from '../clock/bounds.ts';
+import { DeviceLife } from '../clock/life.ts';
+import { unpackClock, type PackedClock } from '../clock/packed.ts';
 
 /** An interval as the API shows it. */
 export interface TimeView {
@@ -17,39 +18,28 @@ export interface PlacedRow {
   readonly earliest: Date | null;
   readonly latest: Date;
   readonly basis: Basis;
-  readonly anchor_uptime_ms: number | null;
-  readonly anchor_segment: number | null;
-  readonly anchor_latest: Date | null;
+  readonly clock: PackedClock | null;
 }
 
-/** Columns that {@link PlacedRow} needs of a boot, joined as `b`. */
-export const BOOT_COLUMNS = 'b.anchor_uptime_ms, b.anchor_segment, b.anchor_latest';
+/** Columns that {@link PlacedRow} needs of a clock, joined as `c`. */
+export const CLOCK_COLUMNS = 'c.record AS clock';
 
 /**
- * A report's place in time by all that is known now. Bounds only tighten: where the boot knows no better,
- * the interval stays what it was on arrival.
+ * A report's place in time by all that is known now.
  * @param cloudErrorMs how wrong the cloud's own clock can be
  */
 export function timeOf(row: PlacedRow, cloudErrorMs: number): TimeView {
-  const known = intervalOf(anchorOf(row), arrivalOf(row), cloudErrorMs);
-  if (known.latest < row.latest.getTime()) return view(known);
+  const { uptime_ms, segment, received_at, clock } = row;
   const latest = wallMs(row.latest.getTime());
   const earliest = row.earliest === null ? null : wallMs(row.earliest.getTime());
-  return view({ earliest, latest, estimate: latest, basis: row.basis });
-}
-
-const arrivalOf = ({ uptime_ms, segment, received_at }: PlacedRow) => ({
-  uptimeMs: uptime_ms,
-  segment,
-  receivedAt: wallMs(received_at.getTime()),
-});
-
-function anchorOf({ anchor_uptime_ms, anchor_segment, anchor_latest }: PlacedRow) {
-  if (anchor_uptime_ms === null || anchor_segment === null || anchor_latest === null) return null;
-  return { uptimeMs: anchor_uptime_ms, segment: anchor_segment, latest: wallMs(anchor_latest.getTime()) };
+  const estimate = earliest === null ? latest : wallMs((earliest + latest) / 2);
+  const placed = { earliest, latest, estimate, basis: row.basis };
+  const life = new DeviceLife(clock ? [{ bootId: '', segment, record: unpackClock(clock), closed: [] }] : []);
+  const arrivedBy = wallMs(received_at.getTime() + 1 + cloudErrorMs);
+  return view(life.place({ bootId: '', segment, uptimeMs: uptime_ms, arrivedBy, placed }));
 }
 
 function view({ earliest, latest, estimate, basis }: TimeInterval): TimeView {
-  const atLeast = earliest === null ? null : toInstant(earliest);
-  return { earliest: atLeast, latest: toInstant(latest), estimate: toInstant(estimate), basis };
+  const atLeast = earliest === null ? null : toInstant(wallMs(Math.floor(earliest)));
+  return { earliest: atLeast, latest: toInstant(wallMs(Math.ceil(latest))), estimate: toInstant(estimate), basis };
 }

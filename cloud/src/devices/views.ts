@@ -3,7 +3,7 @@ import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
-import { BOOT_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
+import { CLOCK_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
 import type { Presence } from './presence.ts';
 
 export interface LastReport {
@@ -61,13 +61,14 @@ const COLUMNS = `
   d.device_id, d.name, d.customer_id, d.site_id, d.model_id, d.serial_number, d.registered_at, d.retired_at, d.version,
   ${PRESENCE} AS presence, coalesce(p.since, d.registered_at) AS presence_since,
   greatest(s.revision, p.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
-  s.received_at, s.earliest, s.latest, s.basis, s.report, ${BOOT_COLUMNS}`;
+  s.received_at, s.earliest, s.latest, s.basis, s.report, ${CLOCK_COLUMNS}`;
 
 const JOINS = `
   FROM devices d
   LEFT JOIN presence p ON p.device_id = d.device_id
   LEFT JOIN device_state s ON s.device_id = d.device_id
-  LEFT JOIN boots b ON b.device_id = s.device_id AND b.boot_id = s.boot_id`;
+  LEFT JOIN clocks c ON c.device_id = s.device_id AND c.boot_id = s.boot_id
+    AND c.segment = coalesce((s.report ->> 'segment')::int, 0)`;
 
 interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'> {
   device_id: string;

@@ -1,22 +1,14 @@
 import type { Rejection } from '@paddock/shared/answer.ts';
-import type { TimeInterval } from '@paddock/shared/time.ts';
-import { intervalOf, tighten } from '../clock/bounds.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import { bootKey, identityKey, startKeyOf, type BootEntry, type Ledger, type StartEntry } from './ledger.ts';
 import { isAfter, orderReport, type Place, type Verdict } from './order.ts';
-import { withSequences } from './ranges.ts';
+import { recordedIn } from './gaps.ts';
+import { BatchClocks, type OrderedReport, type PlacedReport } from './reconcile.ts';
 
 /** What becomes of one report of a batch. */
 export interface Outcome {
   readonly message: AuthenticReport;
   readonly verdict: Verdict;
-}
-
-/** A report to be recorded, with its place in the device's order and in time. */
-export interface PlacedReport {
-  readonly message: AuthenticReport;
-  readonly place: Place;
-  readonly interval: TimeInterval;
 }
 
 /** Everything that recording a batch will change. */
@@ -27,6 +19,7 @@ export interface Decision {
   readonly newest: readonly PlacedReport[];
   readonly starts: ReadonlyMap<string, StartEntry>;
   readonly boots: ReadonlyMap<string, BootEntry>;
+  readonly clocks: Pick<BatchClocks, 'news' | 'closed' | 'alarms' | 'faults'>;
 }
 
 /** Answers name the newest refusals of a start; older ones were named before. */
@@ -41,37 +34,33 @@ export function decide(batch: readonly AuthenticReport[], ledger: Ledger, cloudE
   const boots = new Map(ledger.boots);
   const digests = new Map(ledger.digests);
   const outcomes: Outcome[] = [];
-  const reports: PlacedReport[] = [];
+  const clocks = new BatchClocks(ledger.clocks, cloudErrorMs);
+  const recorded: OrderedReport[] = [];
   for (const message of inOrder(batch, starts)) {
     const key = startKeyOf(message);
     const start = starts.get(key);
     if (start === undefined) throw new Error(`The ledger lacks the start ${key}`);
     const place = placeOf(message, start);
     const boot = boots.get(bootKey(message.deviceId, message.report.boot.id)) ?? null;
-    const recorded = digests.get(identityKey(message)) ?? null;
-    const verdict = orderReport(message, place, start, boot?.newest ?? null, recorded);
+    const digest = digests.get(identityKey(message)) ?? null;
+    const verdict = orderReport(message, place, start, boot?.newest ?? null, digest);
     outcomes.push({ message, verdict });
     if (verdict.kind === 'refused') starts.set(key, withRejection(start, rejectionOf(message, verdict.code)));
     if (verdict.kind !== 'new') continue;
-    const next = advance(boot, message, place, cloudErrorMs);
-    starts.set(key, { ...start, recorded: withSequences(start.recorded, [message.report.sequence]) });
-    boots.set(bootKey(message.deviceId, message.report.boot.id), next);
+    const isBelieved = clocks.observe({ message, place });
+    starts.set(key, recordedIn(start, message.report));
+    boots.set(bootKey(message.deviceId, message.report.boot.id), advance(boot, message, place, isBelieved));
     digests.set(identityKey(message), message.digest);
-    reports.push({ message, place, interval: intervalOf(next.anchor, arrivalOf(message), cloudErrorMs) });
+    recorded.push({ message, place });
   }
-  return { outcomes, reports, newest: newestOfEach(reports), starts, boots };
+  const reports = recorded.map((report) => clocks.place(report));
+  return { outcomes, reports, newest: newestOfEach(reports), starts, boots, clocks };
 }
 
 const placeOf = ({ report }: AuthenticReport, { ordinal }: StartEntry): Place => ({
   ordinal,
   start: report.start,
   sequence: report.sequence,
-});
-
-const arrivalOf = ({ report, receivedAt }: AuthenticReport) => ({
-  uptimeMs: report.uptimeMs,
-  segment: report.segment ?? 0,
-  receivedAt,
 });
 
 /** By device and place, so that what a batch holds of a start is judged in the device's own order. */
@@ -86,12 +75,10 @@ function inOrder(batch: readonly AuthenticReport[], starts: ReadonlyMap<string, 
   );
 }
 
-function advance(boot: BootEntry | null, message: AuthenticReport, place: Place, cloudErrorMs: number): BootEntry {
-  const isNewest = boot === null || isAfter(place, boot.newest.place);
-  return {
-    newest: isNewest ? { place, uptimeMs: message.report.uptimeMs } : boot.newest,
-    anchor: tighten(boot?.anchor ?? null, arrivalOf(message), cloudErrorMs),
-  };
+/** An uptime that cannot be believed must not be what later reports are measured by. */
+function advance(boot: BootEntry | null, { report }: AuthenticReport, place: Place, isBelieved: boolean): BootEntry {
+  if (boot !== null && !isAfter(place, boot.newest.place)) return boot;
+  return { newest: { place, uptimeMs: isBelieved || boot === null ? report.uptimeMs : boot.newest.uptimeMs } };
 }
 
 const rejectionOf = ({ report, digest }: AuthenticReport, code: string): Rejection => ({

@@ -1,10 +1,12 @@
 import type { Rejection } from '@paddock/shared/answer.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
-import type { Anchor } from '../clock/bounds.ts';
+import type { ClockFault } from '../clock/evidence.ts';
+import { unpackClock, type PackedClock } from '../clock/packed.ts';
 import type { Sql } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import type { Newest } from './order.ts';
 import { contains, fromMultirange, type SequenceRanges } from './ranges.ts';
+import { clockKey, clockKeyOf, type ClockEntry } from './reconcile.ts';
 
 /** What is known of one start of an agent. */
 export interface StartEntry {
@@ -17,18 +19,24 @@ export interface StartEntry {
   readonly firstReceivedAt: Date;
   readonly recorded: SequenceRanges;
   readonly rejected: readonly Rejection[];
+  /** What the device's outbox had to drop, by its newest count. */
+  readonly droppedRoutine: number;
+  readonly droppedEvents: number;
+  /** Holes are bounded: below, nothing more is awaited, and so many never came. */
+  readonly settledBelow: number;
+  readonly abandoned: number;
 }
 
 /** What is known of one boot of a device. */
 export interface BootEntry {
   readonly newest: Newest;
-  readonly anchor: Anchor;
 }
 
 /** All that is known about what a batch speaks of, locked until the batch is recorded. */
 export interface Ledger {
   readonly starts: Map<string, StartEntry>;
   readonly boots: Map<string, BootEntry>;
+  readonly clocks: Map<string, ClockEntry>;
   /** Digests of reports that are recorded under an identity of this batch. */
   readonly digests: Map<string, string>;
 }
@@ -50,6 +58,10 @@ interface StartRow {
   first_received_at: Date;
   recorded: string;
   rejected: Rejection[];
+  dropped_routine: number;
+  dropped_events: number;
+  settled_below: number;
+  abandoned: number;
 }
 
 interface BootRow {
@@ -59,14 +71,22 @@ interface BootRow {
   newest_start: number;
   newest_sequence: number;
   newest_uptime_ms: number;
-  anchor_uptime_ms: number;
-  anchor_segment: number;
-  anchor_latest: Date;
+}
+
+interface ClockRow {
+  device_id: string;
+  boot_id: string;
+  segment: number;
+  ordinal: number;
+  start: number;
+  record: PackedClock;
+  faults: ClockFault[];
 }
 
 // Rows are locked in one order everywhere (starts, then boots, each sorted), so that instances never deadlock.
 const LOCK_STARTS = `
-  SELECT s.device_id, s.incarnation, s.start, i.ordinal, s.boot_id, s.first_received_at, s.recorded::text, s.rejected
+  SELECT s.device_id, s.incarnation, s.start, i.ordinal, s.boot_id, s.first_received_at, s.recorded::text, s.rejected,
+    s.dropped_routine, s.dropped_events, s.settled_below, s.abandoned
   FROM unnest($1::text[], $2::text[], $3::bigint[]) AS wanted (device_id, incarnation, start)
   JOIN starts s USING (device_id, incarnation, start)
   JOIN incarnations i USING (device_id, incarnation)
@@ -78,6 +98,12 @@ const LOCK_BOOTS = `
   FROM unnest($1::text[], $2::text[]) AS wanted (device_id, boot_id) JOIN boots b USING (device_id, boot_id)
   ORDER BY b.device_id, b.boot_id
   FOR UPDATE OF b`;
+
+// Asked when the boots are locked: whoever writes a clock holds its boot, and a join would read what was before the wait.
+const CLOCKS = `
+  SELECT c.*
+  FROM unnest($1::text[], $2::text[], $3::integer[]) AS wanted (device_id, boot_id, segment)
+  JOIN clocks c USING (device_id, boot_id, segment)`;
 
 const LOCK_DEVICES = `
   SELECT FROM devices WHERE device_id = ANY($1) ORDER BY device_id FOR NO KEY UPDATE`;
@@ -125,8 +151,9 @@ export async function loadLedger(
   const newIncarnations = unseen.length > 0 ? await addStarts(sql, unseen) : [];
   if (unseen.length > 0) starts = await lockStarts(sql, firsts);
   const boots = await lockBoots(sql, batch);
+  const clocks = await readClocks(sql, batch);
   const digests = await recordedDigests(sql, batch, starts);
-  return { ledger: { starts, boots, digests }, newIncarnations };
+  return { ledger: { starts, boots, clocks, digests }, newIncarnations };
 }
 
 function firstOfEach(batch: readonly AuthenticReport[], keyOf: (message: AuthenticReport) => string) {
@@ -153,6 +180,10 @@ const startEntry = (row: StartRow): StartEntry => ({
   firstReceivedAt: row.first_received_at,
   recorded: fromMultirange(row.recorded),
   rejected: row.rejected,
+  droppedRoutine: row.dropped_routine,
+  droppedEvents: row.dropped_events,
+  settledBelow: row.settled_below,
+  abandoned: row.abandoned,
 });
 
 async function addStarts(sql: Sql, unseen: readonly AuthenticReport[]): Promise<NewIncarnation[]> {
@@ -188,12 +219,30 @@ const bootEntry = (row: BootRow): BootEntry => ({
     place: { ordinal: row.newest_ordinal, start: row.newest_start, sequence: row.newest_sequence },
     uptimeMs: row.newest_uptime_ms,
   },
-  anchor: {
-    uptimeMs: row.anchor_uptime_ms,
-    segment: row.anchor_segment,
-    latest: wallMs(row.anchor_latest.getTime()),
-  },
 });
+
+async function readClocks(sql: Sql, batch: readonly AuthenticReport[]): Promise<Map<string, ClockEntry>> {
+  const wanted = firstOfEach(batch, clockKeyOf);
+  const rows = await sql.query<ClockRow>(CLOCKS, [
+    wanted.map(({ deviceId }) => deviceId),
+    wanted.map(({ report }) => report.boot.id),
+    wanted.map(({ report }) => report.segment ?? 0),
+  ]);
+  return new Map(rows.map((row) => [clockKey(row.device_id, row.boot_id, row.segment), clockEntry(row)]));
+}
+
+const clockEntry = (row: ClockRow): ClockEntry => ({
+  deviceId: row.device_id,
+  bootId: row.boot_id,
+  segment: row.segment,
+  ordinal: row.ordinal,
+  start: row.start,
+  record: unpackClock(row.record),
+  faults: row.faults,
+});
+
+const isSettled = ({ recorded, settledBelow }: StartEntry, sequence: number): boolean =>
+  sequence < settledBelow || contains(recorded, sequence);
 
 /** Repeats are rare: only for them is the archive asked what it holds. */
 async function recordedDigests(
@@ -203,7 +252,7 @@ async function recordedDigests(
 ): Promise<Map<string, string>> {
   const known = batch.flatMap((message) => {
     const start = starts.get(startKeyOf(message));
-    return start && contains(start.recorded, message.report.sequence) ? [{ message, start }] : [];
+    return start && isSettled(start, message.report.sequence) ? [{ message, start }] : [];
   });
   if (known.length === 0) return new Map();
   const rows = await sql.query<{

@@ -17,6 +17,8 @@ export const isAfter = (a: Place, b: Place): boolean =>
 export interface KnownStart {
   readonly bootId: string;
   readonly recorded: SequenceRanges;
+  /** Below, nothing more is awaited: holes are bounded. */
+  readonly settledBelow: number;
 }
 
 /** The newest report of a boot, in order. */
@@ -48,6 +50,7 @@ export function orderReport(
 ): Verdict {
   if (contains(start.recorded, report.sequence))
     return recordedDigest === null || recordedDigest === digest ? REPEAT : refused('identity_conflict');
+  if (report.sequence < start.settledBelow) return recordedDigest === digest ? REPEAT : refused('sequence_abandoned');
   if (start.bootId !== report.boot.id) return refused('boot_conflict');
   if (newest !== null && contradicts(place, report.uptimeMs, newest)) return refused('uptime_backwards');
   return NEW;

@@ -1,15 +1,17 @@
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
+import { tell } from '../monitoring/telling.ts';
 import type { Clock, Inbound, Log, Metrics, Store } from '../ports.ts';
 import { answerTo, answerToUnreadable, type Answers } from './answer.ts';
 import { authenticate, type AuthenticReport, type RefusedMessage } from './authenticate.ts';
 import type { Decision, Outcome } from './decide.ts';
 import type { KeyDirectory } from './directory.ts';
 import { failureOf } from './failure.ts';
-import { startKeyOf, type NewIncarnation } from './ledger.ts';
+import { startKeyOf } from './ledger.ts';
 import { recordBatch, type Recorded } from './record.ts';
 import type { Rejections } from './rejections.ts';
+import { SeenChanges } from './seen-changes.ts';
 import { SparingLog } from './sparing-log.ts';
 
 export interface IngestDeps {
@@ -21,8 +23,8 @@ export interface IngestDeps {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** How wrong the cloud's own clock can be, in ms. */
-  readonly cloudErrorMs: number;
+  /** How wrong the cloud's own clock can be now, in ms. */
+  readonly cloudErrorMs: () => number;
   readonly limits?: Partial<IngestLimits>;
 }
 
@@ -67,6 +69,7 @@ export class Ingest {
   #isWatchingHeld = false;
   #takesIn = true;
   readonly #defects: SparingLog;
+  readonly #seenChanges = new SeenChanges();
 
   constructor(deps: IngestDeps) {
     this.#deps = deps;
@@ -188,7 +191,7 @@ export class Ingest {
   async #record(batch: readonly AuthenticReport[]): Promise<void> {
     const { store, cloudErrorMs } = this.#deps;
     try {
-      const recorded = await this.#persist(() => recordBatch(store, batch, cloudErrorMs));
+      const recorded = await this.#persist(() => recordBatch(store, batch, cloudErrorMs(), this.#seenChanges));
       if (recorded) this.#conclude(recorded);
     } catch (cause) {
       const [first] = batch;
@@ -231,8 +234,8 @@ export class Ingest {
     this.#defects.tell({ err: cause, what }, 'A message could not be handled and was let go');
   }
 
-  #conclude({ decision, newIncarnations }: Recorded): void {
-    const { metrics, clock } = this.#deps;
+  #conclude({ decision, alarms }: Recorded): void {
+    const { metrics, clock, log } = this.#deps;
     const now = clock.wall();
     for (const outcome of decision.outcomes) {
       const { verdict, message } = outcome;
@@ -243,7 +246,8 @@ export class Ingest {
       else this.#refuse(refusedReport(message, verdict.code));
       this.#answer(outcome, decision.starts);
     }
-    newIncarnations.forEach((life) => this.#alarmNewLife(life));
+    for (const code of decision.clocks.faults) metrics.count('paddock_clock_faults_total', { code });
+    for (const alarm of alarms) tell(log, alarm);
   }
 
   #answer(outcome: Outcome, starts: Decision['starts']): void {
@@ -252,20 +256,10 @@ export class Ingest {
     if (start && asked) void this.#deps.answers.send(answerTo(outcome, start));
   }
 
-  #alarmNewLife({ device_id, incarnation, ordinal }: NewIncarnation): void {
-    if (ordinal === 1) return;
-    this.#deps.log.warn(
-      { deviceId: device_id, incarnation, ordinal },
-      'The device lost its state file, or was swapped',
-    );
-  }
-
   #refuse(refused: RefusedMessage): void {
-    const { rejections, answers, log } = this.#deps;
+    const { rejections, answers } = this.#deps;
     rejections.add(refused);
     const { code, deviceId, signedDigest } = refused;
-    if (code === 'identity_conflict')
-      log.error({ code, deviceId }, 'Clone alarm: two different reports claim one identity');
     if (deviceId !== null && signedDigest !== null && REFUSALS[code].permanent)
       void answers.send(answerToUnreadable(deviceId, signedDigest, refused));
   }

@@ -19,6 +19,10 @@ export function withSequences(ranges: SequenceRanges, sequences: readonly number
   return merged;
 }
 
+/** How many sequences the ranges hold. */
+export const countOf = (ranges: SequenceRanges): number =>
+  ranges.reduce((count, [first, last]) => count + last - first + 1, 0);
+
 /** PostgreSQL's text of an int8multirange: `{[0,5),[7,8)}`. */
 export const toMultirange = (ranges: SequenceRanges): string =>
   `{${ranges.map(([first, last]) => `[${first},${last + 1})`).join(',')}}`;

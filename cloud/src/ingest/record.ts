@@ -1,14 +1,18 @@
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { Sql, Store } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
-import { decide, type Decision, type PlacedReport } from './decide.ts';
-import { loadLedger, type BootEntry, type NewIncarnation, type StartEntry } from './ledger.ts';
+import { addAlarms, alarmsOf, liveClones, type Alarm } from './alarms.ts';
+import { decide, type Decision } from './decide.ts';
+import { loadLedger, type BootEntry, type StartEntry } from './ledger.ts';
 import { toMultirange } from './ranges.ts';
+import type { PlacedReport } from './reconcile.ts';
+import { intervalColumns, recordTime } from './record-time.ts';
+import type { SeenChanges } from './seen-changes.ts';
 
 export interface Recorded {
   readonly decision: Decision;
-  /** Devices that were known under another state file before: an alarm. */
-  readonly newIncarnations: readonly NewIncarnation[];
+  /** What operators are told of it. */
+  readonly alarms: readonly Alarm[];
 }
 
 const ADD_REPORTS = `
@@ -23,26 +27,26 @@ const ADD_REPORTS = `
 // first_received_at is a lower bound of every arrival of the start: clocks are set back, and instances' clocks differ.
 const UPDATE_STARTS = `
   UPDATE starts s SET recorded = n.recorded, rejected = n.rejected,
+    dropped_routine = n.dropped_routine, dropped_events = n.dropped_events,
+    settled_below = n.settled_below, abandoned = n.abandoned,
     first_received_at = least(s.first_received_at, $3), last_received_at = greatest(s.last_received_at, $2)
-  FROM json_to_recordset($1) AS n (device_id text, incarnation text, start bigint, recorded int8multirange, rejected jsonb)
+  FROM json_to_recordset($1) AS n (device_id text, incarnation text, start bigint, recorded int8multirange, rejected jsonb,
+    dropped_routine bigint, dropped_events bigint, settled_below bigint, abandoned bigint)
   WHERE (s.device_id, s.incarnation, s.start) = (n.device_id, n.incarnation, n.start)`;
 
 // The condition matters only when two instances meet on a boot that neither had seen: the newer one stays.
 const UPSERT_BOOTS = `
   INSERT INTO boots AS b (device_id, boot_id, reason, first_received_at, last_received_at,
-    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms, anchor_uptime_ms, anchor_segment, anchor_latest)
+    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms)
   SELECT device_id, boot_id, reason, received_at, received_at,
-    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms, anchor_uptime_ms, anchor_segment, anchor_latest
+    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms
   FROM json_to_recordset($1) AS n (device_id text, boot_id text, reason text, received_at timestamptz,
-    newest_ordinal integer, newest_start bigint, newest_sequence bigint, newest_uptime_ms bigint,
-    anchor_uptime_ms bigint, anchor_segment integer, anchor_latest timestamptz)
+    newest_ordinal integer, newest_start bigint, newest_sequence bigint, newest_uptime_ms bigint)
   ORDER BY device_id, boot_id
   ON CONFLICT (device_id, boot_id) DO UPDATE SET
     reason = coalesce(b.reason, EXCLUDED.reason), last_received_at = EXCLUDED.last_received_at,
     newest_ordinal = EXCLUDED.newest_ordinal, newest_start = EXCLUDED.newest_start,
-    newest_sequence = EXCLUDED.newest_sequence, newest_uptime_ms = EXCLUDED.newest_uptime_ms,
-    anchor_uptime_ms = EXCLUDED.anchor_uptime_ms, anchor_segment = EXCLUDED.anchor_segment,
-    anchor_latest = EXCLUDED.anchor_latest
+    newest_sequence = EXCLUDED.newest_sequence, newest_uptime_ms = EXCLUDED.newest_uptime_ms
   WHERE (EXCLUDED.newest_ordinal, EXCLUDED.newest_start, EXCLUDED.newest_sequence)
     >= (b.newest_ordinal, b.newest_start, b.newest_sequence)`;
 
@@ -79,28 +83,43 @@ const IDS_PER_NOTIFY = 190;
  * Last step of ingest: one transaction for a batch. What it commits is recorded, once,
  * however often and through however many instances a report came.
  */
-export function recordBatch(store: Store, batch: readonly AuthenticReport[], cloudErrorMs: number): Promise<Recorded> {
-  return store.transaction(async (sql) => {
+export async function recordBatch(
+  store: Store,
+  batch: readonly AuthenticReport[],
+  cloudErrorMs: number,
+  seen: SeenChanges,
+): Promise<Recorded> {
+  const recorded = await store.transaction(async (sql) => {
     const { ledger, newIncarnations } = await loadLedger(sql, batch);
     const decision = decide(batch, ledger, cloudErrorMs);
-    await writeDecision(sql, decision, ledger.starts);
-    return { decision, newIncarnations };
+    const late = await writeDecision(sql, decision, ledger.starts, seen);
+    const alarms = [...alarmsOf(decision, newIncarnations), ...(await liveClones(sql, late, cloudErrorMs))];
+    await addAlarms(sql, alarms, Math.max(...batch.map(({ receivedAt }) => receivedAt)));
+    return { decision, alarms };
   });
+  seen.remember(recorded.decision.reports);
+  return recorded;
 }
 
-async function writeDecision(sql: Sql, decision: Decision, before: ReadonlyMap<string, StartEntry>): Promise<void> {
+/** @returns the reports that came too late to become the last known state */
+async function writeDecision(
+  sql: Sql,
+  decision: Decision,
+  before: ReadonlyMap<string, StartEntry>,
+  seen: SeenChanges,
+): Promise<readonly PlacedReport[]> {
   const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start).map(([, start]) => start);
   if (starts.length > 0)
     await sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), ...lastAndFirstArrival(decision)]);
-  if (decision.reports.length === 0) return;
+  if (decision.reports.length === 0) return [];
   await sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]);
   await sql.query(UPSERT_BOOTS, [JSON.stringify(bootRows(decision))]);
-  const moved = await sql.query<{ device_id: string }>(MOVE_STATE, [JSON.stringify(decision.newest.map(stateRow))]);
-  await notify(
-    sql,
-    moved.map((row) => row.device_id),
-  );
-  await hear(sql, decision.newest, new Set(moved.map((row) => row.device_id)));
+  await recordTime(sql, decision.clocks, decision.reports, seen);
+  const rows = await sql.query<{ device_id: string }>(MOVE_STATE, [JSON.stringify(decision.newest.map(stateRow))]);
+  const moved = new Set(rows.map((row) => row.device_id));
+  await notify(sql, [...moved]);
+  await hear(sql, decision.newest, moved);
+  return decision.newest.filter(({ message }) => !moved.has(message.deviceId));
 }
 
 function lastAndFirstArrival({ outcomes }: Decision): [last: string, first: string] {
@@ -108,12 +127,16 @@ function lastAndFirstArrival({ outcomes }: Decision): [last: string, first: stri
   return [toInstant(wallMs(Math.max(...arrivals))), toInstant(wallMs(Math.min(...arrivals)))];
 }
 
-const startRow = ({ deviceId, incarnation, start, recorded, rejected }: StartEntry) => ({
-  device_id: deviceId,
-  incarnation,
-  start,
-  recorded: toMultirange(recorded),
-  rejected,
+const startRow = (entry: StartEntry) => ({
+  device_id: entry.deviceId,
+  incarnation: entry.incarnation,
+  start: entry.start,
+  recorded: toMultirange(entry.recorded),
+  rejected: entry.rejected,
+  dropped_routine: entry.droppedRoutine,
+  dropped_events: entry.droppedEvents,
+  settled_below: entry.settledBelow,
+  abandoned: entry.abandoned,
 });
 
 /** What archive and last known state have in common. */
@@ -125,9 +148,7 @@ const placedRow = ({ message: { deviceId, report, digest, receivedAt }, interval
   boot_id: report.boot.id,
   uptime_ms: report.uptimeMs,
   received_at: toInstant(receivedAt),
-  earliest: interval.earliest === null ? null : toInstant(interval.earliest),
-  latest: toInstant(interval.latest),
-  basis: interval.basis,
+  ...intervalColumns(interval),
   digest: `${digest.replaceAll('-', '+').replaceAll('_', '/')}=`,
 });
 
@@ -162,9 +183,6 @@ function bootRow({ message }: PlacedReport, boot: BootEntry | undefined) {
     newest_start: boot.newest.place.start,
     newest_sequence: boot.newest.place.sequence,
     newest_uptime_ms: boot.newest.uptimeMs,
-    anchor_uptime_ms: boot.anchor.uptimeMs,
-    anchor_segment: boot.anchor.segment,
-    anchor_latest: toInstant(boot.anchor.latest),
   };
 }
 

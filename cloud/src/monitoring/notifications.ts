@@ -10,6 +10,9 @@ export const NOTIFICATION_TYPES = [
   'fleet.back',
   'cloud.clock-disagrees',
   'cloud.clock-agrees',
+  'device.clock',
+  'device.clone',
+  'device.new-incarnation',
 ] as const;
 export type NotificationType = (typeof NOTIFICATION_TYPES)[number];
 

@@ -14,11 +14,14 @@ const LINES = {
     level: 'error',
     message: 'Clocks of the cloud contradict each other by more than they claim to be wrong',
   },
+  'device.clock': { level: 'warn', message: 'The clock of a device is not what it should be' },
+  'device.clone': { level: 'error', message: 'Clone alarm: two devices claim one identity' },
+  'device.new-incarnation': { level: 'warn', message: 'A device lost its state file, or its board was swapped' },
   'cloud.clock-agrees': { level: 'info', message: 'The clocks of the cloud agree again' },
 } as const satisfies Record<Notice['type'], { level: 'info' | 'warn' | 'error'; message: string }>;
 
 /** What operators are told stands in the log too. */
-export function tell(log: Log, { type, data }: Notice): void {
+export function tell(log: Log, { type, data }: Pick<Notice, 'type' | 'data'>): void {
   const { level, message } = LINES[type];
   const code = type === 'cloud.clock-disagrees' ? { code: 'clock_disagrees' } : {};
   log[level]({ event: type, ...code, ...data }, message);

@@ -41,7 +41,7 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
     clock,
     metrics,
     log,
-    cloudErrorMs: 100,
+    cloudErrorMs: () => 100,
     // Small batches: many transactions meet.
     limits: { batch: 7 },
   });

@@ -3,6 +3,8 @@ import { describe, expect, it } from 'vitest';
 import type { AuthenticReport } from '@paddock/cloud/ingest/authenticate.ts';
 import { decide } from '@paddock/cloud/ingest/decide.ts';
 import { identityKey, startKeyOf, type Ledger, type StartEntry } from '@paddock/cloud/ingest/ledger.ts';
+import type { Report } from '@paddock/shared/report.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import { authentic, BOOT_ID, INCARNATION } from '../../../harness/reports.ts';
 
 const startEntry = (fields: Partial<StartEntry> = {}): StartEntry => ({
@@ -14,12 +16,17 @@ const startEntry = (fields: Partial<StartEntry> = {}): StartEntry => ({
   firstReceivedAt: new Date(0),
   recorded: [],
   rejected: [],
+  droppedRoutine: 0,
+  droppedEvents: 0,
+  settledBelow: 0,
+  abandoned: 0,
   ...fields,
 });
 
 const ledgerOf = (starts: StartEntry[], digests: [string, string][] = []): Ledger => ({
   starts: new Map(starts.map((entry) => [`${entry.deviceId} ${entry.incarnation} ${entry.start}`, entry])),
   boots: new Map(),
+  clocks: new Map(),
   digests: new Map(digests),
 });
 
@@ -126,6 +133,7 @@ describe('deciding on a batch', () => {
           ledger = {
             starts: new Map(decision.starts),
             boots: new Map(decision.boots),
+            clocks: new Map(ledger.clocks),
             digests: new Map([...ledger.digests, ...digests]),
           };
           batch = [];
@@ -140,5 +148,48 @@ describe('deciding on a batch', () => {
         );
       }),
     );
+  });
+
+  it('refuses what was given up, and knows a repeat of what was recorded below', () => {
+    const start = startEntry({ recorded: [[50, 60]], settledBelow: 50, abandoned: 3 });
+    const known = authentic({ sequence: 40 });
+    const ledger = ledgerOf([start], [[identityKey(known), known.digest]]);
+    expect(verdicts([known, authentic({ sequence: 41 })], ledger)).toEqual([
+      [40, 'repeat'],
+      [41, 'sequence_abandoned'],
+    ]);
+  });
+
+  it('measures nothing by an uptime that cannot be', () => {
+    const told = (sequence: number, uptimeMs: number, fields: Partial<Report> = {}) => ({
+      ...authentic({ sequence, uptimeMs, readings: {}, ...fields }),
+      receivedAt: wallMs(1_795_464_000_000 + sequence * 60_000),
+    });
+    const at = (ms: number) => toInstant(wallMs(1_795_464_000_000 + ms));
+    const exchanges = [{ requestUptimeMs: 1000, receivedAt: at(0), sentAt: at(5), responseUptimeMs: 1050 }];
+    const batch = [told(0, 1000), told(1, 61_000, { exchanges }), told(2, 365 * 86_400_000), told(3, 181_000)];
+    const decision = decide(batch, ledgerOf([startEntry()]), 0);
+    expect(decision.outcomes.map(({ verdict }) => verdict.kind)).toEqual(['new', 'new', 'new', 'new']);
+    expect(decision.clocks.alarms).toMatchObject([{ code: 'clock_contradiction' }]);
+    expect(decision.boots.values().next().value?.newest).toMatchObject({ place: { sequence: 3 }, uptimeMs: 181_000 });
+    expect(decision.reports.map(({ interval }) => interval.basis)).toEqual([
+      'exchanged',
+      'exchanged',
+      'arrival',
+      'exchanged',
+    ]);
+  });
+
+  it('tells each change of a reading once in a batch, and none from before the boot', () => {
+    const readings = {
+      door: { value: true, ageMs: 1, changes: 3, changedAgoMs: 400 },
+      lock: { value: true, ageMs: 1, changes: 1, changedAgoMs: 99_000 },
+      light: { value: true, ageMs: 1, changes: 0, changedAgoMs: null, heldForMs: 4 },
+    };
+    const decision = decide([authentic({ sequence: 1, uptimeMs: 5000, readings })], ledgerOf([startEntry()]), 0);
+    expect(
+      decision.reports.flatMap(({ changes }) => changes.map((change) => [change.sensor, change.uptimeMs])),
+    ).toEqual([['door', 4600]]);
+    expect(decision.clocks.faults).toEqual(['change_before_boot']);
   });
 });

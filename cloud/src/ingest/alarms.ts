@@ -1,0 +1,99 @@
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { CLOCK_FAULTS } from '../clock/evidence.ts';
+import type { NotificationType } from '../monitoring/notifications.ts';
+import type { Sql } from '../ports.ts';
+import type { Decision } from './decide.ts';
+import type { NewIncarnation, StartEntry } from './ledger.ts';
+import type { PlacedReport } from './reconcile.ts';
+
+/** Something about a device that operators are told of. */
+export interface Alarm {
+  readonly type: Extract<NotificationType, 'device.clock' | 'device.clone' | 'device.new-incarnation'>;
+  readonly data: Readonly<Record<string, unknown>> & {
+    readonly deviceId: string;
+    readonly code: string;
+    readonly detail: string;
+  };
+}
+
+/** A clone goes on and on: of the same alarm one an hour is told. */
+const QUIET_FOR_MS = 3_600_000;
+
+const ADD_ALARMS = `
+  INSERT INTO notifications (type, occurred_at, device_id, customer_id, data, next_attempt_at)
+  SELECT n.type, $2, n.device_id, d.customer_id, n.data, $2
+  FROM json_to_recordset($1) AS n (type text, device_id text, data jsonb) JOIN devices d USING (device_id)
+  WHERE NOT EXISTS (
+    SELECT FROM notifications k WHERE k.device_id = n.device_id AND k.type = n.type
+      AND k.data ->> 'code' = n.data ->> 'code' AND k.occurred_at > $3)`;
+
+/** A report of an older start, proved to be made after a newer start had reported: both are running. */
+const LIVE_BESIDE = `
+  SELECT w.device_id, w.incarnation, w.start
+  FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::timestamptz[], $5::text[])
+    AS w (device_id, ordinal, start, earliest, incarnation)
+  WHERE EXISTS (
+    SELECT FROM starts s JOIN incarnations i USING (device_id, incarnation)
+    WHERE s.device_id = w.device_id AND (i.ordinal, s.start) > (w.ordinal, w.start) AND s.first_received_at < w.earliest)`;
+
+/** What a batch showed that needs a human's eye. */
+export function alarmsOf({ outcomes, clocks }: Decision, newIncarnations: readonly NewIncarnation[]): Alarm[] {
+  const clones = outcomes.flatMap(({ message: { deviceId, report }, verdict }): Alarm[] => {
+    if (verdict.kind !== 'refused' || verdict.code !== 'identity_conflict') return [];
+    const { incarnation, start, sequence } = report;
+    const detail = 'Two different reports were signed under one identity';
+    return [{ type: 'device.clone', data: { deviceId, code: verdict.code, detail, incarnation, start, sequence } }];
+  });
+  const lives = newIncarnations
+    .filter(({ ordinal }) => ordinal > 1)
+    .map(({ device_id, incarnation, ordinal }): Alarm => ({
+      type: 'device.new-incarnation',
+      data: {
+        deviceId: device_id,
+        code: 'new_incarnation',
+        detail: 'The device lost its state file, or its board was swapped',
+        incarnation,
+        ordinal,
+      },
+    }));
+  const odd = clocks.alarms.map(({ deviceId, bootId, code }): Alarm => ({
+    type: 'device.clock',
+    data: { deviceId, code, detail: CLOCK_FAULTS[code], bootId },
+  }));
+  return [...clones, ...lives, ...odd];
+}
+
+/**
+ * Two starts of one device that are both running: a copy of its disk is.
+ * @param late reports that did not become the last known state
+ */
+export async function liveClones(sql: Sql, late: readonly PlacedReport[], cloudErrorMs: number): Promise<Alarm[]> {
+  const bounded = late.flatMap(({ message, place, interval: { earliest } }) =>
+    earliest === null ? [] : [{ message, place, after: wallMs(earliest - 2 * cloudErrorMs) }],
+  );
+  if (bounded.length === 0) return [];
+  const rows = await sql.query<Pick<StartEntry, 'incarnation' | 'start'> & { device_id: string }>(LIVE_BESIDE, [
+    bounded.map(({ message }) => message.deviceId),
+    bounded.map(({ place }) => place.ordinal),
+    bounded.map(({ place }) => place.start),
+    bounded.map(({ after }) => toInstant(after)),
+    bounded.map(({ message }) => message.report.incarnation),
+  ]);
+  return rows.map(({ device_id, incarnation, start }) => ({
+    type: 'device.clone',
+    data: {
+      deviceId: device_id,
+      code: 'two_live_starts',
+      detail: 'An older start still makes reports after a newer one has begun',
+      incarnation,
+      start,
+    },
+  }));
+}
+
+/** Written with what it tells of, so that it is delivered at least once. */
+export async function addAlarms(sql: Sql, alarms: readonly Alarm[], at: number): Promise<void> {
+  if (alarms.length === 0) return;
+  const rows = alarms.map(({ type, data }) => ({ type, device_id: data.deviceId, data }));
+  await sql.query(ADD_ALARMS, [JSON.stringify(rows), toInstant(wallMs(at)), toInstant(wallMs(at - QUIET_FOR_MS))]);
+}
