@@ -1,10 +1,16 @@
 import type { ClockRecord } from './clock.ts';
 import type { ClosedEra, Era } from './era.ts';
-import { EMPTY_REGION, learn, type Bound, type Region } from './region.ts';
+import type { Bound, Region } from './region.ts';
 import type { WallRecord } from './wall.ts';
 
-/** As JSON a region is `[wander in ppm, upper, lower]`; each side is flat: uptime, offset, uptime, offset, ... */
-export type PackedRegion = readonly [wanderPpm: number, upper: readonly number[], lower: readonly number[]];
+/** A region as JSON. Each side is flat: uptime, offset, uptime, offset, ... */
+export type PackedRegion = readonly [
+  wanderPpm: number,
+  lowestRate: number,
+  highestRate: number,
+  upper: readonly number[],
+  lower: readonly number[],
+];
 type PackedEra = readonly [fromUptimeMs: number, closedToMs: number, region: PackedRegion];
 
 /** A clock as its row keeps it: no names but one letter, because it is written with every bound that is news. */
@@ -55,19 +61,19 @@ const unpackEra = ([fromUptimeMs, closedToMs, region]: PackedEra): Era => ({
   region: unpackRegion(region),
 });
 
-export const packRegion = ({ wander, upper, lower }: Region): PackedRegion => [
+export const packRegion = ({ wander, rate, upper, lower }: Region): PackedRegion => [
   Math.round(wander * 1e6),
+  ...rate,
   upper.flatMap(flat),
   lower.flatMap(flat),
 ];
 
-/** The rate is learned anew, from all that it was learned from. */
-export function unpackRegion([wanderPpm, upper, lower]: PackedRegion): Region {
-  const wander = wanderPpm / 1e6;
-  const bounds = { upper: pairs(upper), lower: pairs(lower) };
-  // Bounds that somebody has spoiled in the database must not stop a device: what arrivals say holds in any case.
-  return learn(bounds.upper, bounds.lower, wander) ?? { ...EMPTY_REGION, upper: bounds.upper };
-}
+const unpackRegion = ([wanderPpm, lowest, highest, upper, lower]: PackedRegion): Region => ({
+  upper: pairs(upper),
+  lower: pairs(lower),
+  rate: [lowest, highest],
+  wander: wanderPpm / 1e6,
+});
 
 export const unpackClosed = (row: {
   from_uptime_ms: number;

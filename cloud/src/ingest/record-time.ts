@@ -1,4 +1,4 @@
-import { toInstant } from '@paddock/shared/time.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import { packClock, packRegion } from '../clock/packed.ts';
 import type { Sql } from '../ports.ts';
 import type { BatchClocks, ClockEntry, ClosedBounds, PlacedReport } from './reconcile.ts';
@@ -93,9 +93,14 @@ const changeRow = (
   received_at: toInstant(receivedAt),
 });
 
-/** In whole ms, rounded outwards. */
+/** What RFC 3339 and PostgreSQL both can write: the years 1 to 9999. */
+const FIRST_MS = -62_135_596_800_000;
+const LAST_MS = 253_402_300_799_999;
+
+/** In whole ms, rounded outwards. An absurd uptime places a moment beyond every calendar: that bounds nothing. */
 export const intervalColumns = ({ earliest, latest, basis }: PlacedReport['interval']) => ({
-  earliest: earliest === null ? null : new Date(Math.floor(earliest)).toISOString(),
-  latest: new Date(Math.ceil(latest)).toISOString(),
+  earliest:
+    earliest === null || earliest < FIRST_MS ? null : toInstant(wallMs(Math.min(Math.floor(earliest), LAST_MS))),
+  latest: toInstant(wallMs(Math.min(Math.max(Math.ceil(latest), FIRST_MS), LAST_MS))),
   basis,
 });
