@@ -102,7 +102,9 @@ function believe(clock: ClockRecord, bounds: Bounds): ClockRecord {
   const contradictions = clock.contradictions + 1;
   if (!doubt || !doubted) return { ...clock, contradictions, doubt: { era: doubtOf(bounds), pieces: 1 } };
   const pieces = doubt.pieces + 1;
-  if (pieces < BELIEVED_PIECES) return { ...clock, contradictions, doubt: { era: doubted, pieces } };
+  // Arrivals alone contradict no later arrival: without an exchange there is nothing that they could agree on.
+  if (pieces < BELIEVED_PIECES || doubted.region.lower.length === 0)
+    return { ...clock, contradictions, doubt: { era: doubted, pieces } };
   return { ...clock, contradictions, era: doubted, before: clock.era, doubt: null };
 }
 

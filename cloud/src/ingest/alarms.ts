@@ -1,3 +1,4 @@
+import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import { CLOCK_FAULTS } from '../clock/evidence.ts';
 import type { NotificationType } from '../monitoring/notifications.ts';
@@ -15,6 +16,9 @@ export interface Alarm {
     readonly detail: string;
   };
 }
+
+/** What one device cannot do alone, unless its disk forgets: it takes two that hold one key. */
+const CLONE_CODES: readonly RefusalCode[] = ['identity_conflict', 'boot_conflict', 'uptime_backwards'];
 
 /** A clone goes on and on: of the same alarm one an hour is told. */
 const QUIET_FOR_MS = 3_600_000;
@@ -39,9 +43,9 @@ const LIVE_BESIDE = `
 /** What a batch showed that needs a human's eye. */
 export function alarmsOf({ outcomes, clocks }: Decision, newIncarnations: readonly NewIncarnation[]): Alarm[] {
   const clones = outcomes.flatMap(({ message: { deviceId, report }, verdict }): Alarm[] => {
-    if (verdict.kind !== 'refused' || verdict.code !== 'identity_conflict') return [];
+    if (verdict.kind !== 'refused' || !CLONE_CODES.includes(verdict.code)) return [];
     const { incarnation, start, sequence } = report;
-    const detail = 'Two different reports were signed under one identity';
+    const detail = REFUSALS[verdict.code].title;
     return [{ type: 'device.clone', data: { deviceId, code: verdict.code, detail, incarnation, start, sequence } }];
   });
   const lives = newIncarnations

@@ -16,18 +16,25 @@ const MAX_RANGES = 1024;
 type AnswerContent = Omit<Answer, 'v' | 'sentAt' | 'expiresAt' | 'desired' | 'wants'>;
 
 /** What a recorded, repeated or refused report is answered: all that is recorded of its start. */
-export function answerTo({ message }: Outcome, start: StartEntry): AnswerContent {
-  const { deviceId, report, digest, receivedAt } = message;
+export function answerTo(outcome: Outcome, start: StartEntry): AnswerContent {
+  const { deviceId, report, digest, receivedAt } = outcome.message;
   return {
     device: deviceId,
     incarnation: report.incarnation,
     start: report.start,
     digest,
     ...(report.ask !== undefined && { nonce: report.ask }),
-    recorded: start.recorded.slice(-MAX_RANGES).map(([first, last]): [number, number] => [first, last]),
+    recorded: recordedOf(outcome, start),
     rejected: [...start.rejected],
     receivedAt: toInstant(receivedAt),
   };
+}
+
+/** Of what was settled long ago only the repeat itself is named: the ranges begin above. */
+function recordedOf({ message: { report }, verdict }: Outcome, start: StartEntry): [number, number][] {
+  const { sequence } = report;
+  const ranges = start.recorded.slice(1 - MAX_RANGES).map(([first, last]): [number, number] => [first, last]);
+  return verdict.kind === 'repeat' && sequence < start.settledBelow ? [[sequence, sequence], ...ranges] : ranges;
 }
 
 /** What a message is answered whose signature was good and whose content could not be read. */
