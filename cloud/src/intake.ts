@@ -22,15 +22,16 @@ export const brokerOf = ({ config, clock, log }: Base): Broker =>
 
 /**
  * Builds the way from the broker to the archive and opens it.
- * @param reachable told whether devices can reach us through the broker
+ * @param on.reachable told whether devices can reach us through the broker
+ * @param on.cloudErrorMs asked how wrong the cloud's clocks can be, with every batch
  */
 export async function takeIn(
   base: Base,
   broker: Broker,
-  reachable: (is: boolean) => void,
+  { reachable, cloudErrorMs }: { reachable: (is: boolean) => void; cloudErrorMs: () => number },
   started: AsyncDisposableStack,
 ): Promise<void> {
-  const { store, clock, metrics, log, config, onlineKey } = base;
+  const { store, clock, metrics, log, onlineKey } = base;
   const rejections = new Rejections({ sql: store, clock, metrics, log });
   started.defer(() => rejections.close());
   const keys = new StoredKeyDirectory(store, clock);
@@ -51,7 +52,7 @@ export async function takeIn(
     clock,
     metrics,
     log,
-    cloudErrorMs: () => config.clockErrorMs,
+    cloudErrorMs,
   });
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());

@@ -93,7 +93,9 @@ export async function serve(config: CloudConfig): Promise<Service> {
     reachable = is;
     watch.reachable(is);
   };
-  await named('mqttPort', takeIn(base, broker, heard, started));
+  // An exchange may have been answered by another instance, by its clock.
+  const cloudErrorMs = (): number => Math.max(base.ownClock.errorMs(), member.fleetErrorMs);
+  await named('mqttPort', takeIn(base, broker, { reachable: heard, cloudErrorMs }, started));
   const mqtt =
     withoutCredentials(config.brokerUrl) ??
     `mqtt://${config.mqttHost}:${broker instanceof EmbeddedBroker ? broker.port : 0}`;

@@ -1,15 +1,20 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { writeMosquitto } from '@paddock/cloud/broker-config.ts';
+import { mosquittoSettings } from '@paddock/cloud/brokers/mosquitto.ts';
 import { freePort } from './free-port.ts';
 
 /** A Mosquitto of the test's own, on loopback. */
 export interface Mosquitto {
+  /** For devices. */
   readonly url: string;
+  /** For the service: with its password, where the broker holds everybody to their topics. */
+  readonly cloudUrl: string;
   readonly port: number;
   readonly pid: number;
   /** As a power cut would: nothing is written first. */
@@ -17,24 +22,31 @@ export interface Mosquitto {
   stop(): Promise<void>;
 }
 
-// The in-flight limit is per client (20 by default), and the cloud is one client.
-const SETTINGS = (port: number): string => `
-listener ${port} 127.0.0.1
-allow_anonymous true
-persistence false
-max_inflight_messages 1000
-max_queued_messages 100000
-set_tcp_nodelay true
-log_type error
-`;
+export interface MosquittoOptions {
+  /** To start again where one was before; by default a free one. */
+  readonly port?: number;
+  /** Exactly as `paddock broker-config mosquitto` writes it: by default one client may speak for many devices. */
+  readonly guarded?: boolean;
+  /** Settings that the test wants otherwise, or null to leave a line out. */
+  readonly instead?: Readonly<Record<string, string | null>>;
+}
 
-/** @param port to start again where one was before; by default a free one */
-export async function startMosquitto(port?: number): Promise<Mosquitto> {
+/** The generated settings without what tells clients apart, so that a load generator can be a whole fleet. */
+const UNGUARDED = { acl_file: null, password_file: null } as const;
+
+export async function startMosquitto(options: number | MosquittoOptions = {}): Promise<Mosquitto> {
+  const { port, guarded = false, instead = {} } = typeof options === 'number' ? { port: options } : options;
   const chosen = port ?? (await freePort());
   const directory = await mkdtemp(join(tmpdir(), 'paddock-mosquitto-'));
-  const file = join(directory, 'mosquitto.conf');
-  await writeFile(file, SETTINGS(chosen));
-  const child = spawn('mosquitto', ['-c', file], { stdio: ['ignore', 'inherit', 'inherit'] });
+  const place = { address: '127.0.0.1', port: chosen, directory };
+  const settings = join(directory, 'mosquitto.conf');
+  const { brokerUrl } = await writeMosquitto(place);
+  const changes = guarded ? instead : { ...UNGUARDED, ...instead };
+  if (Object.keys(changes).length > 0) await writeFile(settings, withChanges(mosquittoSettings(place), changes));
+  await giveToBroker(directory);
+  const child = spawn('mosquitto', ['-c', settings], { stdio: ['ignore', 'ignore', 'pipe'] });
+  // Its notes about settings are nobody's business here; its errors are.
+  child.stderr.on('data', (text: Buffer) => void (text.includes('Error') && process.stderr.write(text)));
   const ended = once(child, 'exit');
   await answering(chosen);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -44,13 +56,35 @@ export async function startMosquitto(port?: number): Promise<Mosquitto> {
   };
   const { pid } = child;
   if (pid === undefined) throw new Error('mosquitto did not start: is the package installed?');
+  const url = `mqtt://127.0.0.1:${chosen}`;
   return {
-    url: `mqtt://127.0.0.1:${chosen}`,
+    url,
+    cloudUrl: guarded ? brokerUrl : url,
     port: chosen,
     pid,
     kill: () => end('SIGKILL'),
     stop: () => end('SIGTERM'),
   };
+}
+
+function withChanges(settings: string, changes: Readonly<Record<string, string | null>>): string {
+  return settings
+    .split('\n')
+    .flatMap((line) => {
+      const [name = ''] = line.split(' ');
+      const value = changes[name];
+      if (value === undefined) return [line];
+      return value === null ? [] : [`${name} ${value}`];
+    })
+    .join('\n');
+}
+
+/** Started as root, Mosquitto becomes a user of its own, who has to read what it is given. */
+async function giveToBroker(directory: string): Promise<void> {
+  await chmod(directory, 0o755);
+  if (process.getuid?.() !== 0) return;
+  const id = (flag: string): number => Number(execFileSync('id', [flag, 'mosquitto'], { encoding: 'utf8' }));
+  await chown(join(directory, 'mosquitto.passwd'), id('-u'), id('-g'));
 }
 
 async function answering(port: number): Promise<void> {

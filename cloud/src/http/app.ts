@@ -14,6 +14,7 @@ import type { Http } from './routes.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { deviceRoutes } from './routes/devices.ts';
+import { instanceRoutes } from './routes/instances.ts';
 import { eventRoutes } from './routes/events.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { serviceRoutes, type Exposition, type Probe } from './routes/service.ts';
@@ -85,6 +86,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
         await guarded.register(customerRoutes(parts));
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));
+        await guarded.register(instanceRoutes(parts));
         await guarded.register(eventRoutes({ hub, authenticate: parts.authenticate }));
       });
     },

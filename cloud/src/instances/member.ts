@@ -19,6 +19,8 @@ export interface Member {
   run(signal: AbortSignal): Promise<void>;
   /** Whether this clock contradicts the others'; what does, in words, otherwise null. */
   readonly disagreement: string | null;
+  /** How wrong the clock of any running instance can be, as it said last, in ms; 0 before the first round. */
+  readonly fleetErrorMs: number;
 }
 
 const ROUND_MS = 10_000;
@@ -29,6 +31,7 @@ const LOOK_MS = 1_000;
 export function createMember(parts: MemberParts): Member {
   const { store, clock, ownClock, metrics, log, identity } = parts;
   let disagreement: string | null = null;
+  let fleetErrorMs = 0;
 
   async function round(): Promise<void> {
     const offset = await measureOffset(store, clock);
@@ -37,7 +40,9 @@ export function createMember(parts: MemberParts): Member {
     const { named } = await readClockAlarm(store);
     disagreement = wordsOf(named, identity.instanceId);
     metrics.gauge('paddock_clock_disagrees', named.includes(identity.instanceId) ? 1 : 0);
-    metrics.gauge('paddock_instances', (await listInstances(store)).filter(({ isAlive }) => isAlive).length);
+    const alive = (await listInstances(store)).filter(({ isAlive }) => isAlive);
+    fleetErrorMs = Math.max(0, ...alive.map((instance) => instance.clock.errorMs));
+    metrics.gauge('paddock_instances', alive.length);
   }
 
   async function watchOwnClock(signal: AbortSignal): Promise<void> {
@@ -71,6 +76,9 @@ export function createMember(parts: MemberParts): Member {
     run: async (signal) => void (await Promise.all([watchOwnClock(signal), stayRegistered(signal)])),
     get disagreement() {
       return disagreement;
+    },
+    get fleetErrorMs() {
+      return fleetErrorMs;
     },
   };
 }

@@ -106,3 +106,21 @@ export const TOKEN_COLUMNS: readonly Column<Item>[] = [
   column('LAST USED', 'lastUsedAt'),
   column('REVOKED', 'revokedAt'),
 ];
+
+/** How wrong a clock is against the database's: where it was measured to lie. */
+const offsetOf = (clock: Item): string => {
+  const { lowMs, highMs } = clock['offset'] as Item;
+  return `${Number(lowMs).toFixed(1)} to ${Number(highMs).toFixed(1)}`;
+};
+
+export const INSTANCE_COLUMNS: readonly Column<Item>[] = [
+  column('INSTANCE', 'instanceId'),
+  column('HOST', 'host'),
+  column('VERSION', 'version'),
+  column('STARTED', 'startedAt'),
+  { heading: 'STATE', show: ({ alive }) => (alive === true ? 'running' : 'silent') },
+  { heading: 'CLOCK ERROR MS', show: ({ clock }) => (clock as Item)['errorMs'] },
+  { heading: 'FROM', show: ({ clock }) => (clock as Item)['source'] },
+  { heading: 'OFFSET MS', show: ({ clock }) => offsetOf(clock as Item) },
+  { heading: 'CLOCK', show: ({ clock }) => ((clock as Item)['disagrees'] === true ? 'CONTRADICTS' : 'agrees') },
+];

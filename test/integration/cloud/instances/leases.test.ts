@@ -53,8 +53,10 @@ describe('a lease', () => {
   });
 
   test('of one that died is taken over when it lapses', async () => {
-    await got('dead', SHORT);
-    await until(async () => (await take('heir', SHORT)) !== null);
+    const { fence } = await got('dead', SHORT);
+    let heir: Lease | null = null;
+    await until(async () => (heir = await take('heir', SHORT)) !== null);
+    expect(heir).toMatchObject({ holder: 'heir', fence: fence + 1 });
   });
 
   test('is held for no longer than its terms say, although the database’s clock was set back', async () => {
