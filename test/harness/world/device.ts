@@ -1,20 +1,22 @@
 import type { ReportLine, TimeRequestLine } from '@paddock/cloud/clock/replay-trace.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { CloudClock } from './cloud-clock.ts';
+import { Agenda } from './agenda.ts';
+import type { CloudClock } from './cloud-clock.ts';
 import { Crystal } from './crystal.ts';
 import { Exchanges } from './exchanges.ts';
+import { breakUptime, untilNextFlaw } from './flaws.ts';
 import { bootLasts, cutsWithin, darkFor, habitsOf, type Habits } from './habits.ts';
 import { lieAbout } from './lies.ts';
 import { Network } from './network.ts';
 import { Outbox, type Sealed } from './outbox.ts';
 import { Random } from './random.ts';
+import { Reception, type Answer } from './reception.ts';
 import { Sensors } from './sensors.ts';
-import { HOUR, MINUTE, SECOND, WORLD_BEGAN_MS } from './spans.ts';
-import { TimeQueue } from './time-queue.ts';
+import { MINUTE, SECOND, WORLD_BEGAN_MS } from './spans.ts';
 import type { Exchange, WorldLine } from './trace.ts';
 import { UptimeClock } from './uptime-clock.ts';
 import { WallClock } from './wall-clock.ts';
-import type { WorldSpec } from './worlds.ts';
+import { CRYSTALS_WANDER_PPM, type WorldSpec } from './worlds.ts';
 
 const REPORT_EVERY_MS = 5 * MINUTE;
 const EXCHANGE_EVERY_MS = 30 * MINUTE;
@@ -26,18 +28,14 @@ interface Boot {
   readonly count: number;
   nextSeq: number;
   agentRuns: boolean;
+  /** How often the assumptions were broken. */
   broken: number;
-  /** By how much the cloud was set wrong when it stamped something of this boot last. */
-  cloudWrongBy: number | null;
 }
 
 /** One connection: what belongs to it is lost with it. */
 interface Link {
   readonly resend: Sealed[];
 }
-
-/** What an answer says of its exchange. */
-type CloudSide = Pick<Exchange, 'cloudReceivedAt' | 'cloudSentAt'>;
 
 /**
  * One device's life, as a simulation of its own: it only shares the cloud's clock with others, so that a world
@@ -49,15 +47,13 @@ export class Device {
   readonly network: Network;
   readonly #random: Random;
   readonly #spec: WorldSpec;
-  readonly #cloud: CloudClock;
   readonly #habits: Habits;
   readonly #clock: UptimeClock;
   readonly #sensors: Sensors;
   readonly #outbox = new Outbox();
   readonly #exchanges = new Exchanges();
-  readonly #events = new TimeQueue<() => void>();
-  readonly #lines: WorldLine[] = [];
-  #now = 0;
+  readonly #agenda = new Agenda();
+  readonly #reception: Reception;
   #boots = 0;
   #boot: Boot | null = null;
   #link: Link | null = null;
@@ -68,36 +64,33 @@ export class Device {
   constructor(index: number, seed: number, spec: WorldSpec, cloud: CloudClock) {
     this.id = `kiosk-${String(index).padStart(4, '0')}`;
     this.#spec = spec;
-    this.#cloud = cloud;
     this.#random = new Random(seed, index);
     this.#habits = habitsOf(this.#random);
     this.#clock = new UptimeClock(new Crystal(this.#random, spec.wanderPpm));
     this.wallClock = new WallClock(this.#random);
     this.network = new Network(this.#random);
     this.#sensors = new Sensors(this.#random);
+    this.#reception = new Reception(this.#agenda, this.#random, cloud, this.#outbox);
     this.#later(this.#random.between(0, 5 * MINUTE), () => this.#powerOn());
     this.#later(this.network.untilNextOutage(), () => this.#outageBegins());
-    if (spec.flaw !== null && this.#habits.flawed) this.#later(this.#untilFlaw(), () => this.#flaw());
+    if (spec.flaw !== null && this.#habits.flawed) this.#later(untilNextFlaw(this.#random), () => this.#flaw());
   }
 
   /** Lives on until its next line reaches the cloud. */
   next(): WorldLine {
     for (;;) {
-      const line = this.#lines.shift();
-      if (line !== undefined) return line;
-      const event = this.#events.pop();
-      if (event === null) throw new Error(`${this.id} has nothing left to do`);
-      this.#now = event.at;
-      event.item();
+      const line = this.#reception.nextLine();
+      if (line !== null) return line;
+      this.#agenda.step();
     }
   }
 
-  #at(at: number, action: () => void): void {
-    this.#events.push(at, action);
+  get #now(): number {
+    return this.#agenda.now;
   }
 
   #later(ms: number, action: () => void): void {
-    this.#at(this.#now + ms, action);
+    this.#agenda.later(ms, action);
   }
 
   /** Something that the running agent does: not in another boot, and not before it wakes up. */
@@ -115,7 +108,13 @@ export class Device {
   #powerOn(): void {
     this.#boots += 1;
     const id = `${this.id}-${Math.floor(this.#random.unit() * 2 ** 32).toString(16)}`;
-    this.#boot = { id, count: this.#boots, nextSeq: 0, agentRuns: false, broken: 0, cloudWrongBy: null };
+    this.#boot = {
+      id,
+      count: this.#boots,
+      nextSeq: 0,
+      agentRuns: false,
+      broken: this.#spec.wanderPpm > CRYSTALS_WANDER_PPM ? 1 : 0,
+    };
     this.#asleep = false;
     this.#clock.boot(this.#now);
     this.wallClock.boot(this.#now);
@@ -255,7 +254,7 @@ export class Device {
     sealed.handedAt = this.#now;
     const handedAt = this.#now;
     const arrivals = this.#outage ? [] : this.network.send('up', handedAt);
-    for (const at of arrivals) this.#at(at, () => this.#reachesCloud(sealed, handedAt, link));
+    for (const at of arrivals) this.#agenda.at(at, () => this.#reachesCloud(sealed, handedAt, link));
     if (!sealed.asks) return;
     this.#agentLater(askAgainMs, () => {
       if (link === this.#link && !sealed.answered) this.#hand(sealed, 2 * askAgainMs);
@@ -273,42 +272,16 @@ export class Device {
   // The cloud, and what it answers
 
   #reachesCloud(sealed: Sealed, handedAt: number, link: Link): void {
-    const receivedAt = wallMs(this.#cloud.stamp(this.#now));
-    const error = this.#cloud.saysErrorMs;
-    this.#lines.push({
-      line: { ...sealed.line, receivedAt, ...(error !== null && { cloudErrorMs: error }) },
-      truth: sealed.truth,
-      arrivedAt: WORLD_BEGAN_MS + this.#now,
-      handedAt: WORLD_BEGAN_MS + handedAt,
-      broken: this.#brokenOf(sealed),
+    const broken = this.#boot?.id === sealed.line.boot.id ? this.#boot.broken : 0;
+    this.#reception.take(sealed, handedAt, broken, (answer) => {
+      for (const at of this.network.send('down', this.#now))
+        this.#agenda.at(at, () => this.#answered(sealed, answer, link));
     });
-    sealed.recorded = true;
-    if (sealed.asks) this.#later(CloudClock.workMs(this.#random), () => this.#answer(sealed, receivedAt, link));
   }
 
-  /** Stamps of a clock that was set meanwhile contradict each other. */
-  #brokenOf(sealed: Sealed): number {
+  #answered(sealed: Sealed, { cloud, covered }: Answer, link: Link): void {
     const boot = this.#boot;
-    if (boot === null || boot.id !== sealed.line.boot.id) return 0;
-    const wrongBy = this.#cloud.setWrongBy(this.#now);
-    if (boot.cloudWrongBy !== null && boot.cloudWrongBy !== wrongBy) boot.broken += 1;
-    boot.cloudWrongBy = wrongBy;
-    return boot.broken;
-  }
-
-  #answer(sealed: Sealed, cloudReceivedAt: CloudSide['cloudReceivedAt'], link: Link): void {
-    const cloudSentAt = wallMs(this.#cloud.stamp(this.#now));
-    const covered = this.#outbox.recorded();
-    for (const at of this.network.send('down', this.#now))
-      this.#at(at, () => {
-        if (link !== this.#link || this.#outage || this.#asleep || sealed.answered) return;
-        this.#answered(sealed, { cloudReceivedAt, cloudSentAt }, covered, link);
-      });
-  }
-
-  #answered(sealed: Sealed, cloud: CloudSide, covered: ReadonlySet<Sealed>, link: Link): void {
-    const boot = this.#boot;
-    if (boot === null) return;
+    if (boot === null || link !== this.#link || this.#outage || this.#asleep || sealed.answered) return;
     sealed.answered = true;
     if (sealed.line.boot.id === boot.id && sealed.requestUptimeMs !== null) {
       const { requestUptimeMs } = sealed;
@@ -326,10 +299,6 @@ export class Device {
 
   // What breaks the assumptions
 
-  #untilFlaw(): number {
-    return this.#random.exponential(8 * HOUR);
-  }
-
   #told(exchange: Exchange, boot: Boot): Exchange {
     if (this.#spec.flaw !== 'lie' || !this.#habits.flawed || !this.#random.chance(0.1)) return exchange;
     boot.broken += 1;
@@ -338,28 +307,18 @@ export class Device {
 
   #flaw(): void {
     const boot = this.#boot;
-    const lasts = boot === null ? 0 : this.#breakAssumption(boot);
+    const { flaw } = this.#spec;
+    const lasts = boot === null || flaw === null ? 0 : breakUptime(flaw, this.#clock, this.#now, this.#random);
+    if (boot !== null && flaw !== 'lie') boot.broken += 1;
+    if (boot !== null && flaw === 'suspend') {
+      this.#asleep = true;
+      this.#disconnect();
+    }
     this.#later(lasts, () => {
       if (boot !== null && boot === this.#boot) this.#clock.pace(this.#now, 1);
       this.#asleep = false;
       this.#agentLater(this.#random.between(0.1, 5) * SECOND, () => this.#connect());
-      this.#later(this.#untilFlaw(), () => this.#flaw());
+      this.#later(untilNextFlaw(this.#random), () => this.#flaw());
     });
-  }
-
-  /** @returns for how long */
-  #breakAssumption(boot: Boot): number {
-    boot.broken += this.#spec.flaw === 'lie' ? 0 : 1;
-    if (this.#spec.flaw === 'jump')
-      this.#clock.jump(this.#now, this.#random.sign() * this.#random.logBetween(SECOND, 24 * HOUR));
-    if (this.#spec.flaw === 'slew') {
-      this.#clock.pace(this.#now, 1 + this.#random.sign() * this.#random.logBetween(500e-6, 5000e-6));
-      return this.#random.logBetween(10 * MINUTE, 4 * HOUR);
-    }
-    if (this.#spec.flaw !== 'suspend') return 0;
-    this.#asleep = true;
-    this.#disconnect();
-    this.#clock.pace(this.#now, 0);
-    return this.#random.logBetween(30 * SECOND, 8 * HOUR);
   }
 }

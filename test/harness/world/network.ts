@@ -77,9 +77,9 @@ const NETWORKS = [
   {
     weight: 5,
     kind: 'slow',
-    upMs: [200, 900],
-    downMs: [200, 900],
-    jitter: [0.5, 2],
+    upMs: [120, 380],
+    downMs: [120, 380],
+    jitter: [0.5, 1.5],
     stalled: 0.08,
     lost: [0.01, 0.05],
     repeated: 0.02,
@@ -112,9 +112,9 @@ export type NetworkName = (typeof NETWORKS)[number]['kind'];
 
 /** How long an outage lasts, and how often such a one is met. */
 const OUTAGES = [
-  { weight: 66, lastsMs: [MINUTE, 30 * MINUTE] },
+  { weight: 70, lastsMs: [MINUTE, 30 * MINUTE] },
   { weight: 27, lastsMs: [30 * MINUTE, 6 * HOUR] },
-  { weight: 7, lastsMs: [6 * HOUR, 60 * HOUR] },
+  { weight: 3, lastsMs: [6 * HOUR, 60 * HOUR] },
 ] as const;
 
 /** The way between one device and the cloud: its delays, losses and repeats, each message for itself. */

@@ -1,8 +1,9 @@
 import type { CloudClockSpec } from './cloud-clock.ts';
+import type { Flaw } from './flaws.ts';
 import { HOUR, SECOND } from './spans.ts';
 
-/** What breaks the assumptions of some devices. */
-export type Flaw = 'slew' | 'suspend' | 'jump' | 'lie';
+/** As much as crystals do wander, in ppm. */
+export const CRYSTALS_WANDER_PPM = 12;
 
 export interface WorldSpec {
   readonly about: string;
@@ -16,7 +17,7 @@ export interface WorldSpec {
 }
 
 const RIGHT: CloudClockSpec = { swingMs: 0, saysErrorMs: null, stepMs: 0 };
-const ORDINARY = { honest: true, wanderPpm: 12, cloud: RIGHT, flaw: null } as const;
+const ORDINARY = { honest: true, wanderPpm: CRYSTALS_WANDER_PPM, cloud: RIGHT, flaw: null } as const;
 const BROKEN = { ...ORDINARY, honest: false } as const;
 
 export const WORLDS = {
