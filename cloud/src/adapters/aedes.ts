@@ -22,6 +22,9 @@ const LIMITS = {
   drainTimeout: 10_000,
   /** The protocol knows QoS 1 only: few half-open QoS 2 messages of a client are kept. */
   maxInflightInbound: 16,
+  // Unbounded: past a bound its emitter queues, and works the queue off by calling itself. A few thousand reports in a
+  // row, which nobody subscribes to, would overflow the stack and end the service. What waits is bounded by the ingest.
+  concurrency: 0,
 } as const satisfies AedesOptions;
 /** CONNACK, identifier rejected (MQTT 3.1.1, section 3.2.2.3). */
 const IDENTIFIER_REJECTED = 2;
