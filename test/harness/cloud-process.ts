@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** `paddock serve` as a process of its own, with its own broker, database and data directory. */
 export interface CloudProcess {
@@ -12,10 +13,14 @@ export interface CloudProcess {
   readonly dataDir: string;
   /** Calls the HTTP API as the operator. @returns status and parsed body */
   call(method: string, path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>;
+  /** Resolves when it is gone, with the end of what it said. */
+  readonly ended: Promise<string>;
   /** Stops it and removes its data. */
   stop(): Promise<void>;
 }
 
+const LAST_CHARS = 4_000;
+const LOOK_EVERY_MS = 20;
 const PROGRAM = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
 
 /** @param env more of the environment, such as DATABASE_URL */
@@ -27,12 +32,17 @@ export async function startCloudProcess(env: Readonly<Record<string, string>> = 
     env: { ...process.env, ...env },
   });
   const ended = once(child, 'exit');
-  const urls = await listening(child.stdout, child.stderr, ended);
+  let output = '';
+  const read = (chunk: Buffer): void => void (output = (output + chunk.toString()).slice(-LAST_CHARS));
+  child.stdout.on('data', read);
+  child.stderr.on('data', read);
+  const urls = await listening(() => output, ended);
   const token = (await readFile(join(dataDir, 'operator.token'), 'utf8')).trim();
   return {
     pid: child.pid ?? 0,
     ...urls,
     dataDir,
+    ended: ended.then(() => output),
     async call(method, path, body) {
       const answer = await fetch(`${urls.httpUrl}/api/v1${path}`, {
         method,
@@ -51,20 +61,16 @@ export async function startCloudProcess(env: Readonly<Record<string, string>> = 
 
 /** Both addresses, as the service prints them when it is ready. */
 async function listening(
-  stdout: NodeJS.ReadableStream,
-  stderr: NodeJS.ReadableStream,
+  output: () => string,
   ended: Promise<unknown>,
 ): Promise<{ httpUrl: string; mqttUrl: string }> {
-  let output = '';
-  const { promise, resolve, reject } = Promise.withResolvers<{ httpUrl: string; mqttUrl: string }>();
-  const read = (chunk: Buffer): void => {
-    output += chunk.toString();
-    const [, httpUrl] = /^http: (http:\S+)$/m.exec(output) ?? [];
-    const [, mqttUrl] = /^mqtt: (mqtt:\S+)$/m.exec(output) ?? [];
-    if (httpUrl !== undefined && mqttUrl !== undefined) resolve({ httpUrl, mqttUrl });
-  };
-  stdout.on('data', read);
-  stderr.on('data', read);
-  void ended.then(() => reject(new Error(`The cloud ended by itself:\n${output.slice(-2000)}`)));
-  return promise;
+  let isOver = false;
+  void ended.then(() => (isOver = true));
+  for (;;) {
+    const [, httpUrl] = /^http: (http:\S+)$/m.exec(output()) ?? [];
+    const [, mqttUrl] = /^mqtt: (mqtt:\S+)$/m.exec(output()) ?? [];
+    if (httpUrl !== undefined && mqttUrl !== undefined) return { httpUrl, mqttUrl };
+    if (isOver) throw new Error(`The cloud ended by itself:\n${output()}`);
+    await sleep(LOOK_EVERY_MS);
+  }
 }

@@ -9,8 +9,16 @@ import { deflater } from '@paddock/agent/adapters/deflate.ts';
 import { reportOf } from './reports.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
+/** The public part of a test's key. */
+type PublicKey = Pick<TestKey, 'publicJwk'> & {
+  readonly verification: Pick<TestKey['verification'], 'thumbprint' | 'keyId'>;
+};
+
 /** Registers devices straight in the database, for tests that are not about registration. */
-export async function addDevices(store: Store, devices: readonly { deviceId: string; key: TestKey }[]): Promise<void> {
+export async function addDevices(
+  store: Store,
+  devices: readonly { readonly deviceId: string; readonly key: PublicKey }[],
+): Promise<void> {
   await store.transaction(async (sql: Sql) => {
     await sql.query(`SELECT set_config('paddock.actor', 'test', true)`);
     await sql.query(
