@@ -26,7 +26,7 @@ export const MAX_INFLIGHT = 1_000;
 /** A setting of Mosquitto 2.0, and why it is what it is. */
 type Setting = readonly [name: string, value: string | number, why: string];
 
-const settingsOf = ({ address, port, directory }: MosquittoOptions): readonly Setting[] => [
+const accessOf = ({ address, port, directory }: MosquittoOptions): readonly Setting[] => [
   [
     'listener',
     `${port} ${address}`,
@@ -46,6 +46,9 @@ const settingsOf = ({ address, port, directory }: MosquittoOptions): readonly Se
   ],
   ['acl_file', `${directory}/${MOSQUITTO_FILES.acl}`, 'Who may publish and subscribe to what.'],
   ['allow_zero_length_clientid', 'false', 'A client without an id is no device.'],
+];
+
+const LIMITS: readonly Setting[] = [
   [
     'max_inflight_messages',
     MAX_INFLIGHT,
@@ -96,7 +99,7 @@ const EPILOGUE = `# Keep-alive: MQTT 3.1.1 leaves it to the client; agents ask f
 
 /** `mosquitto.conf`, complete for Paddock, with a reason for each line. For Mosquitto 2.0 and newer. */
 export function mosquittoSettings(options: MosquittoOptions): string {
-  const lines = settingsOf(options).map(([name, value, why]) => `${commented(why)}\n${name} ${value}\n`);
+  const lines = [...accessOf(options), ...LIMITS].map(([name, value, why]) => `${commented(why)}\n${name} ${value}\n`);
   return ['# Mosquitto for Paddock, written by `paddock broker-config mosquitto`.\n', ...lines, EPILOGUE].join('\n');
 }
 

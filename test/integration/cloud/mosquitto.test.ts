@@ -78,6 +78,7 @@ describe('Mosquitto with the generated settings', () => {
     await device.client.subscribeAsync(topicOf('answer', 'kiosk-0001'), { qos: 1 });
     await settled(device, service, topicOf('report', 'kiosk-0001'));
     await settled(service, device, topicOf('answer', 'kiosk-0001'));
+    expect([service.heard.length, device.heard.length]).toEqual([1, 1]);
   });
 
   test('holds a device to its own topics', async () => {
