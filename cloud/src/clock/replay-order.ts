@@ -9,15 +9,18 @@ export class ReplayedOrder {
   #newest: { readonly seq: number; readonly uptimeMs: number } | null = null;
 
   /** @returns what is wrong with a report by those before it; `repeat` when it was here before, which changes nothing */
-  take(seq: number, uptimeMs: number): TraceProblem | 'repeat' | null {
-    const page = this.#page(seq);
-    const known = page[seq % PAGE] ?? NaN;
+  judge(seq: number, uptimeMs: number): TraceProblem | 'repeat' | null {
+    const known = this.#pages.get(Math.floor(seq / PAGE))?.[seq % PAGE] ?? NaN;
     if (known === uptimeMs) return 'repeat';
     if (!Number.isNaN(known)) return 'identity_conflict';
-    if (this.#contradicts(seq, uptimeMs)) return 'uptime_backwards';
-    page[seq % PAGE] = uptimeMs;
-    if (this.#newest === null || seq > this.#newest.seq) this.#newest = { seq, uptimeMs };
-    return null;
+    return this.#contradicts(seq, uptimeMs) ? 'uptime_backwards' : null;
+  }
+
+  /** @param isBelieved whether the uptime contradicts nothing that is known of the clock */
+  record(seq: number, uptimeMs: number, isBelieved: boolean): void {
+    this.#page(seq)[seq % PAGE] = uptimeMs;
+    if (this.#newest !== null && seq < this.#newest.seq) return;
+    this.#newest = { seq, uptimeMs: isBelieved ? uptimeMs : (this.#newest?.uptimeMs ?? uptimeMs) };
   }
 
   /** Uptime never goes back along the order of one boot. */

@@ -1,8 +1,9 @@
 import { wallMs, type Basis, type TimeInterval } from '@paddock/shared/time.ts';
+import { placeChange } from './changes.ts';
 import { observe, type ClockRecord } from './clock.ts';
 import type { ClosedEra } from './era.ts';
 import { STEP_MS, type ClockFault, type Evidence } from './evidence.ts';
-import { DeviceLife } from './life.ts';
+import { DeviceLife, type Moment } from './life.ts';
 import { ReplayedOrder } from './replay-order.ts';
 import type { ReportLine, TraceLine, TraceProblem } from './replay-trace.ts';
 
@@ -74,7 +75,7 @@ export class Replay {
     const device = this.#deviceOf(line.deviceId);
     const boot = bootOf(device, line.boot);
     if (boot === null) return { ...NOTHING_WRONG, problem: 'boot_conflict' };
-    const verdict = line.kind === 'report' ? boot.order.take(line.seq, line.uptimeMs) : null;
+    const verdict = line.kind === 'report' ? boot.order.judge(line.seq, line.uptimeMs) : null;
     // A repeat arrived later than it might have: it proves nothing that the first did not.
     if (verdict === 'repeat') return { ...NOTHING_WRONG, isRepeat: true };
     if (verdict !== null) return { ...NOTHING_WRONG, problem: verdict };
@@ -82,33 +83,33 @@ export class Replay {
     boot.record = clock;
     boot.closed.push(...closed);
     device.life = null;
+    if (line.kind === 'report') boot.order.record(line.seq, line.uptimeMs, !faults.includes('clock_contradiction'));
     return { problem: null, isRepeat: false, faults: [...faults, ...changeFaults(line)] };
   }
 
   /** Places a report that was taken. One with a problem is placed by its arrival alone. */
   place(line: ReportLine, { problem }: Pick<Taken, 'problem'>): PlacedLine {
-    const { deviceId, seq, uptimeMs } = line;
-    const at = (uptime: number): TimeInterval => this.#at(line, problem === null ? uptime : null);
-    const interval = at(uptimeMs);
+    const arrivedBy = wallMs(line.receivedAt + STEP_MS + this.#errorOf(line));
+    const byArrival: TimeInterval = { earliest: null, latest: arrivedBy, estimate: arrivedBy, basis: 'arrival' };
+    const moment: Moment = { bootId: line.boot.id, segment: 0, uptimeMs: line.uptimeMs, arrivedBy };
+    const life = problem === null ? this.#lifeOf(line.deviceId) : null;
+    const { basis, ...interval } = life === null ? byArrival : life.place(moment);
     return {
-      deviceId,
+      deviceId: line.deviceId,
       boot: line.boot.id,
-      seq,
-      earliest: roundDown(interval.earliest),
-      latest: roundUp(interval.latest),
-      estimate: rounded(interval.estimate),
-      basis: interval.basis,
-      changes: soundChanges(line).map(({ name, agoMs }) => ({ name, ...changeWithin(at(uptimeMs - agoMs)) })),
+      seq: line.seq,
+      ...outward(interval),
+      basis,
+      changes: soundChanges(line).map(({ name, agoMs }) => ({
+        name,
+        ...outward(life === null ? byArrival : placeChange(life, { ...moment, uptimeMs: line.uptimeMs - agoMs })),
+      })),
     };
   }
 
-  /** @param uptimeMs null when all that is known is the arrival */
-  #at(line: ReportLine, uptimeMs: number | null): TimeInterval {
-    const arrivedBy = wallMs(line.receivedAt + STEP_MS + this.#errorOf(line));
-    if (uptimeMs === null) return { earliest: null, latest: arrivedBy, estimate: arrivedBy, basis: 'arrival' };
-    const device = this.#deviceOf(line.deviceId);
-    device.life ??= lifeOf(device);
-    return device.life.place({ bootId: line.boot.id, segment: 0, uptimeMs, arrivedBy });
+  #lifeOf(deviceId: string): DeviceLife {
+    const device = this.#deviceOf(deviceId);
+    return (device.life ??= lifeOf(device));
   }
 
   #errorOf({ cloudErrorMs }: TraceLine): number {
@@ -160,14 +161,9 @@ function changeFaults(line: TraceLine): (ClockFault | TraceProblem)[] {
     .map(({ agoMs }) => (agoMs < 0 ? 'change_negative' : 'change_before_boot'));
 }
 
-/** How long ago something was is a difference of two uptimes, rounded down: it can have been up to a ms earlier. */
-const changeWithin = ({ earliest, latest, estimate }: TimeInterval): Omit<PlacedChange, 'name'> => ({
-  earliest: earliest === null ? null : roundDown(earliest - STEP_MS - 0.001),
-  latest: roundUp(latest),
-  estimate: rounded(estimate),
-});
-
 /** Three decimals, outward: rounding must not lose the truth. */
-const roundDown = <Ms extends number | null>(ms: Ms): Ms | number => (ms === null ? ms : Math.floor(ms * 1000) / 1000);
-const roundUp = (ms: number): number => Math.ceil(ms * 1000) / 1000;
-const rounded = (ms: number): number => Math.round(ms * 1000) / 1000;
+const outward = ({ earliest, latest, estimate }: Omit<TimeInterval, 'basis'>): Omit<PlacedChange, 'name'> => ({
+  earliest: earliest === null ? null : Math.floor(earliest * 1000) / 1000,
+  latest: Math.ceil(latest * 1000) / 1000,
+  estimate: Math.round(estimate * 1000) / 1000,
+});

@@ -1,9 +1,10 @@
 import type { Report } from '@paddock/shared/report.ts';
 import { fromInstant, wallMs, type TimeInterval } from '@paddock/shared/time.ts';
+import { placeChange } from '../clock/changes.ts';
 import { observe, type ClockRecord } from '../clock/clock.ts';
 import type { ClosedEra } from '../clock/era.ts';
 import type { ClockFault, Evidence } from '../clock/evidence.ts';
-import { DeviceLife } from '../clock/life.ts';
+import { DeviceLife, type Moment } from '../clock/life.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import type { Place } from './order.ts';
 
@@ -159,13 +160,13 @@ const livedOf = (entry: ClockEntry | undefined, closed: readonly ClosedEra[] = [
 function placed(ordered: OrderedReport, life: DeviceLife, cloudErrorMs: number): PlacedReport {
   const { report, receivedAt } = ordered.message;
   const { boot, segment = 0 } = report;
-  const place = (uptimeMs: number): TimeInterval =>
-    life.place({ bootId: boot.id, segment, uptimeMs, arrivedBy: wallMs(receivedAt + 1 + cloudErrorMs) });
+  const arrivedBy = wallMs(receivedAt + 1 + cloudErrorMs);
+  const at = (uptimeMs: number): Moment => ({ bootId: boot.id, segment, uptimeMs, arrivedBy });
   const changes = changesOf(report).filter(({ uptimeMs }) => uptimeMs >= 0);
   return {
     ...ordered,
-    interval: place(report.uptimeMs),
-    changes: changes.map((change) => ({ ...change, interval: place(change.uptimeMs) })),
+    interval: life.place(at(report.uptimeMs)),
+    changes: changes.map((change) => ({ ...change, interval: placeChange(life, at(change.uptimeMs)) })),
   };
 }
 
