@@ -42,6 +42,11 @@ export class FakeClock implements Clock {
     this.#suspendedMs += ms;
   }
 
+  /** Lets time pass while nothing runs. */
+  skip(ms: number): void {
+    this.#moveTo(this.#now + ms);
+  }
+
   /** Lets time pass and wakes sleepers in their order, with what they set off in between. */
   async advance(ms: number): Promise<void> {
     const end = this.#now + ms;
