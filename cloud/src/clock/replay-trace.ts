@@ -6,6 +6,7 @@ import { Compile, type Validator } from 'typebox/schema';
 /** What one line of a trace can be worth: refused with one of these codes, and told, it touches no other line. */
 export const TRACE_PROBLEMS = {
   line_malformed: 'The line is not JSON',
+  line_too_long: 'The line is longer than any line of a trace',
   line_kind_unknown: 'The line is neither a report nor a request for the time',
   line_invalid: 'The line does not fit its schema',
   boot_conflict: 'The boot was counted otherwise before',
