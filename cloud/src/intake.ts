@@ -1,6 +1,6 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
-import { inflater } from './adapters/inflate.ts';
 import { RemoteBroker } from './adapters/mqtt.ts';
+import { startOpener } from './adapters/opener.ts';
 import type { Base } from './base.ts';
 import { Answers } from './ingest/answer.ts';
 import { StoredKeyDirectory } from './ingest/directory.ts';
@@ -41,12 +41,14 @@ export async function takeIn(
     () => keys.forgetAll(),
   );
   started.defer(unlisten);
+  const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
+  started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
   const answers = new Answers({ broker, signing: onlineKey.signing, clock, metrics, log });
   const ingest = new Ingest({
     store,
     keys,
-    inflater,
+    opener,
     answers,
     rejections,
     clock,

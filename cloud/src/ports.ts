@@ -1,3 +1,6 @@
+import type { Envelope } from '@paddock/shared/envelope.ts';
+import type { RefusalCode } from '@paddock/shared/errors.ts';
+import type { VerificationKey } from '@paddock/shared/keys.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 
 /** The only way to know the time or to wait. No feature reads `Date` or sets a timer itself. */
@@ -63,6 +66,20 @@ export interface Broker {
   open(events: BrokerEvents): Promise<void>;
   publish(topic: string, payload: string, options?: { retain?: boolean }): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A payload whose signature fits: its JSON, or why that cannot be had. */
+export type SignedPayload =
+  | { readonly json: Uint8Array }
+  | { readonly code: Extract<RefusalCode, 'payload_too_large' | 'payload_malformed'> };
+
+/** Opens envelopes: verifies, then inflates, in this order. */
+export interface Opener {
+  /**
+   * With the envelope's algorithm, which the caller has pinned to the key. Rejects for failures of our own only.
+   * @returns null when the signature does not fit
+   */
+  open(envelope: Envelope, key: VerificationKey): Promise<SignedPayload | null>;
 }
 
 /** Counters, gauges and durations for Prometheus; never labelled by device. */

@@ -36,6 +36,9 @@ export interface Envelope {
   readonly dictionary: DictionaryId | null;
   /** Header and payload, as signed (RFC 7515, section 5.1): what a message's digest is made of. */
   readonly signingInput: string;
+  /** Canonical base64url, both. */
+  readonly payload: string;
+  readonly signature: string;
 }
 
 const KIND_OF_TYP = new Map<string, MessageKind>(
@@ -68,7 +71,7 @@ export function parseEnvelope(text: string): Envelope {
   const [header = '', payload = '', signature = ''] = parts;
   if (parts.length !== 3 || !header || !payload || !signature) throw new Refusal('envelope_malformed');
   if (!parts.every(isCanonicalBase64url)) throw new Refusal('envelope_not_canonical');
-  return { jws: text, ...parseHeader(header), signingInput: `${header}.${payload}` };
+  return { jws: text, ...parseHeader(header), signingInput: `${header}.${payload}`, payload, signature };
 }
 
 /** SHA-256 over the signing input, base64url: the identity of a message's content, whatever its signature bytes. */
@@ -90,7 +93,7 @@ export async function openEnvelope(envelope: Envelope, key: VerificationKey, inf
  * @throws Refusal `alg_refused` or `signature_invalid`
  */
 export async function verifyEnvelope(envelope: Envelope, key: VerificationKey): Promise<Uint8Array> {
-  if (!key.algorithms.includes(envelope.algorithm)) throw new Refusal('alg_refused', 'not the algorithm of this key');
+  pinAlgorithm(envelope, key);
   try {
     const { payload } = await compactVerify(envelope.jws, key.key, { algorithms: [envelope.algorithm] });
     return payload;
@@ -100,14 +103,32 @@ export async function verifyEnvelope(envelope: Envelope, key: VerificationKey): 
   }
 }
 
+/** The key decides which algorithms verify with it, never the header. @throws Refusal `alg_refused` */
+export function pinAlgorithm(envelope: Envelope, key: VerificationKey): void {
+  if (!key.algorithms.includes(envelope.algorithm)) throw new Refusal('alg_refused', 'not the algorithm of this key');
+}
+
 /**
  * Inflates and parses bytes whose signature was verified.
  * @throws Refusal `payload_too_large` or `payload_malformed`
  */
-export function readPayload(bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): unknown {
+export const readPayload = (bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): unknown =>
+  parsePayload(inflatePayload(bytes, dictionary, inflater));
+
+/**
+ * The JSON of bytes whose signature was verified, still as bytes.
+ * @throws Refusal `payload_too_large` or `payload_malformed`
+ */
+export function inflatePayload(bytes: Uint8Array, dictionary: DictionaryId | null, inflater: Inflate): Uint8Array {
+  return orMalformed(() => (dictionary ? inflater.inflate(bytes, DICTIONARIES[dictionary], MAX_PAYLOAD_BYTES) : bytes));
+}
+
+/** @throws Refusal `payload_malformed` */
+export const parsePayload = (json: Uint8Array): unknown => orMalformed(() => parseJson(strictUtf8.decode(json)));
+
+function orMalformed<T>(read: () => T): T {
   try {
-    const json = dictionary ? inflater.inflate(bytes, DICTIONARIES[dictionary], MAX_PAYLOAD_BYTES) : bytes;
-    return parseJson(strictUtf8.decode(json));
+    return read();
   } catch (cause) {
     if (cause instanceof Refusal) throw cause;
     throw new Refusal('payload_malformed', undefined, { cause });
@@ -126,7 +147,7 @@ function parseJson(text: string): unknown {
 
 const isPlainText = (text: string): boolean => text.isWellFormed() && !text.includes('\0');
 
-function parseHeader(encoded: string): Omit<Envelope, 'jws' | 'signingInput'> {
+function parseHeader(encoded: string): Pick<Envelope, 'kind' | 'algorithm' | 'keyId' | 'dictionary'> {
   if (encoded.length > MAX_HEADER_CHARS) throw new Refusal('header_invalid', 'longer than 512 characters');
   const { alg, kid, typ, cty, ...unknown } = decodeHeader(encoded);
   // RFC 7515, section 4.1.11: what we do not understand and cannot ignore; a closed set leaves no doubt.

@@ -1,8 +1,8 @@
 /** The cloud's side of bench:ingest, in a process of its own: broker, ingest, and nothing else. */
 import { pino } from 'pino';
 import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
-import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
+import { startOpener } from '@paddock/cloud/adapters/opener.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { Answers, answerTo } from '@paddock/cloud/ingest/answer.ts';
 import { authenticate } from '@paddock/cloud/ingest/authenticate.ts';
@@ -11,6 +11,7 @@ import { Ingest } from '@paddock/cloud/ingest/pipeline.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
 import type { Inbound, MetricName, Metrics } from '@paddock/cloud/ports.ts';
 import { toInstant } from '@paddock/shared/time.ts';
+import { OPENER_PROGRAM } from '../harness/ingest.ts';
 import { makeTestKey } from '../harness/signing.ts';
 
 export type Pipeline = 'batched' | 'naive';
@@ -38,9 +39,10 @@ const store = openPostgres({ url });
 const broker = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
 const keys = new StoredKeyDirectory(store, clock);
 const { signing } = await makeTestKey();
+const opener = startOpener({ program: OPENER_PROGRAM });
 const answers = new Answers({ broker, signing, clock, metrics, log });
 const rejections = new Rejections({ sql: store, clock, metrics, log });
-const ingest = new Ingest({ store, keys, inflater, answers, rejections, clock, metrics, log, cloudErrorMs: () => 100 });
+const ingest = new Ingest({ store, keys, opener, answers, rejections, clock, metrics, log, cloudErrorMs: () => 100 });
 
 const NAIVE_INSERT = `
   INSERT INTO reports (received_at, device_id, incarnation, start, sequence, boot_id, uptime_ms, segment, trigger,
@@ -49,7 +51,7 @@ const NAIVE_INSERT = `
 
 /** What a first version would do: every message its own statement and its own commit. */
 async function acceptNaively(inbound: Inbound): Promise<void> {
-  const { verdict, message } = await authenticate(inbound, keys, inflater);
+  const { verdict, message } = await authenticate(inbound, keys, opener);
   if (verdict === 'refused') return void (counts.refused += 1);
   const { report, receivedAt, deviceId, digest, envelope } = message;
   const identity = [deviceId, report.incarnation, report.start, report.sequence];
@@ -65,7 +67,13 @@ async function acceptNaively(inbound: Inbound): Promise<void> {
   if (report.ask === undefined) return;
   const start = { deviceId, incarnation: report.incarnation, start: report.start, ordinal: 1, bootId: report.boot.id };
   const gaps = { droppedRoutine: 0, droppedEvents: 0, settledBelow: 0, abandoned: 0 };
-  const entry = { ...start, ...gaps, firstReceivedAt: new Date(), recorded: [[0, report.sequence]] as const, rejected: [] };
+  const entry = {
+    ...start,
+    ...gaps,
+    firstReceivedAt: new Date(),
+    recorded: [[0, report.sequence]] as const,
+    rejected: [],
+  };
   await answers.send(answerTo({ message, verdict: { kind: 'new' } }, entry));
 }
 
@@ -88,5 +96,6 @@ async function stop(): Promise<void> {
   await ingest.close();
   await rejections.close();
   await store.close();
+  await opener.close();
   process.disconnect?.();
 }

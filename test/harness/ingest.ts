@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
-import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { RemoteBroker } from '@paddock/cloud/adapters/mqtt.ts';
+import { startOpener } from '@paddock/cloud/adapters/opener.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { Answers } from '@paddock/cloud/ingest/answer.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
@@ -23,6 +23,8 @@ export class CountedMetrics implements Metrics {
     return this.counts.get(label === undefined ? name : `${name} ${label}`) ?? 0;
   }
 }
+
+export const OPENER_PROGRAM = new URL('../../cloud/src/opener-thread.ts', import.meta.url);
 
 /** The cloud's ingest on a real broker and a real database. */
 export interface TestIngest {
@@ -49,11 +51,12 @@ export async function startIngest(
   const rejections = new Rejections({ sql: store, clock, metrics, log });
   const keys = new StoredKeyDirectory(store, clock);
   const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
+  const opener = startOpener({ program: OPENER_PROGRAM, threads: 1 });
   const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log });
   const ingest = new Ingest({
     store,
     keys,
-    inflater,
+    opener,
     answers,
     rejections,
     clock,
@@ -75,6 +78,7 @@ export async function startIngest(
     await ingest.close();
     await rejections.close();
     await stopListening();
+    await opener.close();
   };
   return { url: options.brokerUrl ?? `mqtt://127.0.0.1:${embedded.port}`, cloudKey, metrics, ingest, close };
 }

@@ -2,6 +2,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, si
 import { link, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { calculateJwkThumbprint, type JWK } from 'jose';
+import { es256OfDer } from '@paddock/shared/ecdsa-der.ts';
 import type { Signing } from '@paddock/shared/envelope.ts';
 import { keyIdOf } from '@paddock/shared/keys.ts';
 
@@ -61,7 +62,8 @@ export async function loadOnlineKey(dataDir: string): Promise<OnlineKey> {
     signing: {
       algorithm: 'ES256',
       keyId,
-      sign: async (bytes) => sign('sha256', bytes, { key: privateKey, dsaEncoding: 'ieee-p1363' }),
+      // Node's own way to r and s asks the key for its order each time, which takes as long as signing does.
+      sign: async (bytes) => es256OfDer(sign('sha256', bytes, privateKey)),
     },
     publicJwk: { ...jwk, kid: keyId, alg: 'ES256', use: 'sig' },
   };

@@ -2,16 +2,16 @@ import { hash } from 'node:crypto';
 import {
   MAX_ENVELOPE_BYTES,
   parseEnvelope,
-  readPayload,
-  verifyEnvelope,
+  parsePayload,
+  pinAlgorithm,
   type Envelope,
-  type Inflate,
 } from '@paddock/shared/envelope.ts';
 import { Refusal, type RefusalCode } from '@paddock/shared/errors.ts';
+import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { parseReport, type Report } from '@paddock/shared/report.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 import { parseTopic, type MessageKind } from '@paddock/shared/topics.ts';
-import type { Inbound } from '../ports.ts';
+import type { Inbound, Opener, SignedPayload } from '../ports.ts';
 import type { KeyDirectory } from './directory.ts';
 
 /** A report that is proved to come from its device, unchanged. */
@@ -52,7 +52,7 @@ const GLIMPSE_BYTES = 4096;
  * First step of ingest. Shape before signature, signature before meaning; topic, key and payload must agree.
  * Never rejects for what a message holds: every refusal is a verdict with its code.
  */
-export async function authenticate(inbound: Inbound, keys: KeyDirectory, inflater: Inflate): Promise<Authentication> {
+export async function authenticate(inbound: Inbound, keys: KeyDirectory, opener: Opener): Promise<Authentication> {
   const { topic, receivedAt } = inbound;
   const payload = readText(inbound.payload);
   let deviceId: string | null = null;
@@ -62,19 +62,30 @@ export async function authenticate(inbound: Inbound, keys: KeyDirectory, inflate
     deviceId = addressed.deviceId;
     if (inbound.payload.length > MAX_ENVELOPE_BYTES) throw new Refusal('envelope_too_large');
     const envelope = readEnvelope(payload, addressed.kind);
-    const signed = await verifyEnvelope(envelope, await keys.keyOf(deviceId, envelope.keyId));
+    const signed = await believe(envelope, await keys.keyOf(deviceId, envelope.keyId), opener);
     signedDigest = digestOf(envelope);
-    const metered = new MeteredInflate(inflater, signed.length);
-    const report = parseReport(readPayload(signed, envelope.dictionary, metered));
+    const json = jsonOf(signed);
+    const report = parseReport(parsePayload(json));
     if (report.device !== deviceId) throw new Refusal('device_mismatch', report.device);
-    const { bytes: payloadBytes } = metered;
-    const message = { deviceId, report, envelope: payload, digest: signedDigest, receivedAt, payloadBytes };
-    return { verdict: 'authentic', message };
+    const message = { deviceId, report, envelope: payload, digest: signedDigest, receivedAt };
+    return { verdict: 'authentic', message: { ...message, payloadBytes: json.length } };
   } catch (cause) {
     if (!(cause instanceof Refusal)) throw cause;
     const { code, message: detail } = cause;
     return { verdict: 'refused', message: { topic, deviceId, payload, receivedAt, code, detail, signedDigest } };
   }
+}
+
+async function believe(envelope: Envelope, key: VerificationKey, opener: Opener): Promise<SignedPayload> {
+  pinAlgorithm(envelope, key);
+  const signed = await opener.open(envelope, key);
+  if (signed === null) throw new Refusal('signature_invalid');
+  return signed;
+}
+
+function jsonOf(signed: SignedPayload): Uint8Array {
+  if ('code' in signed) throw new Refusal(signed.code);
+  return signed.json;
 }
 
 function readEnvelope(payload: string, kind: MessageKind): Envelope {
@@ -91,20 +102,3 @@ function readText(bytes: Uint8Array): string {
 
 /** The digest of the protocol, without a job for another thread: one costs more than hashing a few hundred bytes. */
 const digestOf = ({ signingInput }: Envelope): string => hash('sha256', signingInput, 'base64url');
-
-/** Remembers how large a payload became, which its envelope does not show. */
-class MeteredInflate implements Inflate {
-  readonly #inflater: Inflate;
-  bytes: number;
-
-  constructor(inflater: Inflate, plainBytes: number) {
-    this.#inflater = inflater;
-    this.bytes = plainBytes;
-  }
-
-  inflate(bytes: Uint8Array, dictionary: Uint8Array, maxBytes: number): Uint8Array {
-    const inflated = this.#inflater.inflate(bytes, dictionary, maxBytes);
-    this.bytes = inflated.length;
-    return inflated;
-  }
-}

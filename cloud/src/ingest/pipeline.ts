@@ -1,14 +1,16 @@
-import type { Inflate } from '@paddock/shared/envelope.ts';
 import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { tell } from '../monitoring/telling.ts';
-import type { Clock, Inbound, Log, Metrics, Store } from '../ports.ts';
+import type { Clock, Inbound, Log, Metrics, Opener, Store } from '../ports.ts';
+import { Admission, type AdmissionLimits } from './admission.ts';
 import { answerTo, answerToUnreadable, type Answers } from './answer.ts';
 import { authenticate, type AuthenticReport, type RefusedMessage } from './authenticate.ts';
+import { tryNext } from './culprits.ts';
 import type { Decision, Outcome } from './decide.ts';
 import type { KeyDirectory } from './directory.ts';
 import { failureOf } from './failure.ts';
 import { startKeyOf } from './ledger.ts';
+import { resendPerSecond } from './pacing.ts';
 import { recordBatch, type Recorded } from './record.ts';
 import type { Rejections } from './rejections.ts';
 import { SeenChanges } from './seen-changes.ts';
@@ -17,7 +19,7 @@ import { SparingLog } from './sparing-log.ts';
 export interface IngestDeps {
   readonly store: Store;
   readonly keys: KeyDirectory;
-  readonly inflater: Inflate;
+  readonly opener: Opener;
   readonly answers: Answers;
   readonly rejections: Rejections;
   readonly clock: Clock;
@@ -28,20 +30,9 @@ export interface IngestDeps {
   readonly limits?: Partial<IngestLimits>;
 }
 
-export interface IngestLimits {
+export interface IngestLimits extends AdmissionLimits {
   /** Reports in one transaction. */
   readonly batch: number;
-  /** Messages, and the bytes of envelopes and payloads, in memory; past either acknowledgements are held back. */
-  readonly waiting: number;
-  readonly waitingBytes: number;
-  /** How long an acknowledgement is held back, in ms, before the message is let go: its device sends it again. */
-  readonly holdMs: number;
-}
-
-interface Held {
-  readonly inbound: Inbound;
-  readonly until: number;
-  readonly resolve: (taken: boolean) => void;
 }
 
 const LIMITS: IngestLimits = { batch: 500, waiting: 2000, waitingBytes: 67_108_864, holdMs: 5000 };
@@ -49,25 +40,27 @@ const RETRY_MS = { first: 100, most: 5000 };
 const POLL_MS = 20;
 /** What the last answers may take when the service closes. */
 const LAST_ANSWERS_MS = 2000;
+/**
+ * Batches on their way to the database at once: the second loads its ledger while the first commits. They meet on rows
+ * of the same devices as batches of two instances do.
+ */
+const MAX_RECORDING = 2;
+/** Transactions for one batch that fails for its content, before the rest of it is let go. */
+const MAX_TRIES = 100;
 
 /**
- * authenticate -> order -> reconcile -> record, then answer. Many messages are authenticated at once;
- * one batch is recorded at a time, and the next gathers meanwhile.
+ * authenticate -> order -> reconcile -> record, then answer. Many messages are authenticated at once; they are recorded
+ * in batches, two at once when there is so much. Nothing waits for the next step but a bounded queue, and what is in
+ * there is recorded or refused, whatever else arrives.
  */
 export class Ingest {
   readonly #deps: IngestDeps;
   readonly #limits: IngestLimits;
   readonly #closing = new AbortController();
-  #queue: AuthenticReport[] = [];
-  /** Messages that were taken in and are neither recorded nor refused. */
-  #waiting = 0;
-  #waitingBytes = 0;
-  #recording: Promise<void> | null = null;
+  readonly #admission: Admission;
+  readonly #queue: AuthenticReport[] = [];
+  readonly #recording = new Set<Promise<void>>();
   #databaseAway = false;
-  /** Messages whose acknowledgement is held back, oldest first. */
-  readonly #held: Held[] = [];
-  #isWatchingHeld = false;
-  #takesIn = true;
   readonly #defects: SparingLog;
   readonly #seenChanges = new SeenChanges();
 
@@ -75,6 +68,13 @@ export class Ingest {
     this.#deps = deps;
     this.#limits = { ...LIMITS, ...deps.limits };
     this.#defects = new SparingLog(deps.clock, (fields, message) => deps.log.error(fields, message));
+    this.#admission = new Admission({
+      clock: deps.clock,
+      limits: this.#limits,
+      // Not awaited: the acknowledgement is flow control and waits for room only.
+      take: (inbound) => void this.#authenticate(inbound),
+      waitingChanged: (messages) => deps.metrics.gauge('paddock_ingest_waiting', messages),
+    });
   }
 
   /**
@@ -82,8 +82,7 @@ export class Ingest {
    * only an answer says that a report is recorded. Never rejects.
    */
   async accept(inbound: Inbound): Promise<void> {
-    const taken = this.#take(inbound) || (await this.#hold(inbound));
-    if (!taken) this.#deps.metrics.count('paddock_reports_dropped_total');
+    if (!(await this.#admission.accept(inbound))) this.#deps.metrics.count('paddock_reports_dropped_total');
   }
 
   /**
@@ -93,112 +92,82 @@ export class Ingest {
   async close(graceMs = 5000): Promise<void> {
     const { clock, answers } = this.#deps;
     if (this.#closing.signal.aborted) return;
-    this.#takesIn = false;
+    this.#admission.close();
     const until = clock.monotonic() + graceMs;
-    while (this.#waiting > 0 && clock.monotonic() < until) await clock.sleep(POLL_MS);
+    while (this.#admission.waiting > 0 && clock.monotonic() < until) await clock.sleep(POLL_MS);
     this.#closing.abort();
-    await this.#within(graceMs, this.#recording);
+    await this.#within(graceMs, Promise.all(this.#recording));
     await this.#within(LAST_ANSWERS_MS, answers.sent());
   }
 
   /** A database or a broker that hangs must not keep the service from stopping. */
-  async #within(ms: number, work: Promise<void> | null): Promise<void> {
+  async #within(ms: number, work: Promise<unknown>): Promise<void> {
     const done = new AbortController();
     await Promise.race([work, this.#deps.clock.sleep(ms, done.signal)]);
     done.abort();
   }
 
-  /** Looks and takes in one step, so that a burst cannot slip through together. */
-  #take(inbound: Inbound): boolean {
-    if (this.#isFull() || !this.#takesIn) return false;
-    this.#wait(1, inbound.payload.length);
-    // Not awaited: the acknowledgement is flow control and waits for room only.
-    void this.#authenticate(inbound);
-    return true;
-  }
-
-  /** Waits in line for room. @returns whether the message was taken in the end */
-  #hold(inbound: Inbound): Promise<boolean> {
-    if (!this.#takesIn) return Promise.resolve(false);
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#held.push({ inbound, until: this.#deps.clock.monotonic() + this.#limits.holdMs, resolve });
-    if (!this.#isWatchingHeld) void this.#watchHeld();
-    return promise;
-  }
-
-  /** Room has come: first come, first served. */
-  #admitHeld(): void {
-    for (let next = this.#held[0]; next !== undefined && this.#take(next.inbound); next = this.#held[0]) {
-      this.#held.shift();
-      next.resolve(true);
-    }
-  }
-
-  /** One loop for all that wait, because each of them waits equally long. */
-  async #watchHeld(): Promise<void> {
-    const { clock } = this.#deps;
-    this.#isWatchingHeld = true;
-    while (this.#held.length > 0) {
-      await clock.sleep(POLL_MS, this.#closing.signal);
-      const now = this.#takesIn ? clock.monotonic() : Infinity;
-      for (let next = this.#held[0]; next !== undefined && next.until <= now; next = this.#held[0]) {
-        this.#held.shift();
-        next.resolve(false);
-      }
-    }
-    this.#isWatchingHeld = false;
-  }
-
-  #isFull(): boolean {
-    return this.#waiting >= this.#limits.waiting || this.#waitingBytes >= this.#limits.waitingBytes;
-  }
-
-  #wait(messages: number, bytes: number): void {
-    this.#waiting += messages;
-    this.#waitingBytes += bytes;
-    this.#deps.metrics.gauge('paddock_ingest_waiting', this.#waiting);
-    if (messages < 0) this.#admitHeld();
-  }
-
   async #authenticate(inbound: Inbound): Promise<void> {
-    const { keys, inflater } = this.#deps;
+    const { keys, opener } = this.#deps;
     try {
-      const authentication = await this.#persist(() => authenticate(inbound, keys, inflater));
+      const authentication = await this.#persist(() => authenticate(inbound, keys, opener));
       if (authentication?.verdict === 'authentic') return this.#enqueue(authentication.message);
       if (authentication) this.#refuse(authentication.message);
     } catch (cause) {
       this.#letGo(inbound.topic, cause);
     }
-    this.#wait(-1, -inbound.payload.length);
+    this.#admission.wait(-1, -inbound.payload.length);
   }
 
   #enqueue(message: AuthenticReport): void {
-    this.#wait(0, message.payloadBytes);
+    this.#admission.wait(0, message.payloadBytes);
     this.#queue.push(message);
-    this.#recording ??= this.#recordAll();
+    this.#recordQueued();
   }
 
-  async #recordAll(): Promise<void> {
-    while (this.#queue.length > 0 && !this.#closing.signal.aborted) {
+  /** A batch takes what is there when it starts, and another one starts beside it only when it is full. */
+  #recordQueued(): void {
+    while (
+      this.#recording.size < MAX_RECORDING &&
+      this.#queue.length >= (this.#recording.size === 0 ? 1 : this.#limits.batch) &&
+      !this.#closing.signal.aborted
+    ) {
       const batch = this.#queue.splice(0, this.#limits.batch);
-      await this.#record(batch);
-      this.#wait(-batch.length, -batch.reduce((bytes, message) => bytes + bytesOf(message), 0));
+      const recording = this.#record(batch).then(() => {
+        this.#recording.delete(recording);
+        // The database gets its next batch before others are let in.
+        this.#recordQueued();
+        this.#admission.wait(-batch.length, -batch.reduce((bytes, message) => bytes + bytesOf(message), 0));
+      });
+      this.#recording.add(recording);
     }
-    this.#recording = null;
   }
 
-  /** Records a batch; one that cannot be recorded is halved until the culprit stands alone. */
+  /** Records a batch; one that fails for its content is taken apart until the culprits stand alone. Never rejects. */
   async #record(batch: readonly AuthenticReport[]): Promise<void> {
+    let parts: (readonly AuthenticReport[])[] = [batch];
+    for (let tries = 0; parts.length > 0; tries++) {
+      const [part = [], ...others] = parts;
+      const failure = await this.#tryToRecord(part);
+      parts = failure === null ? others : this.#apart(part, others, failure.cause);
+      if (tries >= MAX_TRIES) return parts.flat().forEach(({ deviceId }) => this.#letGo(deviceId, 'too many failures'));
+    }
+  }
+
+  #apart(failed: readonly AuthenticReport[], others: (readonly AuthenticReport[])[], cause: unknown) {
+    if (failed.length > 1) return tryNext(failed, others);
+    failed.forEach((culprit) => this.#giveUp(culprit, cause));
+    return others;
+  }
+
+  async #tryToRecord(part: readonly AuthenticReport[]): Promise<{ readonly cause: unknown } | null> {
     const { store, cloudErrorMs } = this.#deps;
     try {
-      const recorded = await this.#persist(() => recordBatch(store, batch, cloudErrorMs(), this.#seenChanges));
+      const recorded = await this.#persist(() => recordBatch(store, part, cloudErrorMs(), this.#seenChanges));
       if (recorded) this.#conclude(recorded);
+      return null;
     } catch (cause) {
-      const [first] = batch;
-      if (batch.length === 1 && first) return this.#giveUp(first, cause);
-      const middle = batch.length >> 1;
-      await this.#record(batch.slice(0, middle));
-      await this.#record(batch.slice(middle));
+      return { cause };
     }
   }
 
@@ -253,7 +222,9 @@ export class Ingest {
   #answer(outcome: Outcome, starts: Decision['starts']): void {
     const start = starts.get(startKeyOf(outcome.message));
     const asked = outcome.message.report.ask !== undefined || outcome.verdict.kind === 'refused';
-    if (start && asked) void this.#deps.answers.send(answerTo(outcome, start));
+    if (start === undefined || !asked) return;
+    const pace = resendPerSecond(this.#admission.fullness);
+    void this.#deps.answers.send({ ...answerTo(outcome, start), resendPerSecond: pace });
   }
 
   #refuse(refused: RefusedMessage): void {

@@ -6,6 +6,7 @@ import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { Answers } from '@paddock/cloud/ingest/answer.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
+import { openHere } from '@paddock/cloud/ingest/open-here.ts';
 import { Ingest } from '@paddock/cloud/ingest/pipeline.ts';
 import { fromMultirange } from '@paddock/cloud/ingest/ranges.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
@@ -35,7 +36,7 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
   const ingest = new Ingest({
     store,
     keys: new StoredKeyDirectory(store, clock),
-    inflater,
+    opener: openHere(inflater),
     answers: new Answers({ broker, signing: cloudKey.signing, clock, metrics, log }),
     rejections,
     clock,
