@@ -20,9 +20,21 @@ export interface Archived {
   readonly report: Report | null;
 }
 
+/** A change of a reading, as the table of changes has it. */
+export interface StoredChange {
+  readonly incarnation: string;
+  readonly start: number;
+  readonly sensor: string;
+  readonly changes: number;
+  readonly uptimeMs: number;
+  readonly earliest: Date | null;
+  readonly latest: Date;
+}
+
 /** All that the database holds of one device. */
 export interface Database {
   readonly archive: readonly Archived[];
+  readonly changes: readonly StoredChange[];
   readonly starts: readonly {
     readonly incarnation: string;
     readonly start: number;
@@ -47,6 +59,11 @@ export async function readDatabase(sql: Sql, device: string, key: VerificationKe
      FROM reports JOIN incarnations USING (device_id, incarnation) WHERE device_id = $1`,
     [device],
   );
+  const changes = await sql.query<StoredChange>(
+    `SELECT incarnation, start, sensor, changes, uptime_ms AS "uptimeMs", earliest, latest
+     FROM changes WHERE device_id = $1`,
+    [device],
+  );
   const starts = await sql.query<{ incarnation: string; start: number; recorded: string }>(
     'SELECT incarnation, start, recorded::text FROM starts WHERE device_id = $1',
     [device],
@@ -62,6 +79,7 @@ export async function readDatabase(sql: Sql, device: string, key: VerificationKe
   ]);
   return {
     archive: await Promise.all(rows.map((row) => open(row, device, key))),
+    changes,
     starts: starts.map((row) => ({ ...row, recorded: fromMultirange(row.recorded) })),
     state,
     incarnations: incarnations.length,

@@ -29,6 +29,8 @@ function table(broker: BrokerChoice, plan: readonly Blow[], verdict: Verdict, ar
     `  blows     ${rows(counts)}`,
     `  events    ${rows(verdict.events)}`,
     `  reports   sends ${around.reportsSent}, ${rows(verdict.reports)}`,
+    `  spilled   ${rows(verdict.spilled)}`,
+    `  changes   ${rows(verdict.changes)}`,
     `  intervals ${rows(verdict.intervals)}`,
     `  memory    agent ${around.peakMiB.agent} MiB, cloud ${around.peakMiB.cloud} MiB at most`,
     `  ends without a kill: agent ${around.ownEnds.agent.length}, cloud ${around.ownEnds.cloud.length}`,
@@ -67,6 +69,8 @@ describe('kill -9 of every part in turn, and a network that breaks', () => {
       expect(verdict.findings).toEqual([]);
       expect(verdict.events).toMatchObject({ lost: 0, repeated: 0 });
       expect(verdict.reports).toMatchObject({ lost: 0, repeated: 0 });
+      expect(verdict.spilled).toMatchObject({ lost: 0 });
+      expect(verdict.changes).toMatchObject({ lost: 0, repeated: 0, invented: 0 });
       expect(verdict.intervals).toMatchObject({ false: 0 });
       expect(verdict.events.recorded).toBeGreaterThanOrEqual(verdict.events.accepted);
       expect(new Set(around.goodbyes)).toEqual(new Set(['code 0']));

@@ -1,6 +1,6 @@
 import { readDatabase } from './archive.ts';
 import type { Evidence } from './judge.ts';
-import { acceptedEvents, ownRecord, toldStarts, type Kiosk } from './kiosk.ts';
+import { keptReports, ownRecord, toldStarts, type Kiosk } from './kiosk.ts';
 import type { OwnEnd, Supervised } from './supervised.ts';
 import type { World } from './world.ts';
 
@@ -54,7 +54,7 @@ async function evidenceOf(kiosk: Kiosk, database: Evidence['database']): Promise
   return {
     device: kiosk.device,
     swipes: kiosk.reader.swipes(),
-    accepted: acceptedEvents(kiosk.agent.logs, own.incarnation),
+    kept: keptReports(kiosk.agent.logs, own.incarnation),
     told: await kiosk.tap.told(),
     database,
     own,

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { reportOf } from '../harness/reports.ts';
-import type { Archived } from './archive.ts';
+import type { Archived, StoredChange } from './archive.ts';
 import { judge, type Evidence } from './judge.ts';
 
 const DEVICE = 'kiosk-0001';
@@ -12,7 +12,11 @@ const place = (sequence: number): string => `${INCARNATION}/1/${sequence}`;
 function archived(sequence: number, number: number): Archived {
   const trigger = { kind: 'event', name: 'card-swipe', data: { number } } as const;
   const wallMs = NOON + sequence * 1_000;
-  const report = reportOf({ incarnation: INCARNATION, start: 1, sequence, trigger, wallMs });
+  const uptimeMs = 60_000 + sequence * 1_000;
+  const readings = {
+    door: { value: true, ageMs: 20, changes: 1 + (sequence >> 1), changedAgoMs: 500 + (sequence % 2) * 1_000 },
+  };
+  const report = reportOf({ incarnation: INCARNATION, start: 1, sequence, trigger, wallMs, uptimeMs, readings });
   const interval = { earliest: new Date(wallMs - 20), latest: new Date(wallMs + 20) };
   return {
     incarnation: INCARNATION,
@@ -25,6 +29,21 @@ function archived(sequence: number, number: number): Archived {
   };
 }
 
+/** The change that sequences 0 and 1 tell of, and the one that sequence 2 tells of. */
+const changes = [1, 2].map((count): StoredChange => {
+  const afterMs = (count - 1) * 2_000 - 500;
+  const [earliest, latest] = [new Date(NOON + afterMs - 20), new Date(NOON + afterMs + 20)];
+  return {
+    incarnation: INCARNATION,
+    start: 1,
+    sensor: 'door',
+    changes: count,
+    uptimeMs: 60_000 + afterMs,
+    earliest,
+    latest,
+  };
+});
+
 /** Three swipes, all of them accepted, answered and recorded. */
 function world(change: Partial<Evidence['database']> = {}): Evidence {
   const archive = [archived(0, 1), archived(1, 2), archived(2, 3)] as const;
@@ -32,10 +51,11 @@ function world(change: Partial<Evidence['database']> = {}): Evidence {
   return {
     device: DEVICE,
     swipes: 3,
-    accepted: [0, 1, 2].map(place),
+    kept: { events: [0, 1, 2].map(place), routine: [] },
     told: { recorded: new Set([0, 1, 2].map(place)), refused: [], broken: [] },
     database: {
       archive,
+      changes,
       starts: [{ incarnation: INCARNATION, start: 1, recorded: [[0, 2]] }],
       state: { ...newest, report: structuredClone(newest.report) },
       incarnations: 1,
@@ -53,11 +73,12 @@ const findings = (evidence: Evidence): string[] =>
 
 describe('the judge of a chaos run', () => {
   it('finds nothing where all is well', () => {
-    const { events, reports, intervals, findings } = judge([world()]);
+    const { events, reports, intervals, changes: told, findings } = judge([world()]);
     expect(findings).toEqual([]);
     expect(events).toEqual({ sent: 3, accepted: 3, recorded: 3, lost: 0, repeated: 0, neverAccepted: 0 });
     expect(reports).toEqual({ recorded: 3, toldRecorded: 3, lost: 0, repeated: 0 });
     expect(intervals).toEqual({ judged: 3, false: 0, open: 0 });
+    expect(told).toEqual({ told: 2, stored: 2, lost: 0, repeated: 0, invented: 0, false: 0 });
   });
 
   it('finds an event that was accepted and is lost, and a report that was answered and is lost', () => {
@@ -113,6 +134,25 @@ describe('the judge of a chaos run', () => {
     const found = world({ archive: [early, late, { ...third, earliest: null }] });
     expect(judge([found]).intervals).toEqual({ judged: 3, false: 2, open: 1 });
     expect(findings(found)).toEqual(['Intervals that do not hold the true moment']);
+  });
+
+  it('finds a routine report that reached the disk of the agent and is lost', () => {
+    const spilled = { ...world(), kept: { events: [], routine: [place(1), place(7)] } };
+    expect(judge([spilled]).spilled).toEqual({ kept: 2, lost: 1 });
+    expect(findings(spilled)).toEqual(['Routine reports on the disk of the agent and not in the archive']);
+  });
+
+  it('finds changes that are lost, there twice, told by nobody, or at a wrong moment', () => {
+    const [first, second] = changes;
+    if (!first || !second) throw new Error('There are two');
+    const of = (stored: readonly StoredChange[]): string[] => findings(world({ changes: stored }));
+    expect(of([first])).toEqual(['Changes that a recorded report tells of and that are not stored']);
+    expect(of([first, second, second])).toEqual(['Changes that are stored more than once']);
+    expect(of([first, second, { ...second, changes: 3 }])).toEqual(['Changes that no recorded report tells of']);
+    const wrong = ['Changes whose moment or interval is not the true one'];
+    expect(of([{ ...first, uptimeMs: first.uptimeMs + 100 }, second])).toEqual(wrong);
+    expect(of([{ ...first, latest: new Date(NOON - 600) }, second])).toEqual(wrong);
+    expect(judge([world({ changes: [first] })]).changes).toMatchObject({ told: 2, stored: 1, lost: 1 });
   });
 
   it('adds up what it finds of several kiosks', () => {

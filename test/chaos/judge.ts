@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Archived, Database } from './archive.ts';
+import { holds, judgeChanges, type ChangeFigures } from './judge-changes.ts';
 import { placeOf } from './kiosk.ts';
 import type { Told } from './tap.ts';
 
@@ -8,8 +9,8 @@ export interface Evidence {
   readonly device: string;
   /** Swipes that were written to the serial line, numbered from 1. */
   readonly swipes: number;
-  /** Places of the events that the agent said were on its disk. */
-  readonly accepted: readonly string[];
+  /** Places of what the agent said was on its disk. */
+  readonly kept: Readonly<Record<'events' | 'routine', readonly string[]>>;
   readonly told: Pick<Told, 'recorded' | 'refused' | 'broken'>;
   readonly database: Database;
   /** The agent's own record after its last goodbye. */
@@ -21,14 +22,14 @@ export interface Evidence {
 export interface Verdict {
   readonly events: Readonly<Record<'sent' | 'accepted' | 'recorded' | 'lost' | 'repeated' | 'neverAccepted', number>>;
   readonly reports: Readonly<Record<'recorded' | 'toldRecorded' | 'lost' | 'repeated', number>>;
+  /** Routine reports that reached the disk because nobody answered. */
+  readonly spilled: Readonly<Record<'kept' | 'lost', number>>;
   /** Intervals of time, those that do not hold the true moment, and those that nothing bounds from below. */
   readonly intervals: Readonly<Record<'judged' | 'false' | 'open', number>>;
+  readonly changes: Readonly<ChangeFigures>;
   /** What must not be, in words; empty when all is well. */
   readonly findings: readonly string[];
 }
-
-/** The kiosks run on the cloud's own machine, so their wall clock tells the truth; read a moment after the uptime. */
-const READ_WITHIN_MS = 5;
 
 /** Judges a run: every kiosk by itself, and their figures together. Nothing here asks the code under test what is right. */
 export function judge(kiosks: readonly Evidence[]): Verdict {
@@ -41,7 +42,9 @@ export function judge(kiosks: readonly Evidence[]): Verdict {
   return {
     events: sum(verdicts.map(({ events }) => events)),
     reports: sum(verdicts.map(({ reports }) => reports)),
+    spilled: sum(verdicts.map(({ spilled }) => spilled)),
     intervals: sum(verdicts.map(({ intervals }) => intervals)),
+    changes: sum(verdicts.map(({ changes }) => changes)),
     findings: verdicts.flatMap(({ findings }, n) => findings.map((finding) => `${kiosks[n]?.device}: ${finding}`)),
   };
 }
@@ -51,16 +54,18 @@ function judgeKiosk(evidence: Evidence): Verdict {
   const places = counted(database.archive.map(placeOf));
   const numbers = counted(database.archive.flatMap((row) => numberOf(row) ?? []));
   const absent = (wanted: Iterable<string>): string[] => [...new Set(wanted)].filter((place) => !places.has(place));
-  const lostEvents = absent(evidence.accepted);
+  const lostEvents = absent(evidence.kept.events);
   const lostReports = absent(told.recorded);
+  const lostSpilled = absent(evidence.kept.routine);
   const repeatedReports = [...places].filter(([, times]) => times > 1).map(([place]) => place);
   const repeatedEvents = [...numbers].filter(([, times]) => times > 1).map(([number]) => number);
   const uncovered = absent(own.uncovered);
+  const changes = judgeChanges(database);
   const untrue = database.archive.filter((row) => !holdsTruth(row));
   return {
     events: {
       sent: evidence.swipes,
-      accepted: new Set(evidence.accepted).size,
+      accepted: new Set(evidence.kept.events).size,
       recorded: numbers.size,
       lost: lostEvents.length,
       repeated: repeatedEvents.length,
@@ -72,13 +77,17 @@ function judgeKiosk(evidence: Evidence): Verdict {
       lost: lostReports.length,
       repeated: repeatedReports.length,
     },
+    spilled: { kept: new Set(evidence.kept.routine).size, lost: lostSpilled.length },
     intervals: {
       judged: database.archive.length,
       false: untrue.length,
       open: database.archive.filter(({ earliest }) => earliest === null).length,
     },
+    changes: changes.figures,
     findings: [
+      ...changes.findings.flatMap(([what, found]) => listed(what, found)),
       ...listed('Events on the disk of the agent and not in the archive', lostEvents),
+      ...listed('Routine reports on the disk of the agent and not in the archive', lostSpilled),
       ...listed('Reports that an answer called recorded and that are not in the archive', lostReports),
       ...listed('Reports that are in the archive more than once', repeatedReports),
       ...listed('Swipes that are in the archive more than once', repeatedEvents),
@@ -94,11 +103,7 @@ function judgeKiosk(evidence: Evidence): Verdict {
   };
 }
 
-function holdsTruth({ earliest, latest, report }: Archived): boolean {
-  const truth = report?.wallMs;
-  if (truth === undefined) return true;
-  return (earliest?.getTime() ?? -Infinity) - READ_WITHIN_MS <= truth && truth <= latest.getTime() + READ_WITHIN_MS;
-}
+const holdsTruth = (row: Archived): boolean => row.report?.wallMs === undefined || holds(row, row.report.wallMs);
 
 /** A card swipe's number, as the hardware gave it. */
 function numberOf({ report }: Archived): number | undefined {

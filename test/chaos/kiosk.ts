@@ -79,11 +79,16 @@ export async function ownRecord(home: string, device: string) {
   return { ...state, uncovered: outbox.reports.map(placeOf), damaged };
 }
 
-/** Places of the events that the agent said were on the disk. */
-export function acceptedEvents(logs: readonly string[], incarnation: string): string[] {
-  return linesWith<{ start: number; sequence: number }>(logs, '"event_kept"').map(({ start, sequence }) =>
-    placeOf({ incarnation, start, sequence }),
-  );
+/** Places of what the agent said was on the disk: events, and the routine reports that nobody answered. */
+export function keptReports(logs: readonly string[], incarnation: string): Record<'events' | 'routine', string[]> {
+  const places = (start: number, sequences: readonly number[]): string[] =>
+    sequences.map((sequence) => placeOf({ incarnation, start, sequence }));
+  const events = linesWith<{ start: number; sequence: number }>(logs, '"event_kept"');
+  const routine = linesWith<{ start: number; sequences: number[] }>(logs, '"routine_kept"');
+  return {
+    events: events.flatMap(({ start, sequence }) => places(start, [sequence])),
+    routine: routine.flatMap(({ start, sequences }) => places(start, sequences)),
+  };
 }
 
 /** The starts that the agent told of, in their order; one that is killed at once may tell of none. */

@@ -11,6 +11,7 @@ export interface CardKiosk {
   readonly port: string;
 }
 
+/** Few routine reports in memory: in every longer outage some reach the disk. */
 const configuration = ({ device, brokerUrl, port }: CardKiosk): string => `
 device: ${device}
 dataDir: ./state
@@ -21,6 +22,8 @@ report:
   schedule: '*/2 * * * * *'
   jitterSeconds: 0
   urgentMinIntervalMs: 200
+outbox:
+  routineReports: 4
 log:
   level: debug
 ports:
