@@ -67,10 +67,21 @@ const AgentSchema = Type.Object(
     ),
     outbox: Type.Object(
       {
-        /** Reports kept in memory until an answer covers them. */
+        /** Routine reports that wait in memory alone. */
         routineReports: Type.Integer({ minimum: 1, maximum: 4_096, default: 256 }),
-        /** What events may take on disk. */
-        eventBytes: Type.Integer({ minimum: 65_536, maximum: 67_108_864, default: 4_194_304 }),
+        /** What reports may take on disk; the file itself may grow to twice that before it is cleared. */
+        diskBytes: Type.Integer({ minimum: 65_536, maximum: 67_108_864, default: 8_388_608 }),
+        /** No report waits longer for its answer. */
+        maxAgeDays: Type.Integer({ minimum: 1, maximum: 3_650, default: 60 }),
+      },
+      { ...strict, default: {} },
+    ),
+    clock: Type.Object(
+      {
+        /** Whether the agent may set the machine's clock, for which it needs CAP_SYS_TIME. */
+        setSystemClock: Type.Boolean({ default: false }),
+        /** By how much the clock must certainly be wrong. */
+        stepOverMs: Type.Integer({ minimum: 10, maximum: 86_400_000, default: 1_000 }),
       },
       { ...strict, default: {} },
     ),

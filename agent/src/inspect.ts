@@ -7,7 +7,7 @@ import type { AgentConfig } from './config.ts';
 import { readState } from './identity/state-file.ts';
 import { AGENT_VERSION } from './main.ts';
 import { buildReport } from './report/build.ts';
-import { EVENT_FILE, parseEvents } from './report/event-file.ts';
+import { OUTBOX_FILE, parseOutbox } from './report/outbox-file.ts';
 import { nextWithinMs } from './report/triggers.ts';
 import type { PortState } from './sense/sensors.ts';
 import { createSensing } from './sensing.ts';
@@ -29,7 +29,7 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
   const disk = diskReader(config.dataDir);
   const state = await readState(disk);
   const identity = typeof state === 'string' ? null : state;
-  const events = await parseEvents((await disk.read(EVENT_FILE)) ?? new Uint8Array());
+  const events = parseOutbox((await disk.read(OUTBOX_FILE)) ?? new Uint8Array(), config.device);
   // Before anything is opened: what is open keeps the process.
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const sensors = createSensing(config, clock);
@@ -50,6 +50,7 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
     nextWithinMs: nextWithinMs(scheduleGapMs, config.report.jitterSeconds * 1000),
     ask: null,
     readings: sensors.readings(),
+    exchanges: [],
     host: await machine.health(),
     agentVersion: AGENT_VERSION,
     outbox: { waiting: events.reports.length, droppedRoutine: 0, droppedEvents: 0 },

@@ -13,14 +13,18 @@ import { ensureKeyFile, readKeyFile } from './adapters/file-key.ts';
 import { createMachine } from './adapters/machine.ts';
 import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
+import { createWallClock } from './adapters/system-clock-set.ts';
+import { BUILT_AT } from './built-at.ts';
 import type { AgentConfig } from './config.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
 import type { LinkOptions, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
 import { startSession } from './report/session.ts';
+import { openTimekeeper } from './report/timekeeper.ts';
 import { createSensing } from './sensing.ts';
 
 export const AGENT_VERSION = manifest.version;
+const MS_PER_DAY = 86_400_000;
 
 export interface RunningAgent {
   /** Reports the shutdown, closes the connection and every port, and lets go of the data directory. */
@@ -60,16 +64,23 @@ async function runLocked(
   const disk = await openDisk(config.dataDir);
   const start = await beginStart(disk);
   tellStart(start, log);
+  const machine = createMachine(config.dataDir);
+  const { setSystemClock, stepOverMs } = config.clock;
+  const time = await openTimekeeper(
+    { clock, disk, log, wallClock: setSystemClock ? createWallClock() : null },
+    { ...start, bootId: await machine.bootId(), builtAt: BUILT_AT, stepOverMs },
+  );
   const session = await startSession(
     {
       clock,
       disk,
       signer,
       log,
+      time,
+      machine,
       deflater,
       inflater,
       scheduler: cronScheduler,
-      machine: createMachine(config.dataDir),
       link: createMqttLink(linkOptions(config, signer), clock),
       sensors: createSensing(config, clock),
     },
@@ -83,7 +94,7 @@ async function runLocked(
       scheduleGapMs,
       jitterMs: config.report.jitterSeconds * 1000,
       urgentMinIntervalMs: config.report.urgentMinIntervalMs,
-      outbox: config.outbox,
+      outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
   return { stop: () => session.stop().finally(release) };

@@ -14,6 +14,12 @@ export interface Clock {
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
+/** The machine's wall clock, to be set: only where the configuration says so. */
+export interface WallClock {
+  /** @throws an error with a `code`: `clock_set_refused` without the right to do so, `clock_set_failed` otherwise */
+  set(to: WallMs): void;
+}
+
 /** Runs a task by a cron expression. */
 export interface Scheduler {
   /** @returns a function that stops it */
@@ -32,7 +38,8 @@ export interface Machine {
  * that a power cut in the next instant leaves what was written, whole.
  */
 export interface Disk {
-  read(path: string): Promise<Uint8Array | null>;
+  /** @param most reads no more than so many bytes from its beginning; absent means all */
+  read(path: string, most?: number): Promise<Uint8Array | null>;
   /** Replaces a file whole: after a power cut the old or the new content is there, never a part. */
   replace(path: string, bytes: Uint8Array): Promise<void>;
   /** Appends: after a power cut a part of it may be there, but only at the end of the file. */

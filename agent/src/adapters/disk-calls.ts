@@ -6,7 +6,8 @@ export interface FileCalls {
   open(path: string, flags: 'w' | 'a' | 'r', mode: number): Promise<OpenFile>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
-  readFile(path: string): Promise<Uint8Array>;
+  /** Its first `most` bytes; absent means all. */
+  readFile(path: string, most?: number): Promise<Uint8Array>;
 }
 
 export interface OpenFile {
@@ -32,5 +33,17 @@ export const nodeFileCalls: FileCalls = {
   },
   rename,
   unlink,
-  readFile: (path) => readFile(path),
+  readFile: (path, most) => (most === undefined ? readFile(path) : readFirst(path, most)),
 };
+
+/** Whatever the size of the file is: what a stranger left there must not fill the memory. */
+async function readFirst(path: string, most: number): Promise<Uint8Array> {
+  await using file = await open(path, 'r');
+  const bytes = new Uint8Array(Math.min(most, (await file.stat()).size));
+  for (let at = 0; at < bytes.length;) {
+    const { bytesRead } = await file.read(bytes, at);
+    if (bytesRead === 0) return bytes.subarray(0, at);
+    at += bytesRead;
+  }
+  return bytes;
+}

@@ -18,7 +18,7 @@ export async function openDisk(dir: string, calls: FileCalls = nodeFileCalls): P
   // Names whose directory entry is known to be durable: appending to them needs no fsync of the directory.
   const entries = new Set<string>();
   return {
-    read: (name) => inOrder(() => reader.read(name)),
+    read: (name, most) => inOrder(() => reader.read(name, most)),
     replace: (name, bytes) =>
       inOrder(async () => {
         await replace(calls, dir, pathOf(dir, name), bytes);
@@ -42,7 +42,7 @@ export async function openDisk(dir: string, calls: FileCalls = nodeFileCalls): P
 
 /** Only looks, and makes nothing: for programs beside the agent. */
 export const diskReader = (dir: string, calls: FileCalls = nodeFileCalls): Pick<Disk, 'read'> => ({
-  read: async (name) => readIfThere(calls, pathOf(dir, name)),
+  read: async (name, most) => readIfThere(calls, pathOf(dir, name), most),
 });
 
 /**
@@ -75,8 +75,8 @@ async function withFile(file: OpenFile, work: (file: OpenFile) => Promise<void>)
   }
 }
 
-const readIfThere = (calls: FileCalls, path: string): Promise<Uint8Array | null> =>
-  calls.readFile(path).catch((cause: unknown) => (isMissing(cause) ? null : Promise.reject(cause as Error)));
+const readIfThere = (calls: FileCalls, path: string, most?: number): Promise<Uint8Array | null> =>
+  calls.readFile(path, most).catch((cause: unknown) => (isMissing(cause) ? null : Promise.reject(cause as Error)));
 
 function pathOf(dir: string, name: string): string {
   if (!FILE_NAME.test(name)) throw new Error(`"${name}" is not a file name of the data directory`);

@@ -1,4 +1,5 @@
 import { topicOf } from '@paddock/shared/topics.ts';
+import type { Moment } from '../clock/exchange.ts';
 import { AnswerError, readAnswer } from './answers.ts';
 import { codeOf, createQuiet } from './log.ts';
 import type { Held } from './outbox.ts';
@@ -8,20 +9,25 @@ import type { OutboxStore } from './store.ts';
 /** Answers that wait to be verified: whoever may publish on our topic must not fill the memory. */
 const WAITING = 64;
 
-/** Handles answers one after the other. A bad one is logged with its code and changes nothing. */
+/**
+ * Handles answers one after the other. A bad one is logged with its code and changes nothing.
+ * @returns what takes a message at its very arrival: the moment of it is half of an exchange
+ */
 export function createAnswerReader(
-  { clock, inflater, log }: SessionParts,
-  { device, cloudKeys }: SessionOptions,
+  { clock, inflater, log, time }: SessionParts,
+  { device, cloudKeys, incarnation, start }: SessionOptions,
   store: OutboxStore,
   answered: (digest: string) => void,
 ): (topic: string, payload: string) => void {
-  const held = (digest: string): Held | undefined => store.outbox().held.find((entry) => entry.digest === digest);
-  const quiet = createQuiet(clock);
+  const held = (digest: string): Held | undefined => store.outbox().find(digest);
+  const origin = { incarnation, start };
+  const [quiet, quietFlood] = [createQuiet(clock), createQuiet(clock)];
   let waiting = 0;
-  const read = async (payload: string): Promise<void> => {
+  const read = async (payload: string, arrival: Moment): Promise<void> => {
     try {
-      const context = { device, keys: cloudKeys, inflater, held, now: clock.monotonic() };
+      const context = { device, keys: cloudKeys, inflater, held, origin, arrival, trusted: time.at };
       const { answer, answered: report } = await readAnswer(payload, context);
+      time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
       answered(report.digest);
@@ -34,8 +40,12 @@ export function createAnswerReader(
   };
   let last = Promise.resolve();
   return (topic, payload) => {
-    if (topic !== topicOf('answer', device) || waiting >= WAITING) return;
+    // The uptime first: after a suspend in between, the segment differs from the request's, and nothing is concluded.
+    const arrival = { at: clock.monotonic(), segment: clock.segment() };
+    if (topic !== topicOf('answer', device)) return;
+    if (waiting >= WAITING)
+      return quietFlood((times) => log.warn({ code: 'answer_flood', times }, 'Too many answers: some were not read'));
     waiting += 1;
-    last = last.then(() => read(payload));
+    last = last.then(() => read(payload, arrival));
   };
 }

@@ -1,7 +1,6 @@
 import type { Trigger } from '@paddock/shared/report.ts';
 import type { Clock, LinkEvents } from '../ports.ts';
 import type { Log } from './log.ts';
-import { disconnected, opensConnection } from './outbox.ts';
 import type { OutboxStore } from './store.ts';
 import type { Written } from './writer.ts';
 
@@ -68,7 +67,7 @@ export function createConnection({ clock, store, log, report, wake }: Connection
         if (clock.monotonic() - boot.uptime < FRESH_BOOT_MS && isUnsent(store, boot)) {
           const { digest } = boot;
           opening = digest;
-          store.change((outbox) => opensConnection(outbox, digest));
+          store.change((outbox) => outbox.opensConnection(digest));
           wake();
         } else void ask();
       },
@@ -77,7 +76,7 @@ export function createConnection({ clock, store, log, report, wake }: Connection
         online = opened = false;
         opening = null;
         over.abort();
-        store.change(disconnected);
+        store.disconnected();
       },
     },
     written(made, trigger) {
@@ -103,6 +102,6 @@ function createLossTeller(log: Log): (wasOnline: boolean, reason: string) => voi
 
 /** Nothing was reported since, and it was never sent. */
 const isUnsent = (store: OutboxStore, report: Written): boolean => {
-  const newest = store.outbox().held.at(-1);
+  const newest = store.outbox().newest();
   return newest?.digest === report.digest && newest.attempts === 0;
 };

@@ -1,12 +1,12 @@
-import type { UptimeMs } from '@paddock/shared/time.ts';
+import { uptimeMs, type UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock, Link } from '../ports.ts';
 import { codeOf, type Log } from './log.ts';
-import { endsBatchUnasked, nextDueAt, nextToSend, notSent, sent, type Held, type SealedReport } from './outbox.ts';
+import type { Held } from './sealed.ts';
 import type { OutboxStore } from './store.ts';
 
-/** What is sent again goes at this pace at most, and with so many not acknowledged yet: a live report never waits long. */
-const PACE_MS = 20;
+/** What is sent again goes with so many not acknowledged yet: a live report never waits long. */
 const AGAIN_IN_FLIGHT = 8;
+const DRAIN_POLL_MS = 20;
 const LONGEST_WAIT_MS = 60_000;
 
 export interface PumpParts {
@@ -19,7 +19,6 @@ export interface PumpParts {
   readonly connection: () => { readonly online: boolean; readonly opened: boolean };
   /** The reports of this start that were sent again are covered by no ask: a report that asks is needed. */
   readonly batchEnded: () => void;
-  readonly origin: Pick<SealedReport, 'incarnation' | 'start'>;
 }
 
 export interface Pump {
@@ -30,7 +29,7 @@ export interface Pump {
   stop(): Promise<void>;
 }
 
-/** Sends what the outbox names, one after the other, and waits when it names nothing. */
+/** Sends what the outbox names: live reports at once, others at the pace that the cloud asks for. */
 export function startPump(parts: PumpParts): Pump {
   const { clock, store } = parts;
   const inFlight = new Set<Promise<void>>();
@@ -40,19 +39,25 @@ export function startPump(parts: PumpParts): Pump {
     alarm.abort();
     alarm = new AbortController();
   };
+  let againAt = clock.monotonic();
   const step = (now: UptimeMs): { send: Held } | { waitMs: number } => {
     const { online, opened } = parts.connection();
     if (!online) return { waitMs: LONGEST_WAIT_MS };
-    const next = nextToSend(store.outbox(), opened, now);
-    if (next && (next.live || inFlight.size < AGAIN_IN_FLIGHT)) return { send: next };
-    if (!next && opened && endsBatchUnasked(store.outbox(), parts.origin)) parts.batchEnded();
-    const dueAt = opened && !next ? nextDueAt(store.outbox()) : null;
+    const outbox = store.outbox();
+    const next = outbox.next(opened, now);
+    if (next?.live) return { send: next };
+    if (opened && outbox.endsBatchUnasked(next)) parts.batchEnded();
+    if (next && inFlight.size >= AGAIN_IN_FLIGHT) return { waitMs: LONGEST_WAIT_MS };
+    if (next && now >= againAt) return { send: next };
+    const dueAt = next ? againAt : opened ? outbox.nextDueAt() : null;
     return { waitMs: dueAt === null ? LONGEST_WAIT_MS : Math.min(LONGEST_WAIT_MS, Math.max(1, dueAt - now)) };
   };
   const send = (report: Held): void => {
     // The segment first: after a suspend in between, the answer's segment differs from it, and nothing is concluded.
     const segment = clock.segment();
-    store.change((outbox) => sent(outbox, report.digest, clock.monotonic(), segment));
+    const now = clock.monotonic();
+    store.change((outbox) => outbox.sent(report.digest, now, segment));
+    if (!report.live) againAt = uptimeMs(now + store.pauseMs());
     const done: Promise<void> = publish(parts, report).then(() => {
       inFlight.delete(done);
       wake();
@@ -64,16 +69,15 @@ export function startPump(parts: PumpParts): Pump {
       const { signal } = alarm;
       const next = step(clock.monotonic());
       if ('send' in next) send(next.send);
-      if ('waitMs' in next) await clock.sleep(next.waitMs, signal);
-      else if (!next.send.live) await clock.sleep(PACE_MS);
+      else await clock.sleep(next.waitMs, signal);
     }
   };
   const running = run();
   return {
     wake,
     async drained(signal) {
-      while (!signal.aborted && (inFlight.size > 0 || store.outbox().held.some((entry) => entry.live))) {
-        await clock.sleep(PACE_MS, signal);
+      while (!signal.aborted && (inFlight.size > 0 || store.outbox().hasLive())) {
+        await clock.sleep(DRAIN_POLL_MS, signal);
       }
     },
     async stop() {
@@ -89,6 +93,6 @@ async function publish({ link, store, clock, topic, log }: PumpParts, report: He
     await link.publish(topic, report.envelope);
   } catch (cause) {
     log.debug({ code: codeOf(cause), sequence: report.sequence }, 'A report did not reach the broker');
-    store.change((outbox) => notSent(outbox, report.digest, clock.monotonic()));
+    store.change((outbox) => outbox.notSent(report.digest, clock.monotonic()));
   }
 }

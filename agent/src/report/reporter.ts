@@ -1,5 +1,6 @@
 import type { Report, Trigger } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
+import type { Moment } from '../clock/exchange.ts';
 import { asksForAnswer } from './asks.ts';
 import { codeOf } from './log.ts';
 import { countLostEvent } from './outbox.ts';
@@ -9,8 +10,11 @@ import { nextWithinMs } from './triggers.ts';
 import { createWriter, type Written } from './writer.ts';
 
 export interface Reporter {
-  /** Makes a report and keeps it. One after the other; null when it could not be made. */
-  report(trigger: Trigger): Promise<Written | null>;
+  /**
+   * Makes a report and keeps it. One after the other; null when it could not be made.
+   * @param happened when the event was that it tells of
+   */
+  report(trigger: Trigger, happened?: Moment): Promise<Written | null>;
   /** An answer came. */
   exchanged(): void;
   /** When the last report was begun. */
@@ -29,7 +33,7 @@ export async function createReporter(
   store: OutboxStore,
   events: ReporterEvents,
 ): Promise<Reporter> {
-  const { clock, log } = parts;
+  const { clock, log, time } = parts;
   const origin = {
     device: options.device,
     incarnation: options.incarnation,
@@ -46,11 +50,11 @@ export async function createReporter(
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();
   let last: Promise<unknown> = Promise.resolve();
-  const make = async (trigger: Trigger): Promise<Written | null> => {
+  const make = async (trigger: Trigger, happened?: Moment): Promise<Written | null> => {
     reportedAt = clock.monotonic();
-    const asks = asksForAnswer(trigger, exchangeAt, reportedAt);
+    const asks = asksForAnswer(trigger, exchangeAt, reportedAt, time.askAfterMs());
     try {
-      const report = await write(trigger, asks);
+      const report = await write(trigger, asks, happened);
       if (asks) exchangeAt = reportedAt;
       await store.keep(report, events.online);
       events.written(report, trigger);
@@ -62,8 +66,8 @@ export async function createReporter(
     }
   };
   return {
-    report: (trigger) => {
-      const result = last.then(() => make(trigger));
+    report: (trigger, happened) => {
+      const result = last.then(() => make(trigger, happened));
       last = result;
       return result;
     },
@@ -73,6 +77,6 @@ export async function createReporter(
 }
 
 function summaryOf(store: OutboxStore): NonNullable<Report['outbox']> {
-  const { held, droppedRoutine, droppedEvents } = store.outbox();
-  return { waiting: held.length, droppedRoutine, droppedEvents };
+  const { waiting, droppedRoutine, droppedEvents } = store.outbox();
+  return { waiting, droppedRoutine, droppedEvents };
 }

@@ -26,8 +26,8 @@ export interface Session {
 
 /** One start of the agent, from the boot report to the goodbye. */
 export async function startSession(parts: SessionParts, options: SessionOptions): Promise<Session> {
-  const { clock, link, sensors, log } = parts;
-  const store = await openOutboxStore(parts.disk, options.outbox, log, clock);
+  const { clock, link, sensors, time, log } = parts;
+  const store = await openOutboxStore(parts.disk, options, log, clock);
   const stopping = new AbortController();
   const reporter = await createReporter(parts, options, store, {
     online: () => connection.online(),
@@ -45,7 +45,6 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     link,
     store,
     log,
-    origin: options,
     topic: topicOf('report', options.device),
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
@@ -54,7 +53,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     reporter.exchanged();
     connection.answered(digest);
   });
-  const events = createEventQueue(clock, async (event) => void (await reporter.report(event)));
+  const events = createEventQueue(clock, async (...event) => void (await reporter.report(...event)));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
   link.open({ ...connection.events, message });
   const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
@@ -67,9 +66,11 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
       await booted;
       await Promise.race([events.flush(), clock.sleep(FLUSH_WITHIN_MS)]);
       await reporter.report({ kind: 'shutdown' });
-      if (connection.online()) await pump.drained(timeout(clock, GOODBYE_WITHIN_MS));
+      const online = connection.online();
+      if (online) await pump.drained(timeout(clock, GOODBYE_WITHIN_MS));
       await Promise.race([link.close(), clock.sleep(CLOSE_WITHIN_MS)]);
-      await Promise.all([pump.stop(), store.close(), sensors.close()]);
+      const kept = Promise.race([time.close(), clock.sleep(CLOSE_WITHIN_MS)]);
+      await Promise.all([pump.stop(), store.close(online), kept, sensors.close()]);
     },
   };
 }
@@ -89,13 +90,13 @@ function openSensors({ clock, sensors, log }: SessionParts, options: SessionOpti
   const [quiet, quietSize] = [createQuiet(clock), createQuiet(clock)];
   sensors.open({
     urgent,
-    event(name, given) {
+    event(name, given, at) {
       const data = boundedData(given);
       if (data !== given)
         quietSize((times) =>
           log.warn({ code: 'event_data_too_large', event: name, times }, 'An event goes without data'),
         );
-      if (events.add({ kind: 'event', name, data })) return;
+      if (events.add({ kind: 'event', name, data }, { at, segment: clock.segment() })) return;
       store.change(countLostEvent);
       quiet((dropped) => log.warn({ code: 'event_storm', event: name, dropped }, 'Too many events: some were dropped'));
     },

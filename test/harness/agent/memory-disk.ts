@@ -6,29 +6,33 @@ export class MemoryDisk implements Disk {
   readonly writes: { operation: 'replace' | 'append' | 'remove'; path: string; bytes: number }[] = [];
   #failures = 0;
   #tornBytes = 0;
-  #hang: Promise<void> | null = null;
+  #failing: string | null = null;
+  #hang: { readonly over: Promise<void>; readonly path: string | null } | null = null;
   /** Writes that hang. */
   hanging = 0;
 
-  /** The next operations that write reject; an append leaves `tornBytes` of its content behind. */
-  failNext(count: number, tornBytes = 0): void {
+  /** The next operations that write reject, of one file or of all; an append leaves `tornBytes` of its content behind. */
+  failNext(count: number, tornBytes = 0, path: string | null = null): void {
     this.#failures = count;
     this.#tornBytes = tornBytes;
+    this.#failing = path;
   }
 
-  /** Writes do not end until what this returns is called. */
-  hang(): () => void {
+  /** Writes to one file, or to all, do not end until what this returns is called. */
+  hang(path: string | null = null): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
-    this.#hang = promise;
+    this.#hang = { over: promise, path };
     return () => {
       this.#hang = null;
       resolve();
     };
   }
 
-  async #wait(): Promise<void> {
+  async #wait(path: string): Promise<void> {
+    const hang = this.#hang;
+    if (hang === null || (hang.path ?? path) !== path) return;
     this.hanging += 1;
-    await this.#hang;
+    await hang.over;
     this.hanging -= 1;
   }
 
@@ -39,18 +43,18 @@ export class MemoryDisk implements Disk {
     return copy;
   }
 
-  async read(path: string): Promise<Uint8Array | null> {
-    return this.files.get(path)?.slice() ?? null;
+  async read(path: string, most?: number): Promise<Uint8Array | null> {
+    return this.files.get(path)?.slice(0, most) ?? null;
   }
 
   async replace(path: string, bytes: Uint8Array): Promise<void> {
-    await this.#wait();
+    await this.#wait(path);
     this.#begin('replace', path, bytes.length);
     this.files.set(path, bytes.slice());
   }
 
   async append(path: string, bytes: Uint8Array): Promise<void> {
-    await this.#wait();
+    await this.#wait(path);
     const before = this.files.get(path) ?? new Uint8Array();
     try {
       this.#begin('append', path, bytes.length);
@@ -67,7 +71,7 @@ export class MemoryDisk implements Disk {
   }
 
   #begin(operation: 'replace' | 'append' | 'remove', path: string, bytes: number): void {
-    if (this.#failures > 0) {
+    if (this.#failures > 0 && (this.#failing ?? path) === path) {
       this.#failures -= 1;
       throw Object.assign(new Error('No space left on device'), { code: 'ENOSPC' });
     }

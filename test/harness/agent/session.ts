@@ -1,9 +1,12 @@
 import { deflater, inflater } from '@paddock/agent/adapters/deflate.ts';
-import type { Scheduler } from '@paddock/agent/ports.ts';
+import { STATUS_FILE } from '@paddock/agent/clock/clock-status.ts';
+import type { Scheduler, WallClock } from '@paddock/agent/ports.ts';
 import type { Log } from '@paddock/agent/report/log.ts';
 import type { SensorSource, SessionOptions } from '@paddock/agent/report/parts.ts';
 import { startSession, type Session } from '@paddock/agent/report/session.ts';
+import { openTimekeeper, type Timekeeper } from '@paddock/agent/report/timekeeper.ts';
 import type { Reading, Report } from '@paddock/shared/report.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { makeTestKey } from '../signing.ts';
 import { FakeClock, until } from './fake-clock.ts';
@@ -12,6 +15,8 @@ import { FakeLink } from './fake-link.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
 export const DEVICE = 'kiosk-0001';
+const BOOT_ID = '6f1d4d5e-5f0e-4b0e-9a56-3f6f3e1f7a11';
+const BUILT_AT = wallMs(Date.UTC(2026, 10, 1));
 
 type SensorEvents = Parameters<SensorSource['open']>[0];
 
@@ -27,6 +32,9 @@ export class SessionBench {
   readonly disk: MemoryDisk;
   readonly cloud: FakeCloud;
   session!: Session;
+  time!: Timekeeper;
+  /** Null: the configuration does not let the agent set it. */
+  wallClock: WallClock | null = null;
   #taken = 0;
 
   constructor(cloud: FakeCloud, disk: MemoryDisk) {
@@ -42,11 +50,12 @@ export class SessionBench {
   ): Promise<SessionBench> {
     const bench = new SessionBench(cloud ?? (await FakeCloud.create(await makeTestKey())), disk);
     if (readings) bench.readings = readings;
-    await bench.#start(options);
+    await bench.begin(options);
     return bench;
   }
 
-  async #start(options: Partial<SessionOptions>): Promise<void> {
+  /** {@link start} for a bench that a test has prepared. */
+  async begin(options: Partial<SessionOptions> = {}): Promise<void> {
     const scheduler: Scheduler = {
       schedule: (_cron, task) => {
         this.tick = task;
@@ -58,11 +67,15 @@ export class SessionBench {
       readings: () => this.readings,
       close: async () => {},
     };
-    const machine = {
-      bootId: async () => '6f1d4d5e-5f0e-4b0e-9a56-3f6f3e1f7a11',
-      health: async () => ({ load1: 0.5 }),
-    };
+    const machine = { bootId: async () => BOOT_ID, health: async () => ({ load1: 0.5 }) };
     const { clock, link, disk, cloud } = this;
+    const log = this.#log();
+    const identity = { incarnation: 'aaaaaaaaaaa', start: 1, ...options };
+    this.time = await openTimekeeper(
+      { clock, disk, log, wallClock: this.wallClock },
+      { ...identity, bootId: BOOT_ID, builtAt: BUILT_AT, stepOverMs: 1_000 },
+    );
+    cloud.now = clock.truth;
     this.session = await startSession(
       {
         clock,
@@ -74,7 +87,8 @@ export class SessionBench {
         deflater,
         inflater,
         sensors,
-        log: this.#log(),
+        time: this.time,
+        log,
       },
       {
         device: DEVICE,
@@ -86,7 +100,7 @@ export class SessionBench {
         scheduleGapMs: 300_000,
         jitterMs: 0,
         urgentMinIntervalMs: 1_000,
-        outbox: { routineReports: 16, eventBytes: 65_536 },
+        outbox: { routineReports: 64, diskBytes: 65_536, maxAgeMs: 30 * 86_400_000 },
         ...options,
       },
     );
@@ -96,8 +110,9 @@ export class SessionBench {
     this.#sensors?.urgent(sensor);
   }
 
-  event(name: string, data: Record<string, unknown>): void {
-    this.#sensors?.event(name, data, this.clock.monotonic());
+  /** @param at when it was read; now unless it had to wait in a port */
+  event(name: string, data: Record<string, unknown>, at = this.clock.monotonic()): void {
+    this.#sensors?.event(name, data, at);
   }
 
   /** Waits for the next messages that reach the broker. @param record false: the cloud does not get them */
@@ -131,6 +146,8 @@ export class SessionBench {
     this.link.connect();
     await this.answer(await this.next());
     await until(() => this.held.length === 0, 'nothing is held');
+    // Or a fault of the disk that a test has in mind would meet the time instead.
+    await until(() => this.disk.files.has(STATUS_FILE) || this.disk.hanging > 0, 'the time is written');
     return this;
   }
 

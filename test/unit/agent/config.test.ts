@@ -59,7 +59,7 @@ describe('configuration', () => {
       key: { file: '/etc/paddock/state/identity.key.pem' },
       cloud: { url: 'mqtt://127.0.0.1:1883', keys: '/etc/paddock/cloud-keys.json', keepAliveSeconds: 30 },
       report: { schedule: '*/5 * * * *', jitterSeconds: 20, urgentMinIntervalMs: 1000 },
-      outbox: { routineReports: 256, eventBytes: 4_194_304 },
+      outbox: { routineReports: 256, diskBytes: 8_388_608, maxAgeDays: 60 },
       log: { level: 'info' },
       ports: {},
       sensors: {},
@@ -105,8 +105,8 @@ describe('configuration', () => {
     ['mqtt://127.0.0.1:1883', '7', '2 cloud.url config_invalid: must be'],
     [
       'ports:\n  panel:',
-      'outbox: { eventBytes: 67108865 }\nports:\n  panel:',
-      '3 outbox.eventBytes config_invalid: must be <= 67108864',
+      'outbox: { diskBytes: 67108865 }\nports:\n  panel:',
+      '3 outbox.diskBytes config_invalid: must be <= 67108864',
     ],
     [
       'ports:\n  panel:',

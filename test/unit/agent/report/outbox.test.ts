@@ -1,146 +1,197 @@
-import type { Answer } from '@paddock/shared/answer.ts';
-import { uptimeMs } from '@paddock/shared/time.ts';
+import { uptimeMs, wallMs } from '@paddock/shared/time.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  disconnected,
-  emptyOutbox,
-  endsBatchUnasked,
-  hold,
-  nextDueAt,
-  nextToSend,
-  notSent,
-  sent,
-  settle,
-  type Held,
-  type Outbox,
-  type SealedReport,
-} from '@paddock/agent/report/outbox.ts';
+import { Outbox } from '@paddock/agent/report/outbox.ts';
+import type { Held, SealedReport } from '@paddock/agent/report/sealed.ts';
+import { answerTo, findHeld, sealedReport, THIS_START } from '../../../harness/agent/held-reports.ts';
 
 const at = uptimeMs;
-const LIMITS = { routineReports: 4, eventBytes: 40 };
-const THIS_START = { incarnation: 'aaaaaaaaaaa', start: 3 };
-
-function sealed(sequence: number, fields: Partial<SealedReport> = {}): SealedReport {
-  const digest = `${fields.start ?? THIS_START.start}-${sequence}`;
-  return { ...THIS_START, sequence, digest, envelope: 'x'.repeat(10), nonce: null, event: false, ...fields };
+const LIMITS = { routineReports: 4, diskBytes: 40, maxAgeMs: 1_000_000 };
+const sealed = (sequence: number, fields: Partial<SealedReport> = {}): SealedReport =>
+  sealedReport(sequence, { envelope: 'x'.repeat(10), ...fields });
+const newOutbox = (limits = LIMITS): Outbox => new Outbox(limits, THIS_START);
+const hold = (outbox: Outbox, report: SealedReport, live = false, onDisk = report.event): void =>
+  outbox.hold(report, { live, onDisk, heldAt: report.start === THIS_START.start ? at(0) : null });
+function holdAll(outbox: Outbox, reports: readonly SealedReport[], live = false): Outbox {
+  for (const report of reports) hold(outbox, report, live);
+  return outbox;
 }
-
-function answerTo(report: SealedReport, fields: Partial<Answer> = {}): Answer {
-  const instant = '2026-11-23T20:00:00.000Z';
-  const times = { receivedAt: instant, sentAt: instant, expiresAt: instant };
-  const { incarnation, start, digest } = report;
-  return {
-    v: 1,
-    device: 'kiosk-0001',
-    incarnation,
-    start,
-    digest,
-    recorded: [],
-    rejected: [],
-    desired: { epoch: 0, version: 0 },
-    wants: [],
-    ...times,
-    ...fields,
-  };
-}
-
-const holdAll = (outbox: Outbox, reports: readonly SealedReport[], live = false): Outbox =>
-  reports.reduce((kept, report) => hold(kept, report, live), outbox);
 const sequences = (held: readonly Held[]): number[] => held.map((entry) => entry.sequence);
-const find = (outbox: Outbox, report: SealedReport): Held => {
-  const entry = outbox.held.find(({ digest }) => digest === report.digest);
-  if (!entry) throw new Error('not held');
-  return entry;
-};
-
 describe('what is kept', () => {
   it('drops the oldest routine report of a full ring and counts it', () => {
     const outbox = holdAll(
-      emptyOutbox(LIMITS),
+      newOutbox(),
       [0, 1, 2, 3, 4, 5].map((n) => sealed(n)),
     );
     expect(sequences(outbox.held)).toEqual([2, 3, 4, 5]);
     expect(outbox).toMatchObject({ droppedRoutine: 2, droppedEvents: 0 });
   });
 
-  it('keeps events when routine reports overflow, and drops the oldest event past its bytes', () => {
+  it('drops routine reports of a full disk first, the oldest one, and events last', () => {
     const event = (n: number): SealedReport => sealed(n, { event: true, nonce: 'n' });
-    const routine = [10, 11, 12, 13, 14].map((n) => sealed(n));
-    const outbox = holdAll(emptyOutbox(LIMITS), [event(0), event(1), event(2), event(3), ...routine, event(4)]);
-    expect(sequences(outbox.held)).toEqual([1, 2, 3, 11, 12, 13, 14, 4]);
-    expect(outbox).toMatchObject({ droppedRoutine: 1, droppedEvents: 1 });
+    const outbox = holdAll(newOutbox(), [event(0), event(1)]);
+    for (const n of [2, 3]) hold(outbox, sealed(n), false, true);
+    expect(outbox).toMatchObject({ waiting: 4, droppedRoutine: 0 });
+    hold(outbox, event(4));
+    expect(sequences(outbox.held)).toEqual([0, 1, 3, 4]);
+    holdAll(outbox, [event(5), event(6)]);
+    expect(sequences(outbox.held)).toEqual([1, 4, 5, 6]);
+    expect(outbox).toMatchObject({ droppedRoutine: 2, droppedEvents: 1 });
+  });
+
+  it('holds a report once, however often a file names it', () => {
+    expect(holdAll(newOutbox(), [sealed(1), sealed(1)]).waiting).toBe(1);
+  });
+
+  it('lets go of what has waited too long, by uptime', () => {
+    const outbox = newOutbox();
+    for (const n of [0, 1, 2]) outbox.hold(sealed(n), { live: false, onDisk: false, heldAt: at(n * 600_000) });
+    expect(sequences(outbox.held)).toEqual([1, 2]);
+    expect(outbox.droppedRoutine).toBe(1);
+  });
+
+  it('counts the age of what an earlier start left from the first answer, not by what a clock says', () => {
+    const early = [1, 2].map((n) => sealed(n, { start: 2, nonce: 'n' }));
+    const outbox = holdAll(newOutbox(), early);
+    outbox.trust(wallMs(5_000));
+    outbox.trust(wallMs(1_005_000));
+    expect(outbox.waiting).toBe(2);
+    expect(outbox.aged()).toMatchObject([{ start: 2, since: 5_000 }]);
+    outbox.trust(wallMs(1_005_001));
+    expect(outbox).toMatchObject({ waiting: 0, droppedRoutine: 2 });
+    expect(outbox.aged()).toEqual([]);
+  });
+
+  it('counts on what an earlier agent wrote down of that age', () => {
+    const outbox = holdAll(newOutbox(), [sealed(1, { start: 2, event: true, nonce: 'n' })]);
+    outbox.known({ incarnation: THIS_START.incarnation, start: 2 }, wallMs(0));
+    outbox.trust(wallMs(1_000_001));
+    expect(outbox).toMatchObject({ waiting: 0, droppedEvents: 1 });
+  });
+
+  it('writes what only memory holds, oldest first, and knows it afterwards', () => {
+    const outbox = holdAll(newOutbox(), [sealed(0), sealed(1)]);
+    hold(outbox, sealed(2, { event: true, nonce: 'n' }), false, false);
+    expect(sequences(outbox.unwritten(false) as Held[])).toEqual([2]);
+    const all = outbox.unwritten(true);
+    expect(sequences(all as Held[])).toEqual([0, 1, 2]);
+    outbox.written(all);
+    expect(outbox.unwritten(true)).toEqual([]);
+    expect(outbox.loose).toBe(0);
+    expect(outbox.onDisk).toEqual({ reports: 3, bytes: 30 });
+  });
+
+  it('keeps of every start on the disk a report that asks, be it covered', () => {
+    const outbox = holdAll(newOutbox(), [sealed(0, { nonce: 'n' }), sealed(1)], true);
+    for (const n of [0, 1]) outbox.sent(`3-${n}`, at(0));
+    outbox.settle(answerTo(sealed(0), { recorded: [[0, 0]] }), findHeld(outbox, sealed(0)), at(1));
+    outbox.written(outbox.unwritten(true));
+    expect(outbox.toKeep().map(({ sequence }) => sequence)).toEqual([0, 1]);
   });
 });
 
 describe('what is sent next', () => {
   it('sends live reports at once and what is due again only when the connection was opened', () => {
-    const outbox = hold(hold(emptyOutbox(LIMITS), sealed(0), false), sealed(1), true);
-    expect(nextToSend(outbox, false, at(0))?.sequence).toBe(1);
-    const after = sent(outbox, '3-1', at(0));
-    expect(nextToSend(after, false, at(0))).toBeNull();
-    expect(nextToSend(after, true, at(0))?.sequence).toBe(0);
+    const outbox = holdAll(newOutbox(), [sealed(0)]);
+    hold(outbox, sealed(1), true);
+    expect(outbox.next(false, at(0))?.sequence).toBe(1);
+    outbox.sent('3-1', at(0));
+    expect(outbox.next(false, at(0))).toBeNull();
+    expect(outbox.next(true, at(0))?.sequence).toBe(0);
   });
 
   it('sends a report that asked again when no answer comes, later each time', () => {
-    let outbox = hold(emptyOutbox(LIMITS), sealed(0, { nonce: 'n' }), true);
+    const outbox = holdAll(newOutbox(), [sealed(0, { nonce: 'n' })], true);
     const dueAts = [0, 1, 2, 3].map(() => {
-      outbox = sent(outbox, '3-0', at(0));
-      return nextDueAt(outbox);
+      outbox.sent('3-0', at(0));
+      return outbox.nextDueAt();
     });
     expect(dueAts).toEqual([30_000, 60_000, 120_000, 240_000]);
+    expect(outbox.next(true, at(239_999))).toBeNull();
+    expect(outbox.next(true, at(240_000))?.sequence).toBe(0);
   });
 
   it('leaves a report without an ask to the answer of another', () => {
-    const outbox = sent(hold(emptyOutbox(LIMITS), sealed(0), true), '3-0', at(0));
-    expect(nextDueAt(outbox)).toBeNull();
+    const outbox = holdAll(newOutbox(), [sealed(0)], true);
+    outbox.sent('3-0', at(0));
+    expect(outbox.nextDueAt()).toBeNull();
   });
 
   it('tries again soon after the link refused', () => {
-    const outbox = notSent(sent(hold(emptyOutbox(LIMITS), sealed(0), true), '3-0', at(0)), '3-0', at(5));
-    expect(nextDueAt(outbox)).toBe(1_005);
+    const outbox = holdAll(newOutbox(), [sealed(0)], true);
+    outbox.sent('3-0', at(0));
+    outbox.notSent('3-0', at(5));
+    expect(outbox.nextDueAt()).toBe(1_005);
   });
 
-  it('holds everything due after a break', () => {
-    const outbox = disconnected(sent(hold(emptyOutbox(LIMITS), sealed(0), true), '3-0', at(0)));
-    expect(nextToSend(outbox, true, at(0))?.sequence).toBe(0);
+  it('holds everything due after a break, oldest first', () => {
+    const outbox = holdAll(newOutbox(), [sealed(0), sealed(1)], true);
+    for (const n of [1, 0]) outbox.sent(`3-${n}`, at(0));
+    outbox.disconnected();
+    expect(outbox.next(true, at(0))?.sequence).toBe(0);
   });
 
   it('asks after a batch whose last reports carry no ask of their own', () => {
-    const backlog = holdAll(emptyOutbox(LIMITS), [sealed(0), sealed(1)]);
-    const opened = sent(hold(backlog, sealed(2, { nonce: 'n' }), true), '3-2', at(0));
-    expect(endsBatchUnasked(opened, THIS_START)).toBe(false);
-    const again = sent(sent(opened, '3-0', at(1)), '3-1', at(2));
-    expect(endsBatchUnasked(again, THIS_START)).toBe(true);
-    expect(endsBatchUnasked(sent(hold(again, sealed(3, { nonce: 'm' }), true), '3-3', at(3)), THIS_START)).toBe(false);
+    const outbox = holdAll(newOutbox(), [sealed(0), sealed(1)]);
+    hold(outbox, sealed(2, { nonce: 'n' }), true);
+    outbox.sent('3-2', at(0));
+    expect(outbox.endsBatchUnasked(outbox.next(true, at(0)))).toBe(false);
+    outbox.sent('3-0', at(1));
+    expect(outbox.endsBatchUnasked(outbox.next(true, at(1)))).toBe(false);
+    outbox.sent('3-1', at(2));
+    expect(outbox.endsBatchUnasked(outbox.next(true, at(2)))).toBe(true);
+    hold(outbox, sealed(3, { nonce: 'm' }), true);
+    outbox.sent('3-3', at(3));
+    expect(outbox.endsBatchUnasked(null)).toBe(false);
+  });
+
+  it('asks in a long batch, too: a connection that breaks often must get on', () => {
+    const outbox = holdAll(
+      newOutbox({ ...LIMITS, routineReports: 200 }),
+      Array.from({ length: 100 }, (_, n) => sealed(n)),
+    );
+    const sentAndAsked = Array.from({ length: 100 }, () => {
+      const next = outbox.next(true, at(0));
+      outbox.sent(next?.digest ?? '', at(0));
+      return outbox.endsBatchUnasked(outbox.next(true, at(0)));
+    });
+    expect(sentAndAsked.indexOf(true)).toBe(63);
+  });
+
+  it('asks before a ring is full of live reports that do not', () => {
+    const outbox = holdAll(newOutbox(), [sealed(0), sealed(1)], true);
+    outbox.sent('3-0', at(0));
+    expect(outbox.endsBatchUnasked(null)).toBe(false);
+    outbox.sent('3-1', at(0));
+    expect(outbox.endsBatchUnasked(null)).toBe(true);
   });
 });
 
 describe('what an answer does', () => {
   const opened = (): Outbox => {
-    const three = holdAll(emptyOutbox(LIMITS), [sealed(0), sealed(1), sealed(2, { nonce: 'n' }), sealed(3)], true);
-    return ['3-0', '3-1', '3-2', '3-3'].reduce((outbox, digest) => sent(outbox, digest, at(100)), three);
+    const outbox = holdAll(newOutbox(), [sealed(0), sealed(1), sealed(2, { nonce: 'n' }), sealed(3)], true);
+    for (const n of [0, 1, 2, 3]) outbox.sent(`3-${n}`, at(100));
+    return outbox;
   };
 
   it('sends an ask of an earlier start again soon, once a later answer shows that the cloud is there', () => {
     const early = sealed(7, { start: 2, nonce: 'n1', event: true });
     const quiet = sealed(8, { start: 2 });
     const late = sealed(0, { nonce: 'n2' });
-    let outbox = holdAll(emptyOutbox(LIMITS), [early, quiet, late]);
-    for (const { digest } of [early, quiet, late]) outbox = sent(outbox, digest, at(1000));
-    expect(find(outbox, early).dueAt).toBe(31_000);
-    const settled = settle(outbox, answerTo(late, { recorded: [[0, 0]] }), find(outbox, late), at(1100));
+    const outbox = holdAll(newOutbox(), [early, quiet, late]);
+    for (const { digest } of [early, quiet, late]) outbox.sent(digest, at(1000));
+    expect(findHeld(outbox, early).dueAt).toBe(31_000);
+    const settled = outbox.settle(answerTo(late, { recorded: [[0, 0]] }), findHeld(outbox, late), at(1100));
     expect(sequences(settled.missing)).toEqual([7]);
-    expect(find(settled.outbox, early).dueAt).toBe(3000);
+    expect(findHeld(outbox, early).dueAt).toBe(3000);
     // Nobody was asked about it: the next connection sends it again.
-    expect(find(settled.outbox, quiet).dueAt).toBeNull();
+    expect(findHeld(outbox, quiet).dueAt).toBeNull();
   });
 
   it('lets recorded reports go, has missing ones sent again, and waits for those sent after it', () => {
     const outbox = opened();
-    const asked = find(outbox, sealed(2));
-    const settled = settle(
-      outbox,
+    const asked = findHeld(outbox, sealed(2));
+    const settled = outbox.settle(
       answerTo(asked, {
         recorded: [
           [0, 0],
@@ -152,48 +203,51 @@ describe('what an answer does', () => {
     );
     expect(sequences(settled.recorded)).toEqual([0, 2]);
     expect(sequences(settled.missing)).toEqual([1]);
-    expect(sequences(settled.outbox.held)).toEqual([1, 3]);
-    expect(find(settled.outbox, sealed(1)).dueAt).toBe(2_100);
-    expect(find(settled.outbox, sealed(3)).dueAt).toBeNull();
+    expect(sequences(outbox.held)).toEqual([1, 3]);
+    expect(findHeld(outbox, sealed(1)).dueAt).toBe(2_100);
+    expect(findHeld(outbox, sealed(3)).dueAt).toBeNull();
   });
 
   it('lets refused reports go, with their code', () => {
     const outbox = opened();
-    const asked = find(outbox, sealed(2));
+    const asked = findHeld(outbox, sealed(2));
     const rejected = [{ sequence: 1, digest: '3-1', code: 'identity_conflict' }];
-    const settled = settle(outbox, answerTo(asked, { rejected }), asked, at(500));
+    const settled = outbox.settle(answerTo(asked, { rejected }), asked, at(500));
     expect(settled.rejected.map(({ code, report }) => [code, report.sequence])).toEqual([['identity_conflict', 1]]);
-    expect(sequences(settled.outbox.held)).not.toContain(1);
+    expect(sequences(outbox.held)).not.toContain(1);
   });
 
   it('believes a refusal of the digest rather than a record of the sequence', () => {
     const outbox = opened();
-    const asked = find(outbox, sealed(2));
+    const asked = findHeld(outbox, sealed(2));
     const rejected = [{ sequence: 1, digest: '3-1', code: 'identity_conflict' }];
-    const settled = settle(outbox, answerTo(asked, { recorded: [[0, 2]], rejected }), asked, at(500));
+    const settled = outbox.settle(answerTo(asked, { recorded: [[0, 2]], rejected }), asked, at(500));
     expect(sequences(settled.recorded)).toEqual([0, 2]);
     expect(settled.rejected).toHaveLength(1);
   });
 
   it('keeps a report that is refused for a passing reason', () => {
     const outbox = opened();
-    const asked = find(outbox, sealed(2));
+    const asked = findHeld(outbox, sealed(2));
     const rejected = [{ sequence: 1, digest: '3-1', code: 'device_retired' }];
-    expect(sequences(settle(outbox, answerTo(asked, { rejected }), asked, at(500)).outbox.held)).toContain(1);
+    outbox.settle(answerTo(asked, { rejected }), asked, at(500));
+    expect(sequences(outbox.held)).toContain(1);
   });
 
   it('says nothing about another start', () => {
     const other = sealed(0, { start: 2, event: true, nonce: 'm' });
-    const outbox = hold(opened(), other, false);
-    const asked = find(outbox, sealed(2));
-    expect(find(settle(outbox, answerTo(asked, { recorded: [[0, 9]] }), asked, at(500)).outbox, other)).toBeDefined();
+    const outbox = opened();
+    hold(outbox, other);
+    const asked = findHeld(outbox, sealed(2));
+    outbox.settle(answerTo(asked, { recorded: [[0, 9]] }), asked, at(500));
+    expect(findHeld(outbox, other)).toBeDefined();
   });
 
   it('takes no ranges from an answer that names no start', () => {
     const outbox = opened();
-    const asked = find(outbox, sealed(2));
+    const asked = findHeld(outbox, sealed(2));
     const answer = answerTo(asked, { incarnation: null, start: null, recorded: [[0, 9]] });
-    expect(settle(outbox, answer, asked, at(500)).recorded).toEqual([]);
+    expect(outbox.settle(answer, asked, at(500)).recorded).toEqual([]);
   });
 });
 
@@ -224,7 +278,7 @@ describe('any order of things', () => {
           lostEvents: world.outbox.droppedEvents,
           lostRoutine: world.outbox.droppedRoutine,
           letGoForNothing: [],
-          stuck: [],
+          stuck: 0,
         });
       }),
       { numRuns: 300 },
@@ -238,28 +292,28 @@ class World {
   readonly refused = new Set<string>();
   readonly letGo = new Set<string>();
   readonly resent: string[] = [];
-  outbox = emptyOutbox({ routineReports: 5, eventBytes: 60 });
+  readonly outbox = newOutbox({ routineReports: 5, diskBytes: 60, maxAgeMs: Infinity });
   now = 0;
 
   play(step: WorldStep): void {
     if (step.kind === 'make') this.make(step.event, step.asks);
     if (step.kind === 'send') this.send(step.arrives, step.refused === 0);
     if (step.kind === 'answer') this.answer(step.pick);
-    if (step.kind === 'break') this.outbox = disconnected(this.outbox);
+    if (step.kind === 'break') this.outbox.disconnected();
     if (step.kind === 'wait') this.now += step.ms;
   }
 
   make(event: boolean, asks: boolean): void {
     const report = sealed(this.made.length, { event, nonce: event || asks ? 'n' : null });
     this.made.push(report);
-    this.outbox = hold(this.outbox, report, true);
+    hold(this.outbox, report, true);
   }
 
   send(arrives: boolean, refuses: boolean): void {
-    const next = nextToSend(this.outbox, true, at(this.now));
+    const next = this.outbox.next(true, at(this.now));
     if (!next) return;
     if (this.letGo.has(next.digest)) this.resent.push(next.digest);
-    this.outbox = sent(this.outbox, next.digest, at(this.now));
+    this.outbox.sent(next.digest, at(this.now));
     if (!arrives || this.refused.has(next.digest)) return;
     if (refuses && !this.recorded.has(next.sequence)) this.refused.add(next.digest);
     else this.recorded.add(next.sequence);
@@ -271,13 +325,24 @@ class World {
     if (!answered) return;
     const recorded = [...this.recorded].map((sequence): [number, number] => [sequence, sequence]);
     const rejected = [...this.refused].map((digest) => ({ sequence: null, digest, code: 'identity_conflict' }));
-    const settled = settle(this.outbox, answerTo(answered, { recorded, rejected }), answered, at(this.now));
+    const settled = this.outbox.settle(answerTo(answered, { recorded, rejected }), answered, at(this.now));
     for (const { digest } of [...settled.recorded, ...settled.rejected.map(({ report }) => report)])
       this.letGo.add(digest);
-    this.outbox = settled.outbox;
+  }
+
+  /** @returns how many reports are sent after a break */
+  sendAll(): number {
+    this.outbox.disconnected();
+    const digests = new Set<string>();
+    for (let next = this.outbox.next(true, at(0)); next; next = this.outbox.next(true, at(0))) {
+      digests.add(next.digest);
+      this.outbox.sent(next.digest, at(0));
+    }
+    return digests.size;
   }
 
   verdict(): object {
+    const waiting = this.outbox.waiting;
     const held = new Set(this.outbox.held.map(({ digest }) => digest));
     const lost = this.made.filter(({ digest }) => !held.has(digest) && !this.letGo.has(digest));
     const known = (digest: string): boolean =>
@@ -288,7 +353,7 @@ class World {
       lostRoutine: lost.filter(({ event }) => !event).length,
       letGoForNothing: [...this.letGo].filter((digest) => !known(digest)),
       // Whatever happened: after a break everything that is left is sent again.
-      stuck: disconnected(this.outbox).held.filter(({ dueAt }) => dueAt !== 0),
+      stuck: waiting - this.sendAll(),
     };
   }
 }

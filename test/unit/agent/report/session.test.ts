@@ -4,6 +4,7 @@ import { until } from '../../../harness/agent/fake-clock.ts';
 import { FakeCloud } from '../../../harness/agent/fake-cloud.ts';
 import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
 import { makeTestKey } from '../../../harness/signing.ts';
+import { OUTBOX_FILE, parseOutbox } from '@paddock/agent/report/outbox-file.ts';
 import type { Reading } from '@paddock/shared/report.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 
@@ -107,20 +108,21 @@ describe('urgent changes and events', () => {
     const { report, envelope } = await bench.next();
     expect(report.trigger).toEqual({ kind: 'event', name: 'card-swipe', data: { card: '04A1' } });
     expect(report.ask).toBeDefined();
-    const file = new TextDecoder().decode(bench.disk.files.get('events.jsonl'));
+    const file = new TextDecoder().decode(bench.disk.files.get(OUTBOX_FILE));
     expect(file).toContain(envelope);
   });
 
   it('sends an event even when the disk is full, and keeps it in memory', async () => {
     const bench = await (await SessionBench.start()).connected();
-    bench.disk.failNext(1, 20);
+    bench.disk.failNext(1, 20, OUTBOX_FILE);
     bench.event('card-swipe', { card: '1' });
     await bench.next({ record: false });
-    expect(bench.codes()).toContain('event_file_failed');
+    expect(bench.codes()).toContain('outbox_file_failed');
     bench.event('card-swipe', { card: '2' });
     await bench.next({ record: false });
-    // The half line of the failure is gone, both events stand in the file.
-    expect(new TextDecoder().decode(bench.disk.files.get('events.jsonl')).trim().split('\n')).toHaveLength(2);
+    // The half line of the failure has harmed nothing: both events stand in the file.
+    const { reports, faults } = parseOutbox(bench.disk.files.get(OUTBOX_FILE) ?? new Uint8Array(), DEVICE);
+    expect([reports.length, [...faults]]).toEqual([2, [['outbox_damaged', 1]]]);
     expect(bench.held).toHaveLength(2);
   });
 
@@ -374,7 +376,7 @@ describe('events of an earlier start', () => {
     await after.answer(refused, { rejected: [{ sequence: 1, digest: refused.digest, code: 'identity_conflict' }] });
     await until(() => after.held.length < 2, 'one is let go');
     await until(
-      () => new TextDecoder().decode(disk.files.get('events.jsonl')).trim().split('\n').length === 3,
+      () => new TextDecoder().decode(disk.files.get(OUTBOX_FILE)).trim().split('\n').length === 3,
       'a mark',
     );
     const third = await SessionBench.start({ start: 3 }, disk.copy(), cloud);
@@ -383,10 +385,10 @@ describe('events of an earlier start', () => {
 
   it('survive a torn end and damage, which is said', async () => {
     const { disk, cloud } = await crashed();
-    const file = disk.files.get('events.jsonl') ?? new Uint8Array();
-    disk.files.set('events.jsonl', file.slice(0, -30));
+    const file = disk.files.get(OUTBOX_FILE) ?? new Uint8Array();
+    disk.files.set(OUTBOX_FILE, file.slice(0, -30));
     const after = await SessionBench.start({ start: 2 }, disk, cloud);
     expect(after.held).toEqual([1]);
-    expect(after.codes()).toContain('event_damaged');
+    expect(after.codes()).toContain('outbox_cut');
   });
 });

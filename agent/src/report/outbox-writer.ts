@@ -1,0 +1,92 @@
+import type { Disk } from '../ports.ts';
+import { FIRST_FILE, formatKnown, formatReport, OUTBOX_FILE } from './outbox-file.ts';
+import type { SealedReport } from './sealed.ts';
+import { startKey, type StartBook, type StartName } from './start-book.ts';
+
+const utf8 = new TextEncoder();
+
+export interface FileFacts {
+  readonly bytes: number;
+  readonly lines: number;
+  /** Ends in something else than a whole line. */
+  readonly isCut: boolean;
+  /** Lines of a newer version, which are kept as they stand. */
+  readonly newer: readonly string[];
+  /** The first version's file is there. */
+  readonly hasFirst: boolean;
+}
+
+/** Writes the one file. Each call has to wait for the one before. */
+export class OutboxWriter {
+  readonly #disk: Disk;
+  readonly #device: string;
+  readonly #newer: readonly string[];
+  /** Starts of this process with a report in the file that asks. */
+  #asking = new Set<string>();
+  #bytes: number;
+  #lines: number;
+  #isSpoiled: boolean;
+  #hasFirst: boolean;
+
+  constructor(disk: Disk, device: string, { bytes, lines, isCut, newer, hasFirst }: FileFacts) {
+    this.#disk = disk;
+    this.#device = device;
+    this.#newer = newer;
+    this.#bytes = bytes;
+    this.#lines = lines;
+    this.#isSpoiled = isCut;
+    this.#hasFirst = hasFirst;
+  }
+
+  /** As large as the file can be by now. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get lines(): number {
+    return this.#lines;
+  }
+
+  /** Whether a later start of the agent could ask about this one, by a report that was written since. */
+  asks = (start: StartName): boolean => this.#asking.has(startKey(start));
+
+  get hasFirst(): boolean {
+    return this.#hasFirst;
+  }
+
+  /** A write failed: who knows what the file ends in. */
+  spoil(): void {
+    this.#isSpoiled = true;
+  }
+
+  async append(reports: readonly SealedReport[]): Promise<void> {
+    await this.addLines(reports.map((report) => formatReport(this.#device, report)));
+    for (const report of reports) if (report.nonce !== null) this.#asking.add(startKey(report));
+  }
+
+  async addLines(lines: readonly string[]): Promise<void> {
+    if (lines.length === 0) return;
+    // A newline of its own ends what an earlier write left half done: only that line is lost, and it was promised to nobody.
+    const bytes = utf8.encode((this.#isSpoiled ? '\n' : '') + lines.join(''));
+    this.#bytes += bytes.length;
+    this.#lines += lines.length;
+    await this.#disk.append(OUTBOX_FILE, bytes);
+    this.#isSpoiled = false;
+  }
+
+  /** Replaces the file by what is of use. */
+  async rewrite(reports: readonly SealedReport[], aged: readonly StartBook[]): Promise<void> {
+    const known = aged.flatMap((book) => (book.since === null ? [] : formatKnown(this.#device, book, book.since)));
+    const newer = this.#newer.map((line) => `${line}\n`);
+    const lines = [...newer, ...known, ...reports.map((report) => formatReport(this.#device, report))];
+    const bytes = utf8.encode(lines.join(''));
+    if (bytes.length > 0) await this.#disk.replace(OUTBOX_FILE, bytes);
+    else await this.#disk.remove(OUTBOX_FILE);
+    this.#bytes = bytes.length;
+    this.#lines = lines.length;
+    this.#asking = new Set(reports.filter(({ nonce }) => nonce !== null).map(startKey));
+    this.#isSpoiled = false;
+    if (this.#hasFirst) await this.#disk.remove(FIRST_FILE);
+    this.#hasFirst = false;
+  }
+}

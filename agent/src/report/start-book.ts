@@ -1,0 +1,78 @@
+import type { WallMs } from '@paddock/shared/time.ts';
+import type { SealedReport } from './sealed.ts';
+
+export type StartName = Pick<SealedReport, 'incarnation' | 'start'>;
+
+export const startKey = ({ incarnation, start }: StartName): string => `${incarnation} ${start}`;
+
+/** Oldest first: incarnations as they appear, then by start and sequence. */
+export function inOrderOfStarts(reports: readonly SealedReport[]): SealedReport[] {
+  const seen = [...new Set(reports.map(({ incarnation }) => incarnation))];
+  const place = new Map(seen.map((incarnation, index) => [incarnation, index]));
+  const placeOf = ({ incarnation }: SealedReport): number => place.get(incarnation) ?? 0;
+  return reports.toSorted((a, b) => placeOf(a) - placeOf(b) || a.start - b.start || a.sequence - b.sequence);
+}
+
+/**
+ * What is held of one start. Only an answer to a report of this very start says what of it is recorded, so its
+ * newest report that asks is remembered even when it is covered itself: sent once more, it is answered again.
+ */
+export class StartBook {
+  readonly incarnation: string;
+  readonly start: number;
+  /** The newest report of the start that asks. */
+  asker: SealedReport | null = null;
+  /** Sent since the last one that asks, without an ask of their own; and those of them that were sent again. */
+  unasked = 0;
+  unaskedAgain = 0;
+  /** Since when an agent knows of it by trusted time: its reports are at least as old. */
+  since: WallMs | null = null;
+  /** Whether that stands on the disk. */
+  isMarked = false;
+  /** In order of sequence. */
+  readonly #held: { readonly sequence: number; readonly digest: string }[] = [];
+
+  constructor({ incarnation, start }: StartName) {
+    this.incarnation = incarnation;
+    this.start = start;
+  }
+
+  get size(): number {
+    return this.#held.length;
+  }
+
+  /** The digest of the report with the lowest sequence. */
+  get first(): string | undefined {
+    return this.#held[0]?.digest;
+  }
+
+  digests(): string[] {
+    return this.#held.map(({ digest }) => digest);
+  }
+
+  /** Takes out what is held from one sequence to another, both included. @returns their digests */
+  takeOut(first: number, last: number): string[] {
+    const from = this.#place(first);
+    return this.#held.splice(from, this.#place(last + 1) - from).map(({ digest }) => digest);
+  }
+
+  add({ sequence, digest }: SealedReport): void {
+    this.#held.splice(this.#place(sequence + 1), 0, { sequence, digest });
+  }
+
+  remove({ sequence, digest }: SealedReport): void {
+    for (let at = this.#place(sequence); this.#held[at]?.sequence === sequence; at += 1)
+      if (this.#held[at]?.digest === digest) return void this.#held.splice(at, 1);
+  }
+
+  /** The place of the first report whose sequence is not lower. */
+  #place(sequence: number): number {
+    let [low, high] = [0, this.#held.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.#held[middle]?.sequence ?? 0) < sequence) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
