@@ -78,11 +78,12 @@ export async function serve(config: CloudConfig): Promise<Service> {
   await deliverWebhooks(base, background);
   const broker = brokerOf(base);
   let reachable = false;
+  const cloudErrorMs = (): number => Math.max(base.ownClock.errorMs(), member.fleetErrorMs);
   const app = await createApp({
     ...base,
     authenticate: (token) => authenticateToken(store, token),
     inflater,
-    cloudErrorMs: config.clockErrorMs,
+    cloudErrorMs,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
     exposition: metrics,
     probes: probesOf(base, member, () => reachable),
@@ -94,7 +95,6 @@ export async function serve(config: CloudConfig): Promise<Service> {
     watch.reachable(is);
   };
   // An exchange may have been answered by another instance, by its clock.
-  const cloudErrorMs = (): number => Math.max(base.ownClock.errorMs(), member.fleetErrorMs);
   await named('mqttPort', takeIn(base, broker, { reachable: heard, cloudErrorMs }, started));
   const mqtt =
     withoutCredentials(config.brokerUrl) ??

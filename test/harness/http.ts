@@ -47,7 +47,7 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
     log: pino({ level: 'silent' }),
     authenticate: (token) => authenticateToken(store, token),
     inflater,
-    cloudErrorMs: 100,
+    cloudErrorMs: () => 100,
     cloudKeys: () => ({ keys: [cloudKey.publicJwk] }),
     exposition: createPrometheus(),
     probes: [{ name: 'database', check: async () => store.query('SELECT 1').then(() => ({ ready: true })) }],

@@ -2,12 +2,14 @@ import { base64url, type JWK } from 'jose';
 import { DICTIONARIES } from '@paddock/shared/dictionary.ts';
 import { parseEnvelope, readPayload, type Inflate } from '@paddock/shared/envelope.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import type { DeviceLife } from '../clock/life.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
+import { scopeOf, whereOf } from './conditions.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
-import { CLOCK_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
+import { lifeAround } from './lives.ts';
+import { placedNow, timeView, type PlacedRow, type TimeView } from './placement.ts';
 import { keysOf, type DeviceKey } from './registry.ts';
-import { scopeOf, whereOf } from './views.ts';
 
 /** What a report is: nothing else may ever have the same. */
 export interface ReportIdentity {
@@ -74,7 +76,6 @@ interface ReportRow extends PlacedRow {
   incarnation: string;
   start: number;
   sequence: number;
-  boot_id: string;
   trigger: string;
   digest: string;
   envelope: string;
@@ -82,10 +83,9 @@ interface ReportRow extends PlacedRow {
 
 const REPORTS = `
 SELECT r.received_at, r.incarnation, r.start, r.sequence, r.boot_id, r.uptime_ms, r.segment, r.trigger,
-       r.earliest, r.latest, r.basis, encode(r.digest, 'base64') AS digest, r.envelope, ${CLOCK_COLUMNS}
+       r.earliest, r.latest, r.basis, encode(r.digest, 'base64') AS digest, r.envelope
 FROM reports r
-JOIN devices d ON d.device_id = r.device_id
-LEFT JOIN clocks c ON c.device_id = r.device_id AND c.boot_id = r.boot_id AND c.segment = r.segment`;
+JOIN devices d ON d.device_id = r.device_id`;
 
 const NEWEST_FIRST = 'ORDER BY r.received_at DESC, r.start DESC, r.sequence DESC, r.incarnation DESC';
 const BEYOND_CURSOR = `(r.received_at, r.start, r.sequence, r.incarnation) <
@@ -95,9 +95,9 @@ const BEYOND_CURSOR = `(r.received_at, r.start, r.sequence, r.incarnation) <
 export class Archive {
   readonly #sql: Sql;
   readonly #inflater: Inflate;
-  readonly #cloudErrorMs: number;
+  readonly #cloudErrorMs: () => number;
 
-  constructor(deps: { sql: Sql; inflater: Inflate; cloudErrorMs: number }) {
+  constructor(deps: { sql: Sql; inflater: Inflate; cloudErrorMs: () => number }) {
     this.#sql = deps.sql;
     this.#inflater = deps.inflater;
     this.#cloudErrorMs = deps.cloudErrorMs;
@@ -129,24 +129,23 @@ export class Archive {
         : []),
     ]);
     const rows = await this.#sql.query<ReportRow>(`${REPORTS} ${where} ${NEWEST_FIRST} LIMIT ${limit + 1}`, values);
-    return pageOf(rows, limit, keyOf, (row) => this.#viewOf(row));
+    const life = await lifeAround(this.#sql, deviceId, rows);
+    return pageOf(rows, limit, keyOf, (row) => this.#viewOf(row, life));
   }
 
   /** The last known state, or null when the device never reported. */
   async state(scope: Scope, deviceId: string): Promise<StateView | null> {
     const { where, values } = whereOf([...scopeOf(scope), ['d.device_id = ?', deviceId]]);
     const [row] = await this.#sql.query<StateRow>(
-      `SELECT s.incarnation, s.start, s.sequence, s.uptime_ms, coalesce((s.report ->> 'segment')::int, 0) AS segment,
-              s.received_at, s.heard_at, s.earliest, s.latest, s.basis, encode(s.digest, 'base64') AS digest, s.report,
-              ${CLOCK_COLUMNS}
+      `SELECT s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms, coalesce((s.report ->> 'segment')::int, 0) AS segment,
+              s.received_at, s.heard_at, s.earliest, s.latest, s.basis, encode(s.digest, 'base64') AS digest, s.report
        FROM device_state s
-       JOIN devices d ON d.device_id = s.device_id
-       LEFT JOIN clocks c ON c.device_id = s.device_id AND c.boot_id = s.boot_id
-         AND c.segment = coalesce((s.report ->> 'segment')::int, 0) ${where}`,
+       JOIN devices d ON d.device_id = s.device_id ${where}`,
       values,
     );
     if (row === undefined) return null;
     const { incarnation, start, sequence, report } = row;
+    const life = await lifeAround(this.#sql, deviceId, [row]);
     return {
       deviceId,
       incarnation,
@@ -155,7 +154,7 @@ export class Archive {
       receivedAt: instant(row.received_at),
       heardAt: instant(row.heard_at),
       digest: urlSafe(row.digest),
-      time: timeOf(row, this.#cloudErrorMs),
+      time: this.#timeOf(row, life),
       report,
     };
   }
@@ -197,7 +196,11 @@ export class Archive {
     return rows.map(({ received_at, ...row }) => ({ ...row, receivedAt: instant(received_at) }));
   }
 
-  #viewOf(row: ReportRow): ReportView {
+  #timeOf(row: PlacedRow, life: DeviceLife): TimeView {
+    return timeView(placedNow(life, row, this.#cloudErrorMs()));
+  }
+
+  #viewOf(row: ReportRow, life: DeviceLife): ReportView {
     return {
       receivedAt: instant(row.received_at),
       incarnation: row.incarnation,
@@ -207,7 +210,7 @@ export class Archive {
       bootId: row.boot_id,
       uptimeMs: row.uptime_ms,
       digest: urlSafe(row.digest),
-      time: timeOf(row, this.#cloudErrorMs),
+      time: this.#timeOf(row, life),
       payload: payloadOf(row.envelope, this.#inflater),
     };
   }

@@ -43,6 +43,12 @@ function fits(form: CursorShape[number], value: unknown): boolean {
   return form === 'text' || (INSTANT.test(value) && !Number.isNaN(fromInstant(value)));
 }
 
+/** Which page of a list is asked for: the first one, or the one that a cursor names. */
+export interface PageRequest {
+  readonly limit: number;
+  readonly cursor?: string;
+}
+
 /** A page of a list, and the cursor of the next one: null when this is the last. */
 export interface Page<Item> {
   readonly items: readonly Item[];

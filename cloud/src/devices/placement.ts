@@ -1,6 +1,5 @@
-import { toInstant, wallMs, type Basis, type TimeInterval } from '@paddock/shared/time.ts';
-import { DeviceLife } from '../clock/life.ts';
-import { unpackClock, type PackedClock } from '../clock/packed.ts';
+import { fromInstant, toInstant, wallMs, type Basis, type TimeInterval, type WallMs } from '@paddock/shared/time.ts';
+import type { DeviceLife, Moment } from '../clock/life.ts';
 
 /** An interval as the API shows it. */
 export interface TimeView {
@@ -10,36 +9,58 @@ export interface TimeView {
   readonly basis: Basis;
 }
 
-/** What a row knows of a report's time: as it was on arrival, and what the boot's row knows since. */
+/** What a row keeps of a moment: where it stands on its clock, and where it was placed on arrival. */
 export interface PlacedRow {
   readonly received_at: Date;
-  readonly uptime_ms: number;
+  readonly boot_id: string;
   readonly segment: number;
+  readonly uptime_ms: number;
   readonly earliest: Date | null;
   readonly latest: Date;
   readonly basis: Basis;
-  readonly clock: PackedClock | null;
 }
-
-/** Columns that {@link PlacedRow} needs of a clock, joined as `c`. */
-export const CLOCK_COLUMNS = 'c.record AS clock';
 
 /**
- * A report's place in time by all that is known now.
+ * A row's place in time by all that is known now, and no worse than by what was known on arrival.
+ * @param life the clock of the row and its neighbours, as far as they are known
  * @param cloudErrorMs how wrong the cloud's own clock can be
  */
-export function timeOf(row: PlacedRow, cloudErrorMs: number): TimeView {
-  const { uptime_ms, segment, received_at, clock } = row;
-  const latest = wallMs(row.latest.getTime());
-  const earliest = row.earliest === null ? null : wallMs(row.earliest.getTime());
-  const estimate = earliest === null ? latest : wallMs((earliest + latest) / 2);
-  const placed = { earliest, latest, estimate, basis: row.basis };
-  const life = new DeviceLife(clock ? [{ bootId: '', segment, record: unpackClock(clock), closed: [] }] : []);
-  const arrivedBy = wallMs(received_at.getTime() + 1 + cloudErrorMs);
-  return view(life.place({ bootId: '', segment, uptimeMs: uptime_ms, arrivedBy, placed }));
+export const placedNow = (life: DeviceLife, row: PlacedRow, cloudErrorMs: number): TimeInterval =>
+  life.place({
+    bootId: row.boot_id,
+    segment: row.segment,
+    uptimeMs: row.uptime_ms,
+    arrivedBy: arrivedBy(row, cloudErrorMs),
+    placed: placedThen(row),
+  });
+
+/** A moment of which no row keeps a place. */
+export const timeOfMoment = (life: DeviceLife, moment: Moment): TimeView => timeView(life.place(moment));
+
+/** What arrival alone proves. The row says it with the error that the cloud's clock had then, where it says it at all. */
+function arrivedBy({ received_at, latest, basis }: PlacedRow, cloudErrorMs: number): WallMs {
+  if (basis === 'arrival') return wallMs(latest.getTime());
+  return wallMs(Math.max(received_at.getTime() + 1 + cloudErrorMs, latest.getTime()));
 }
 
-function view({ earliest, latest, estimate, basis }: TimeInterval): TimeView {
-  const atLeast = earliest === null ? null : toInstant(wallMs(Math.floor(earliest)));
-  return { earliest: atLeast, latest: toInstant(wallMs(Math.ceil(latest))), estimate: toInstant(estimate), basis };
+function placedThen({ basis, ...row }: PlacedRow): TimeInterval {
+  const latest = wallMs(row.latest.getTime());
+  const earliest = row.earliest === null ? null : wallMs(row.earliest.getTime());
+  return { earliest, latest, estimate: earliest === null ? latest : wallMs((earliest + latest) / 2), basis };
 }
+
+/** What RFC 3339 and PostgreSQL both can write; the uptime of a broken device leads anywhere. */
+const FIRST_MS = fromInstant('0001-01-01T00:00:00.000Z');
+const LAST_MS = fromInstant('9999-12-31T23:59:59.999Z');
+
+/** In whole ms, rounded outwards. */
+export function timeView({ earliest, latest, estimate, basis }: TimeInterval): TimeView {
+  return {
+    earliest: earliest === null || earliest < FIRST_MS ? null : instantOf(Math.floor(earliest)),
+    latest: instantOf(Math.ceil(latest)),
+    estimate: instantOf(Math.round(estimate)),
+    basis,
+  };
+}
+
+const instantOf = (ms: number): string => toInstant(wallMs(Math.min(Math.max(ms, FIRST_MS), LAST_MS)));

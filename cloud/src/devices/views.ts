@@ -1,9 +1,17 @@
 import type { Host, Reading, Report, Trigger } from '@paddock/shared/report.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import type { ClockRecord } from '../clock/clock.ts';
+import type { ClockFault } from '../clock/evidence.ts';
+import type { DeviceLife } from '../clock/life.ts';
+import { unpackClock, type PackedClock } from '../clock/packed.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
+import { clockView, type ClockView } from './clock-view.ts';
+import { scopeOf, whereOf, type Condition } from './conditions.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
-import { CLOCK_COLUMNS, timeOf, type PlacedRow, type TimeView } from './placement.ts';
+import { DELIVERY_COLUMNS, deliveryOf, type DeliveryRow, type DeliveryView } from './delivery.ts';
+import { hasExchanged, lifeOfClock, newestLives } from './lives.ts';
+import { placedNow, timeView, type PlacedRow, type TimeView } from './placement.ts';
 import type { Presence } from './presence.ts';
 
 export interface LastReport {
@@ -15,6 +23,12 @@ export interface LastReport {
   readonly uptimeMs: number;
   readonly bootId: string;
   readonly time: TimeView;
+}
+
+/** What became of the reports of a device's newest start, and what its outbox holds. */
+export interface LastDelivery extends DeliveryView {
+  /** Reports that no answer covers yet, as the newest report says; null when it does not. */
+  readonly waiting: number | null;
 }
 
 /** What people see of a device: its attributes, its presence, and its last known state. */
@@ -32,6 +46,9 @@ export interface DeviceView {
   readonly lastReport: LastReport | null;
   readonly readings: Readonly<Record<string, Reading>>;
   readonly host: Host | null;
+  /** Null until a report was recorded. */
+  readonly clock: ClockView | null;
+  readonly delivery: LastDelivery | null;
 }
 
 /** A view with what travels beside it: the version of the attributes, and its place among all changes. */
@@ -61,16 +78,18 @@ const COLUMNS = `
   d.device_id, d.name, d.customer_id, d.site_id, d.model_id, d.serial_number, d.registered_at, d.retired_at, d.version,
   ${PRESENCE} AS presence, coalesce(p.since, d.registered_at) AS presence_since,
   greatest(s.revision, p.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
-  s.received_at, s.earliest, s.latest, s.basis, s.report, ${CLOCK_COLUMNS}`;
+  s.received_at, s.earliest, s.latest, s.basis, s.report, c.record AS clock, c.faults,
+  st.start IS NOT NULL AS has_start, ${DELIVERY_COLUMNS}`;
 
 const JOINS = `
   FROM devices d
   LEFT JOIN presence p ON p.device_id = d.device_id
   LEFT JOIN device_state s ON s.device_id = d.device_id
   LEFT JOIN clocks c ON c.device_id = s.device_id AND c.boot_id = s.boot_id
-    AND c.segment = coalesce((s.report ->> 'segment')::int, 0)`;
+    AND c.segment = coalesce((s.report ->> 'segment')::int, 0)
+  LEFT JOIN starts st ON st.device_id = s.device_id AND st.incarnation = s.incarnation AND st.start = s.start`;
 
-interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'> {
+interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'>, DeliveryRow {
   device_id: string;
   name: string;
   customer_id: string;
@@ -86,21 +105,20 @@ interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'> {
   incarnation: string;
   start: number;
   sequence: number;
-  boot_id: string;
   received_at: Date | null;
   report: Report;
+  clock: PackedClock | null;
+  faults: ClockFault[] | null;
+  has_start: boolean;
 }
-
-/** A part of a WHERE clause; `?` stands for its value. */
-type Condition = readonly [sql: string, value: unknown];
 
 /** Reads devices as people see them; never writes. */
 export class DeviceViews {
   readonly #sql: Sql;
-  readonly #cloudErrorMs: number;
+  readonly #cloudErrorMs: () => number;
 
   /** @param deps.cloudErrorMs how wrong the cloud's own clock can be: part of every interval */
-  constructor(deps: { sql: Sql; cloudErrorMs: number }) {
+  constructor(deps: { sql: Sql; cloudErrorMs: () => number }) {
     this.#sql = deps.sql;
     this.#cloudErrorMs = deps.cloudErrorMs;
   }
@@ -111,11 +129,17 @@ export class DeviceViews {
     return view ?? null;
   }
 
+  /** Whether there is such a device in this scope. */
+  async has(scope: Scope, deviceId: string): Promise<boolean> {
+    const { where, values } = whereOf([...scopeOf(scope), ['d.device_id = ?', deviceId]]);
+    return (await this.#sql.query(`SELECT FROM devices d ${where}`, values)).length > 0;
+  }
+
   /** The devices of a list that the scope may see, in the order of their ids. */
   async some(scope: Scope, deviceIds: readonly string[]): Promise<VersionedView[]> {
     const { where, values } = whereOf([...scopeOf(scope), ['d.device_id = ANY(?)', [...deviceIds]]]);
     const rows = await this.#sql.query<ViewRow>(`SELECT ${COLUMNS} ${JOINS} ${where} ORDER BY d.device_id`, values);
-    return rows.map((row) => this.#viewOf(row));
+    return this.#viewsOf(rows);
   }
 
   /** @throws CursorError */
@@ -127,11 +151,12 @@ export class DeviceViews {
       `SELECT ${COLUMNS} ${JOINS} ${where} ORDER BY d.device_id LIMIT ${limit + 1}`,
       values,
     );
+    const views = await this.#viewsOf(rows);
     const page = pageOf(
-      rows,
+      views,
       limit,
-      (row) => [row.device_id],
-      (row) => this.#viewOf(row).view,
+      ({ view }) => [view.deviceId],
+      ({ view }) => view,
     );
     return { ...page, estimatedTotal: await this.#estimate(conditions) };
   }
@@ -149,7 +174,18 @@ export class DeviceViews {
     return Math.max(count, plan?.['QUERY PLAN'][0]?.Plan['Plan Rows'] ?? 0);
   }
 
-  #viewOf(row: ViewRow): VersionedView {
+  /** Neighbours are asked only where a clock has exchanged nothing itself. */
+  async #viewsOf(rows: readonly ViewRow[]): Promise<VersionedView[]> {
+    const known = rows.map((row) => ({ row, record: row.clock && unpackClock(row.clock) }));
+    const unsure = known.filter(({ record }) => record !== null && !hasExchanged(record));
+    const lives = await newestLives(
+      this.#sql,
+      unsure.map(({ row }) => row.device_id),
+    );
+    return known.map(({ row, record }) => this.#viewOf(row, record, lives.get(row.device_id)));
+  }
+
+  #viewOf(row: ViewRow, record: ClockRecord | null, life: DeviceLife | undefined): VersionedView {
     const view: DeviceView = {
       deviceId: row.device_id,
       name: row.name,
@@ -161,7 +197,7 @@ export class DeviceViews {
       retiredAt: row.retired_at && instant(row.retired_at),
       presence: row.presence,
       presenceSince: instant(row.presence === 'retired' && row.retired_at ? row.retired_at : row.presence_since),
-      ...lastKnown(row, this.#cloudErrorMs),
+      ...lastKnown(row, record, life, this.#cloudErrorMs()),
     };
     return { view, version: row.version, revision: row.revision };
   }
@@ -176,25 +212,38 @@ interface ExplainRow {
 
 const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
 
-function lastKnown(row: ViewRow, cloudErrorMs: number): Pick<DeviceView, 'lastReport' | 'readings' | 'host'> {
-  if (row.received_at === null) return { lastReport: null, readings: {}, host: null };
-  const placed = { ...row, received_at: row.received_at, segment: row.report.segment ?? 0 };
+type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'clock' | 'delivery'>;
+const NEVER_HEARD: LastKnown = { lastReport: null, readings: {}, host: null, clock: null, delivery: null };
+
+function lastKnown(
+  row: ViewRow,
+  record: ClockRecord | null,
+  life: DeviceLife | undefined,
+  cloudErrorMs: number,
+): LastKnown {
+  const { received_at, report, boot_id: bootId } = row;
+  if (received_at === null) return NEVER_HEARD;
+  const { segment = 0 } = report;
+  const own = life ?? lifeOfClock(record && { bootId, segment, record, closed: [] });
+  const placed = placedNow(own, { ...row, received_at, segment }, cloudErrorMs);
   const lastReport = {
-    receivedAt: instant(row.received_at),
+    receivedAt: instant(received_at),
     incarnation: row.incarnation,
     start: row.start,
     sequence: row.sequence,
-    trigger: row.report.trigger,
+    trigger: report.trigger,
     uptimeMs: row.uptime_ms,
-    bootId: row.boot_id,
-    time: timeOf(placed, cloudErrorMs),
+    bootId,
+    time: timeView(placed),
   };
-  return { lastReport, readings: row.report.readings, host: row.report.host ?? null };
+  return {
+    lastReport,
+    readings: report.readings,
+    host: report.host ?? null,
+    clock: record && clockView(record, row.faults ?? [], report, placed),
+    delivery: row.has_start ? { ...deliveryOf(row), waiting: report.outbox?.waiting ?? null } : null,
+  };
 }
-
-/** The scope as a condition on the device: there is no way to ask without one. */
-export const scopeOf = ({ customerId }: Scope): Condition[] =>
-  customerId === null ? [] : [['d.customer_id = ?', customerId]];
 
 function filterOf({ customer, site, model, presence, q }: DeviceFilter): Condition[] {
   const equal: readonly (readonly [string, string | undefined])[] = [
@@ -205,11 +254,4 @@ function filterOf({ customer, site, model, presence, q }: DeviceFilter): Conditi
     [`concat_ws(' ', d.device_id, d.name, d.serial_number) ILIKE ?`, q && `%${q.replace(/[\\%_]/g, '\\$&')}%`],
   ];
   return equal.flatMap(([sql, value]) => (value === undefined ? [] : [[sql, value] as const]));
-}
-
-/** Joins conditions with AND and numbers their values. */
-export function whereOf(conditions: readonly Condition[]): { where: string; values: unknown[] } {
-  if (conditions.length === 0) return { where: '', values: [] };
-  const parts = conditions.map(([sql], at) => sql.replace('?', () => `$${at + 1}`));
-  return { where: `WHERE ${parts.join(' AND ')}`, values: conditions.map(([, value]) => value) };
 }

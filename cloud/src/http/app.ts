@@ -15,6 +15,7 @@ import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { instanceRoutes } from './routes/instances.ts';
+import { lifeRoutes } from './routes/lives.ts';
 import { eventRoutes } from './routes/events.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { serviceRoutes, type Exposition, type Probe } from './routes/service.ts';
@@ -29,8 +30,8 @@ export interface HttpParts {
   readonly logger?: FastifyServerOptions['loggerInstance'];
   readonly authenticate: Authenticate;
   readonly inflater: Inflate;
-  /** How wrong the cloud's own clock can be, in ms. */
-  readonly cloudErrorMs: number;
+  /** How wrong the cloud's own clock can be now, in ms. */
+  readonly cloudErrorMs: () => number;
   /** The cloud's public keys as they are now. */
   readonly cloudKeys: () => KeySet;
   readonly exposition: Exposition;
@@ -83,6 +84,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
         guarded.addHook('onRequest', authentication(parts.authenticate, new Failures(parts.clock, parts.failureLimit)));
         await guarded.register(deviceRoutes({ ...parts, views }));
         await guarded.register(reportRoutes({ archive, views }));
+        await guarded.register(lifeRoutes({ ...parts, views }));
         await guarded.register(customerRoutes(parts));
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));

@@ -1,6 +1,9 @@
 import Type, { type TProperties, type TSchema } from 'typebox';
+import { NAME_PATTERN } from '@paddock/shared/report.ts';
 import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
 import { BASES, INSTANT_PATTERN } from '@paddock/shared/time.ts';
+import { CLOCK_FAULTS } from '../clock/evidence.ts';
+import type { FaultView } from '../devices/clock-view.ts';
 import { PRESENCE_WORDS, type Presence } from '../devices/presence.ts';
 
 /** What comes in: nothing that is not named. */
@@ -10,6 +13,7 @@ export const Nullable = <S extends TSchema>(schema: S) => Type.Union([schema, Ty
 export const DeviceId = Type.String({ pattern: DEVICE_ID_PATTERN });
 /** Of a customer, a site or a model. */
 export const Id = Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' });
+export const SensorName = Type.String({ pattern: NAME_PATTERN });
 export const Name = Type.String({ minLength: 1, maxLength: 200 });
 export const Instant = Type.String({ pattern: INSTANT_PATTERN, description: 'RFC 3339 in UTC with milliseconds' });
 export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
@@ -47,6 +51,52 @@ export const TimeView = Type.Object(
   },
   { description: 'When it happened, and how wrong that can be' },
 );
+
+const Ppm = Type.Number({ description: 'Parts per million' });
+const Ms = Type.Number({ description: 'Milliseconds' });
+
+/** How fast a device counts time, and what its wall clock did, within one clock. */
+export const Rate = {
+  driftPpm: Nullable(
+    Type.Object(
+      { lowest: Ppm, highest: Ppm },
+      { description: 'By how much its uptime runs fast, at least and at most; null until an exchange' },
+    ),
+  ),
+  wanderPpm: Ppm,
+  steps: Type.Integer({ minimum: 0, description: 'How often the wall clock was set, or jumped' }),
+  lastStepMs: Nullable(Ms),
+  contradictions: Type.Integer({ minimum: 0, description: 'Reports that contradicted what was known of the clock' }),
+  faults: Type.Unsafe<readonly FaultView[]>(
+    Type.Array(Type.Object({ code: Type.String({ enum: Object.keys(CLOCK_FAULTS) }), title: Type.String() })),
+  ),
+} as const;
+
+export const Clock = Type.Object(
+  {
+    skewMs: Nullable(Type.Number({ description: 'By how much the wall clock is ahead of true time' })),
+    skewErrorMs: Nullable(Type.Number({ description: 'How wrong that can be; null: it is no less than that' })),
+    ...Rate,
+    wrongAtBoot: Type.Boolean({ description: 'More than an hour wrong when the boot began: its battery may be empty' }),
+    unsteady: Type.Boolean({ description: 'It wanders more than a crystal does' }),
+    lastExchangeAgeMs: Nullable(
+      Type.Number({ description: 'Age, at the newest report, of the newest exchange that still bounds the clock' }),
+    ),
+  },
+  { description: 'The clock of the newest report' },
+);
+
+/** What became of the reports of one start. */
+export const Delivery = {
+  recorded: Count,
+  newestSequence: Nullable(Count),
+  missing: Type.Integer({ minimum: 0, description: 'Sequences up to the newest that are not recorded' }),
+  droppedRoutine: Type.Integer({ minimum: 0, description: 'Routine reports that the outbox of the device dropped' }),
+  droppedEvents: Type.Integer({ minimum: 0, description: 'Events that the outbox of the device dropped' }),
+  refused: Type.Integer({ minimum: 0, description: 'Of the missing, those that were refused for ever' }),
+  abandoned: Type.Integer({ minimum: 0, description: 'Of the missing, those that are awaited no longer' }),
+  lostOrOnTheWay: Type.Integer({ minimum: 0, description: 'Of the missing, those that nothing explains' }),
+} as const;
 
 export const Identity = {
   incarnation: Type.String({ pattern: '^[A-Za-z0-9_-]{11}$' }),

@@ -9,9 +9,11 @@ import { editedVersion, etagOf } from '../etag.ts';
 import { HttpError } from '../problem.ts';
 import type { Routes } from '../routes.ts';
 import {
+  Clock,
   Count,
   Cursor,
   DEFAULT_LIMIT,
+  Delivery,
   DeviceId,
   DeviceParams,
   Id,
@@ -66,6 +68,13 @@ export const DeviceView = Type.Object({
     }),
   ),
   host: Nullable(Type.Object({}, { description: 'Health of the machine, as the report gave it' })),
+  clock: Nullable(Clock),
+  delivery: Nullable(
+    Type.Object(
+      { ...Delivery, waiting: Nullable(Count) },
+      { description: 'Reports of the newest start; `waiting` is what the newest one says of the outbox' },
+    ),
+  ),
 });
 
 const attributes = {

@@ -133,7 +133,7 @@ export const reportRoutes =
       const { scope } = principalOf(request);
       const { deviceId } = request.params;
       const { limit = DEFAULT_LIMIT, cursor, from, to } = request.query;
-      if ((await views.one(scope, deviceId)) === null) throw new HttpError('not_found', 'No such device');
+      if (!(await views.has(scope, deviceId))) throw new HttpError('not_found', 'No such device');
       const page = await archive.reports(scope, deviceId, { from, to }, limit, cursor);
       return { items: [...page.items], next: page.next };
     });
@@ -148,7 +148,7 @@ export const reportRoutes =
     app.get('/devices/:deviceId/rejections', LIST_REJECTIONS, async (request) => {
       const { scope } = principalOf(request);
       const { deviceId } = request.params;
-      if ((await views.one(scope, deviceId)) === null) throw new HttpError('not_found', 'No such device');
+      if (!(await views.has(scope, deviceId))) throw new HttpError('not_found', 'No such device');
       return { items: await archive.rejections(scope, deviceId, request.query.limit ?? DEFAULT_LIMIT) };
     });
   };

@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
+import { observe } from '@paddock/cloud/clock/clock.ts';
+import { packClock } from '@paddock/cloud/clock/packed.ts';
 import { parseEnvelope, readPayload, verifyEnvelope } from '@paddock/shared/envelope.ts';
 import { importVerificationKey, type VerificationKey } from '@paddock/shared/keys.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { addDevice, record, type TestDevice } from '../../../harness/archive.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { startHttp, type TestHttp } from '../../../harness/http.ts';
+import { BOOT_ID } from '../../../harness/reports.ts';
 
 let database: FreshDatabase;
 let http: TestHttp;
@@ -54,17 +58,34 @@ test('a period is taken from its beginning up to its end', async () => {
 });
 
 test('a report is placed by what its boot knows now', async () => {
+  // A later exchange of this boot tells that its uptime 60,000 was an hour before the report of it arrived.
+  const exchange = {
+    requestUptimeMs: 60_000,
+    cloudReceivedAt: wallMs(base - 3_600_000),
+    cloudSentAt: wallMs(base - 3_599_990),
+    responseUptimeMs: 60_020,
+  };
+  const evidence = {
+    uptimeMs: 60_100,
+    receivedAt: wallMs(base),
+    wallMs: null,
+    exchanges: [exchange],
+    cloudErrorMs: 100,
+  };
   await database.store.query(
-    `INSERT INTO boots (device_id, boot_id, first_received_at, last_received_at, newest_ordinal, newest_start,
-       newest_sequence, newest_uptime_ms, anchor_uptime_ms, anchor_segment, anchor_latest)
-     SELECT device_id, boot_id, received_at, received_at, 1, 1, 0, 0, 60000, 0, received_at - interval '1 hour'
-     FROM reports WHERE sequence = 0`,
+    `INSERT INTO clocks (device_id, boot_id, segment, ordinal, start, record) VALUES ($1, $2, 0, 1, 1, $3)`,
+    ['kiosk-0001', BOOT_ID, JSON.stringify(packClock(observe(null, evidence).clock))],
   );
   const { items } = await http.call('GET', `${PATH}?from=${at(0)}&to=${at(1)}`);
   const first = items.find((item) => item['sequence'] === 0);
-  // The anchor says an hour before it arrived; the millisecond is what uptime is cut by.
-  const placed = new Date(Date.parse(at(-60)) + 1).toISOString();
-  expect(first?.['time']).toEqual({ earliest: null, latest: placed, estimate: placed, basis: 'extrapolated' });
+  const { earliest, latest, basis } = Object(first?.['time']) as Record<string, string>;
+  expect(basis).toBe('exchanged');
+  const truth = base - 3_600_000;
+  expect(Date.parse(String(earliest))).toBeLessThanOrEqual(truth);
+  expect(Date.parse(String(latest))).toBeGreaterThanOrEqual(truth);
+  expect(Date.parse(String(latest)) - Date.parse(String(earliest))).toBeLessThan(250);
+  const rows = await database.store.query('SELECT basis FROM reports WHERE sequence = 0');
+  expect(rows).toEqual([{ basis: 'arrival' }]);
 });
 
 test('a proof is enough to verify a report offline', async () => {
