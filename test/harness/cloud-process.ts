@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,13 +19,21 @@ export interface CloudProcess {
   stop(): Promise<void>;
 }
 
+const ONLINE_KEY = 'online.key.pem';
 const LAST_CHARS = 4_000;
 const LOOK_EVERY_MS = 20;
 const PROGRAM = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
 
-/** @param env more of the environment, such as DATABASE_URL */
-export async function startCloudProcess(env: Readonly<Record<string, string>> = {}): Promise<CloudProcess> {
+/**
+ * @param env more of the environment, such as DATABASE_URL
+ * @param beside an instance of the same service: this one signs answers with the same key
+ */
+export async function startCloudProcess(
+  env: Readonly<Record<string, string>> = {},
+  beside?: CloudProcess,
+): Promise<CloudProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'paddock-cloud-'));
+  if (beside) await copyFile(join(beside.dataDir, ONLINE_KEY), join(dataDir, ONLINE_KEY));
   const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -60,10 +68,7 @@ export async function startCloudProcess(env: Readonly<Record<string, string>> = 
 }
 
 /** Both addresses, as the service prints them when it is ready. */
-async function listening(
-  output: () => string,
-  ended: Promise<unknown>,
-): Promise<{ httpUrl: string; mqttUrl: string }> {
+async function listening(output: () => string, ended: Promise<unknown>): Promise<{ httpUrl: string; mqttUrl: string }> {
   let isOver = false;
   void ended.then(() => (isOver = true));
   for (;;) {

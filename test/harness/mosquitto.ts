@@ -19,6 +19,8 @@ export interface Mosquitto {
   readonly pid: number;
   /** As a power cut would: nothing is written first. */
   kill(): Promise<void>;
+  /** Killed so, and started again on the same port and files; it remembers nothing. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -44,27 +46,41 @@ export async function startMosquitto(options: number | MosquittoOptions = {}): P
   const changes = guarded ? instead : { ...UNGUARDED, ...instead };
   if (Object.keys(changes).length > 0) await writeFile(settings, withChanges(mosquittoSettings(place), changes));
   await giveToBroker(directory);
-  const child = spawn('mosquitto', ['-c', settings], { stdio: ['ignore', 'ignore', 'pipe'] });
-  // Its notes about settings are nobody's business here; its errors are.
-  child.stderr.on('data', (text: Buffer) => void (text.includes('Error') && process.stderr.write(text)));
-  const ended = once(child, 'exit');
-  await answering(chosen);
+  let running = await run(settings, chosen);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
-    child.kill(signal);
-    await ended;
+    await running.end(signal);
     await rm(directory, { recursive: true, force: true });
   };
-  const { pid } = child;
-  if (pid === undefined) throw new Error('mosquitto did not start: is the package installed?');
   const url = `mqtt://127.0.0.1:${chosen}`;
   return {
     url,
     cloudUrl: guarded ? brokerUrl : url,
     port: chosen,
-    pid,
+    get pid() {
+      return running.pid;
+    },
     kill: () => end('SIGKILL'),
+    async restart() {
+      await running.end('SIGKILL');
+      running = await run(settings, chosen);
+    },
     stop: () => end('SIGTERM'),
   };
+}
+
+async function run(settings: string, port: number) {
+  const child = spawn('mosquitto', ['-c', settings], { stdio: ['ignore', 'ignore', 'pipe'] });
+  // Its notes about settings are nobody's business here; its errors are.
+  child.stderr.on('data', (text: Buffer) => void (text.includes('Error') && process.stderr.write(text)));
+  const ended = once(child, 'exit');
+  await answering(port);
+  const { pid } = child;
+  if (pid === undefined) throw new Error('mosquitto did not start: is the package installed?');
+  const end = async (signal: NodeJS.Signals): Promise<void> => {
+    child.kill(signal);
+    await ended;
+  };
+  return { pid, end };
 }
 
 function withChanges(settings: string, changes: Readonly<Record<string, string | null>>): string {
