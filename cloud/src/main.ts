@@ -78,6 +78,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   await deliverWebhooks(base, background);
   const broker = brokerOf(base);
   let reachable = false;
+  // An exchange may have been answered by another instance, by its clock.
   const cloudErrorMs = (): number => Math.max(base.ownClock.errorMs(), member.fleetErrorMs);
   const app = await createApp({
     ...base,
@@ -94,7 +95,6 @@ export async function serve(config: CloudConfig): Promise<Service> {
     reachable = is;
     watch.reachable(is);
   };
-  // An exchange may have been answered by another instance, by its clock.
   await named('mqttPort', takeIn(base, broker, { reachable: heard, cloudErrorMs }, started));
   const mqtt =
     withoutCredentials(config.brokerUrl) ??
