@@ -1,4 +1,3 @@
-import { fromInstant, toInstant } from '@paddock/shared/time.ts';
 import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { longestGapMs } from './adapters/cron.ts';
 import { DataDirError, explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
@@ -8,13 +7,12 @@ import { createMqttLink } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
 import { checkPorts } from './doctor-ports.ts';
+import { checkTime } from './doctor-time.ts';
 import type { Finding } from './finding.ts';
 import { linkOptions } from './main.ts';
 import type { Clock } from './ports.ts';
 import { codeOf } from './report/log.ts';
 
-/** No kiosk runs this before it was written: a clock that says so was never set. */
-const EARLIEST_MS = fromInstant('2026-01-01T00:00:00.000Z');
 const CONNECT_WITHIN_MS = 8_000;
 
 /** Checks everything that the agent needs, one finding a thing. */
@@ -23,13 +21,14 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
   const dataDir = await checkDataDir(config.dataDir);
   const running = dataDir.code === 'data_dir_in_use';
   const { finding: keyFinding, key } = await checkKey(config.key.file);
+  const time = await checkTime(config, clock);
   const [cloudKeys, broker, ports] = await Promise.all([
     checkCloudKeys(config.cloud.keys),
     checkBroker(config, key, running, clock),
     running ? [skipped('ports')] : checkPorts(config, clock, listenMs),
   ]);
   const configuration: Finding = { check: 'configuration', status: 'ok', message: `${config.file} can be used` };
-  return [configuration, checkSchedule(config), checkClock(clock), dataDir, keyFinding, cloudKeys, broker, ...ports];
+  return [configuration, checkSchedule(config), time, dataDir, keyFinding, cloudKeys, broker, ...ports];
 }
 
 function checkSchedule({ report }: AgentConfig): Finding {
@@ -39,13 +38,6 @@ function checkSchedule({ report }: AgentConfig): Finding {
   } catch (cause) {
     return failed('schedule', cause);
   }
-}
-
-function checkClock(clock: Clock): Finding {
-  const message = `The wall clock says ${toInstant(clock.wall())}, the uptime ${clock.monotonic()} ms`;
-  if (clock.wall() >= EARLIEST_MS) return { check: 'clock', status: 'ok', message };
-  const advice = 'it was never set; reports are placed by uptime nevertheless, cron runs by this clock';
-  return { check: 'clock', status: 'warn', code: 'clock_not_set', message: `${message}: ${advice}` };
 }
 
 async function checkDataDir(dir: string): Promise<Finding> {
