@@ -8,7 +8,7 @@ import type { Sql } from '../ports.ts';
 import { scopeOf, whereOf } from './conditions.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
 import { lifeAround } from './lives.ts';
-import { placedNow, timeView, type PlacedRow, type TimeView } from './placement.ts';
+import { momentOf, timeView, type PlacedRow, type TimeView } from './placement.ts';
 import { keysOf, type DeviceKey } from './registry.ts';
 
 /** What a report is: nothing else may ever have the same. */
@@ -197,7 +197,7 @@ export class Archive {
   }
 
   #timeOf(row: PlacedRow, life: DeviceLife): TimeView {
-    return timeView(placedNow(life, row, this.#cloudErrorMs()));
+    return timeView(life.place(momentOf(row, this.#cloudErrorMs())));
   }
 
   #viewOf(row: ReportRow, life: DeviceLife): ReportView {

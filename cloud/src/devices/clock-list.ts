@@ -8,7 +8,7 @@ import { rateView, type RateView } from './clock-view.ts';
 import { scopeOf, whereOf } from './conditions.ts';
 import { decodeCursor, pageOf, type Page, type PageRequest } from './cursor.ts';
 import { hasExchanged, lifeAround } from './lives.ts';
-import { timeOfMoment, type TimeView } from './placement.ts';
+import { timeView, type TimeView } from './placement.ts';
 
 /** What is known of one clock of a device: of a boot, or of what lies between two suspends of it. */
 export interface ListedClock extends RateView {
@@ -85,7 +85,7 @@ function listed(row: ClockRow, life: DeviceLife, cloudErrorMs: number): ListedCl
   const { boot_id: bootId, segment } = row;
   const record = unpackClock(row.record);
   const at = (uptimeMs: number, received: Date): TimeView =>
-    timeOfMoment(life, { bootId, segment, uptimeMs, arrivedBy: wallMs(received.getTime() + 1 + cloudErrorMs) });
+    timeView(life.place({ bootId, segment, uptimeMs, arrivedBy: wallMs(received.getTime() + 1 + cloudErrorMs) }));
   return {
     bootId,
     segment,

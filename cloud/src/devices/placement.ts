@@ -1,5 +1,5 @@
 import { fromInstant, toInstant, wallMs, type Basis, type TimeInterval, type WallMs } from '@paddock/shared/time.ts';
-import type { DeviceLife, Moment } from '../clock/life.ts';
+import type { Moment } from '../clock/life.ts';
 
 /** An interval as the API shows it. */
 export interface TimeView {
@@ -21,21 +21,16 @@ export interface PlacedRow {
 }
 
 /**
- * A row's place in time by all that is known now, and no worse than by what was known on arrival.
- * @param life the clock of the row and its neighbours, as far as they are known
+ * A row's moment: it is placed by all that is known now, and no worse than it was placed on arrival.
  * @param cloudErrorMs how wrong the cloud's own clock can be
  */
-export const placedNow = (life: DeviceLife, row: PlacedRow, cloudErrorMs: number): TimeInterval =>
-  life.place({
-    bootId: row.boot_id,
-    segment: row.segment,
-    uptimeMs: row.uptime_ms,
-    arrivedBy: arrivedBy(row, cloudErrorMs),
-    placed: placedThen(row),
-  });
-
-/** A moment of which no row keeps a place. */
-export const timeOfMoment = (life: DeviceLife, moment: Moment): TimeView => timeView(life.place(moment));
+export const momentOf = (row: PlacedRow, cloudErrorMs: number): Moment => ({
+  bootId: row.boot_id,
+  segment: row.segment,
+  uptimeMs: row.uptime_ms,
+  arrivedBy: arrivedBy(row, cloudErrorMs),
+  placed: placedThen(row),
+});
 
 /** What arrival alone proves. The row says it with the error that the cloud's clock had then, where it says it at all. */
 function arrivedBy({ received_at, latest, basis }: PlacedRow, cloudErrorMs: number): WallMs {

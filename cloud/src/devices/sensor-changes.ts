@@ -1,10 +1,11 @@
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { placeChange } from '../clock/changes.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
 import { scopeOf, whereOf, type Condition } from './conditions.ts';
 import { decodeCursor, pageOf, type Page, type PageRequest } from './cursor.ts';
 import { lifeAround } from './lives.ts';
-import { placedNow, timeView, type PlacedRow, type TimeView } from './placement.ts';
+import { momentOf, timeView, type PlacedRow, type TimeView } from './placement.ts';
 
 /** The moment at which a binary or enum reading changed; whichever report told of it, it stands here once. */
 export interface ChangeView {
@@ -76,7 +77,9 @@ export async function listChanges(
   ]);
   const rows = await sql.query<ChangeRow>(`${CHANGES} ${where} ${NEWEST_FIRST} LIMIT ${limit + 1}`, values);
   const life = await lifeAround(sql, deviceId, rows);
-  return pageOf(rows, limit, keyOf, (row) => changeView(row, timeView(placedNow(life, row, cloudErrorMs()))));
+  return pageOf(rows, limit, keyOf, (row) =>
+    changeView(row, timeView(placeChange(life, momentOf(row, cloudErrorMs())))),
+  );
 }
 
 function filterOf({ sensor, from, to }: ChangeFilter): Condition[] {

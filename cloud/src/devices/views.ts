@@ -11,7 +11,7 @@ import { scopeOf, whereOf, type Condition } from './conditions.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
 import { DELIVERY_COLUMNS, deliveryOf, type DeliveryRow, type DeliveryView } from './delivery.ts';
 import { hasExchanged, lifeOfClock, newestLives } from './lives.ts';
-import { placedNow, timeView, type PlacedRow, type TimeView } from './placement.ts';
+import { momentOf, timeView, type PlacedRow, type TimeView } from './placement.ts';
 import type { Presence } from './presence.ts';
 
 export interface LastReport {
@@ -225,7 +225,7 @@ function lastKnown(
   if (received_at === null) return NEVER_HEARD;
   const { segment = 0 } = report;
   const own = life ?? lifeOfClock(record && { bootId, segment, record, closed: [] });
-  const placed = placedNow(own, { ...row, received_at, segment }, cloudErrorMs);
+  const placed = own.place(momentOf({ ...row, received_at, segment }, cloudErrorMs));
   const lastReport = {
     receivedAt: instant(received_at),
     incarnation: row.incarnation,

@@ -25,11 +25,13 @@ const QUIET_FOR_MS = 3_600_000;
 
 const ADD_ALARMS = `
   INSERT INTO notifications (type, occurred_at, device_id, customer_id, data, next_attempt_at)
-  SELECT n.type, $2, n.device_id, d.customer_id, n.data, $2
+  SELECT n.type, $2, n.device_id, d.customer_id,
+    n.data || jsonb_build_object('customerId', d.customer_id, 'name', d.name), $2
   FROM json_to_recordset($1) AS n (type text, device_id text, data jsonb) JOIN devices d USING (device_id)
   WHERE NOT EXISTS (
     SELECT FROM notifications k WHERE k.device_id = n.device_id AND k.type = n.type
-      AND k.data ->> 'code' = n.data ->> 'code' AND k.occurred_at > $3)`;
+      AND k.data ->> 'code' = n.data ->> 'code' AND k.occurred_at > $3)
+  RETURNING type, data`;
 
 /** A report of an older start, proved to be made after a newer start had reported: both are running. */
 const LIVE_BESIDE = `
@@ -95,9 +97,21 @@ export async function liveClones(sql: Sql, late: readonly PlacedReport[], cloudE
   }));
 }
 
-/** Written with what it tells of, so that it is delivered at least once. */
-export async function addAlarms(sql: Sql, alarms: readonly Alarm[], at: number): Promise<void> {
-  if (alarms.length === 0) return;
-  const rows = alarms.map(({ type, data }) => ({ type, device_id: data.deviceId, data }));
-  await sql.query(ADD_ALARMS, [JSON.stringify(rows), toInstant(wallMs(at)), toInstant(wallMs(at - QUIET_FOR_MS))]);
+/**
+ * Written with what it tells of, so that it is delivered at least once.
+ * @returns those that were not told lately
+ */
+export async function addAlarms(sql: Sql, alarms: readonly Alarm[], at: number): Promise<readonly Alarm[]> {
+  if (alarms.length === 0) return [];
+  const once = new Map<string, Alarm>();
+  for (const alarm of alarms) {
+    const key = `${alarm.type} ${alarm.data.deviceId} ${alarm.data.code}`;
+    if (!once.has(key)) once.set(key, alarm);
+  }
+  const rows = [...once.values()].map(({ type, data }) => ({ type, device_id: data.deviceId, data }));
+  return sql.query<Alarm>(ADD_ALARMS, [
+    JSON.stringify(rows),
+    toInstant(wallMs(at)),
+    toInstant(wallMs(at - QUIET_FOR_MS)),
+  ]);
 }

@@ -93,8 +93,8 @@ export async function recordBatch(
     const { ledger, newIncarnations } = await loadLedger(sql, batch);
     const decision = decide(batch, ledger, cloudErrorMs);
     const late = await writeDecision(sql, decision, ledger.starts, seen);
-    const alarms = [...alarmsOf(decision, newIncarnations), ...(await liveClones(sql, late, cloudErrorMs))];
-    await addAlarms(sql, alarms, Math.max(...batch.map(({ receivedAt }) => receivedAt)));
+    const noticed = [...alarmsOf(decision, newIncarnations), ...(await liveClones(sql, late, cloudErrorMs))];
+    const alarms = await addAlarms(sql, noticed, Math.max(...batch.map(({ receivedAt }) => receivedAt)));
     return { decision, alarms };
   });
   seen.remember(recorded.decision.reports);

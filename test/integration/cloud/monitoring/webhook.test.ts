@@ -4,9 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { webhookPoster } from '@paddock/cloud/adapters/webhook.ts';
+import { addAlarms } from '@paddock/cloud/ingest/alarms.ts';
 import { addNotices } from '@paddock/cloud/monitoring/notifications.ts';
 import { importWebhookSecret } from '@paddock/cloud/monitoring/signature.ts';
 import { COURIER_SETTINGS, createCourier, type Courier } from '@paddock/cloud/monitoring/webhook.ts';
+import { addDevice } from '../../../harness/archive.ts';
 import { CloudClock } from '../../../harness/cloud-clock.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { CountedMetrics } from '../../../harness/ingest.ts';
@@ -87,6 +89,33 @@ test('a notice arrives once, signed', async () => {
   expect(headers['webhook-signature']).toBe(`v1,${createHmac('sha256', secret).update(signed).digest('base64')}`);
   expect(Number(headers['webhook-timestamp'])).toBe(clock.wall() / 1000);
   expect(metrics.of('paddock_webhook_deliveries_total', 'delivered')).toBe(1);
+});
+
+test('an alarm about a device says whose it is, and is told once an hour however often it is raised', async () => {
+  await addDevice(database.store, 'kiosk-clone');
+  const data = { deviceId: 'kiosk-clone', code: 'two_live_starts', detail: 'x', start: 3 };
+  const raise = () =>
+    addAlarms(
+      database.store,
+      [
+        { type: 'device.clone', data },
+        { type: 'device.clone', data },
+      ],
+      clock.wall(),
+    );
+  expect(await raise()).toHaveLength(1);
+  clock.advance(3_599_000);
+  expect(await raise()).toEqual([]);
+  await deliver(await courier());
+  expect(received.map(({ body }) => JSON.parse(body))).toEqual([
+    {
+      type: 'device.clone',
+      timestamp: '2026-11-23T00:00:00.000Z',
+      data: { ...data, customerId: 'default', name: 'kiosk-clone' },
+    },
+  ]);
+  clock.advance(2_000);
+  expect(await raise()).toHaveLength(1);
 });
 
 test('a failed delivery is tried again later under the same id, also by the next start', async () => {
