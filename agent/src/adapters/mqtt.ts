@@ -99,7 +99,9 @@ async function connectOnce(
     const { MqttClient } = (await import('mqtt')).default;
     const { birth, will } = await options.presence();
     // Its own way to a connection would load TLS, HTTP, WebSockets and SOCKS.
-    const client = new MqttClient(() => connect(addressOf(options.url)), clientOptions(options, will));
+    // Without Nagle's algorithm, which keeps a report back until the acknowledgement before it was acknowledged: 40 ms.
+    const stream = () => connect({ ...addressOf(options.url), noDelay: true });
+    const client = new MqttClient(stream, clientOptions(options, will));
     const end = endOf(client, closing);
     const ready = limited(clock, READY_WITHIN_MS, () => end.now('the broker did not complete the connection in time'));
     try {

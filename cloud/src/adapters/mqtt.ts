@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { Socket } from 'node:net';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { filterOf } from '@paddock/shared/topics.ts';
 import type { Broker, BrokerEvents, Clock } from '../ports.ts';
@@ -40,7 +41,11 @@ export class RemoteBroker implements Broker {
       await client.subscribeAsync(filter, { qos: 1 });
       events.reachable(true);
     };
-    client.on('connect', () => void subscribe().catch(() => client.reconnect()));
+    client.on('connect', () => {
+      // Nagle's algorithm would keep an answer back until the acknowledgement before it was acknowledged: 40 ms.
+      if (client.stream instanceof Socket) client.stream.setNoDelay(true);
+      void subscribe().catch(() => client.reconnect());
+    });
     client.on('close', () => events.reachable(false));
     client.on('error', () => events.reachable(false));
   }
