@@ -1,36 +1,58 @@
+import { dirname } from 'node:path';
 import type { FileCalls, OpenFile } from '@paddock/agent/adapters/disk-calls.ts';
 
 /** A change of the file system, in the order in which the program asked for it. */
 type Change =
+  | { readonly kind: 'mkdir' | 'unlink'; readonly path: string }
   | { readonly kind: 'create'; readonly path: string; readonly inode: number }
-  | { readonly kind: 'write'; readonly inode: number; readonly bytes: Uint8Array; readonly truncate: boolean }
-  | { readonly kind: 'rename'; readonly from: string; readonly to: string }
-  | { readonly kind: 'unlink'; readonly path: string }
+  | { readonly kind: 'write'; readonly inode: number; readonly bytes: Uint8Array; readonly at: number }
+  | { readonly kind: 'truncate'; readonly inode: number }
+  | { readonly kind: 'rename'; readonly from: string; readonly to: string; readonly inode: number }
   | { readonly kind: 'sync'; readonly inode: number }
-  | { readonly kind: 'sync-directory' };
+  | { readonly kind: 'sync-directory'; readonly path: string };
+type NameChange = Extract<Change, { kind: 'mkdir' | 'unlink' | 'create' | 'rename' }>;
 
-/** What a fault-finding test leaves out of the program's calls. */
-export type Omitted = 'file-sync' | 'directory-sync' | 'rename' | null;
+/** The calls that a power cut makes necessary, by what each of them makes durable. */
+export const SAFEGUARDS = [
+  'sync of what was appended',
+  'sync of what replaces',
+  'rename over the old file',
+  'sync of the name of a new file',
+  'sync of the name that was replaced',
+  'sync of the name that was removed',
+  'sync of the name of the directory',
+] as const;
+export type Safeguard = (typeof SAFEGUARDS)[number];
+
+const NAME_SYNCS = {
+  create: 'sync of the name of a new file',
+  rename: 'sync of the name that was replaced',
+  unlink: 'sync of the name that was removed',
+  mkdir: 'sync of the name of the directory',
+} as const satisfies Record<string, Safeguard>;
 
 /**
- * A file system that remembers every call. What was not synced before a power cut may be there or not:
- * content by inode, names by directory, each on its own, as POSIX allows.
+ * A file system that remembers every call. What was not synced before a power cut may be there or not: content by
+ * write, names by directory, each on its own, as POSIX allows. One safeguard may be left out, to see it missed.
  */
 export class RecordingFiles implements FileCalls {
   readonly changes: Change[] = [];
   readonly #names = new Map<string, number>();
   readonly #contents = new Map<number, Uint8Array>();
+  readonly #omitted: Safeguard | null;
   #inodes = 0;
-  readonly #omitted: Omitted;
 
-  constructor(omitted: Omitted = null) {
+  constructor(omitted: Safeguard | null = null) {
     this.#omitted = omitted;
   }
 
-  async mkdir(): Promise<void> {}
+  async mkdir(path: string): Promise<void> {
+    if (this.changes.some((change) => change.kind === 'mkdir' && change.path === path)) return;
+    this.changes.push({ kind: 'mkdir', path });
+  }
 
   async open(path: string, flags: 'w' | 'a' | 'r'): Promise<OpenFile> {
-    if (flags === 'r') return this.#directory();
+    if (flags === 'r') return this.#directory(path);
     let inode = this.#names.get(path);
     if (inode === undefined) {
       inode = this.#inodes++;
@@ -38,13 +60,17 @@ export class RecordingFiles implements FileCalls {
       this.#contents.set(inode, new Uint8Array());
       this.changes.push({ kind: 'create', path, inode });
     }
-    return this.#file(inode, flags === 'w');
+    if (flags === 'w') {
+      this.#contents.set(inode, new Uint8Array());
+      this.changes.push({ kind: 'truncate', inode });
+    }
+    return this.#file(inode, flags === 'w' ? 'sync of what replaces' : 'sync of what was appended');
   }
 
   async rename(from: string, to: string): Promise<void> {
     const inode = this.#names.get(from);
     if (inode === undefined) throw missing();
-    if (this.#omitted === 'rename') {
+    if (this.#omitted === 'rename over the old file') {
       // What a program without the rename does: it writes into the file itself.
       const target = await this.open(to, 'w');
       await target.write(this.#contents.get(inode) ?? new Uint8Array());
@@ -53,7 +79,7 @@ export class RecordingFiles implements FileCalls {
     }
     this.#names.delete(from);
     this.#names.set(to, inode);
-    this.changes.push({ kind: 'rename', from, to });
+    this.changes.push({ kind: 'rename', from, to, inode });
   }
 
   async unlink(path: string): Promise<void> {
@@ -68,67 +94,119 @@ export class RecordingFiles implements FileCalls {
     return content;
   }
 
-  #directory(): OpenFile {
+  #directory(path: string): OpenFile {
     const sync = async (): Promise<void> => {
-      if (this.#omitted !== 'directory-sync') this.changes.push({ kind: 'sync-directory' });
+      const last = pendingNames(this.changes).findLast((change) => directoryOf(change) === path);
+      if (last === undefined || this.#omitted !== NAME_SYNCS[last.kind])
+        this.changes.push({ kind: 'sync-directory', path });
     };
     return { write: async () => {}, sync, datasync: sync, close: async () => {} };
   }
 
-  #file(inode: number, truncate: boolean): OpenFile {
+  #file(inode: number, safeguard: Safeguard): OpenFile {
     const sync = async (): Promise<void> => {
-      if (this.#omitted !== 'file-sync') this.changes.push({ kind: 'sync', inode });
+      if (this.#omitted !== safeguard) this.changes.push({ kind: 'sync', inode });
     };
     const write = async (bytes: Uint8Array): Promise<void> => {
-      const before = truncate ? new Uint8Array() : (this.#contents.get(inode) ?? new Uint8Array());
+      const before = this.#contents.get(inode) ?? new Uint8Array();
       this.#contents.set(inode, Uint8Array.from([...before, ...bytes]));
-      this.changes.push({ kind: 'write', inode, bytes, truncate });
+      this.changes.push({ kind: 'write', inode, bytes, at: before.length });
     };
     return { write, sync, datasync: sync, close: async () => {} };
   }
 }
 
+/** Beyond so many unsynced effects not every subset of them is tried: the older ones all happen or none does. */
+const MOST_NAMES = 5;
+const MOST_WRITES = 3;
+
 /**
- * Every file that can be there after a power cut behind the first `count` changes: the synced part for certain,
- * of the rest nothing, all, or a part of it.
+ * Every set of files that can be there after a power cut behind the first `count` changes: what was synced for
+ * certain, and of the rest every subset; of each write nothing, a part, all, or zeros in its place.
  */
-export function afterPowerCut(changes: readonly Change[], count: number): ReadonlyMap<string, Uint8Array>[] {
+export function* afterPowerCut(changes: readonly Change[], count: number): Generator<ReadonlyMap<string, Uint8Array>> {
   const done = changes.slice(0, count);
-  const namesFrom = done.findLastIndex(({ kind }) => kind === 'sync-directory') + 1;
-  // Changes of names reach the disk in order, content in any order: so a new name may show an empty file.
-  const nameStates = Array.from({ length: done.length - namesFrom + 1 }, (_, i) =>
-    namesAt(done.slice(0, namesFrom + i)),
-  );
-  return nameStates.flatMap((names) =>
-    CONTENT_LEFT.map((left) => new Map([...names].map(([path, inode]) => [path, contentOf(done, inode, left)]))),
-  );
+  const names = pendingNames(done);
+  const sure = done.filter((change): change is NameChange => isNameChange(change) && !names.includes(change));
+  const writes = pendingWrites(done);
+  for (const happened of subsetsOf(names)) {
+    const present = namesAfter([...sure, ...happened]);
+    for (const left of contentsOf(writes))
+      yield new Map([...present].map(([path, inode]) => [path, contentAfter(done, inode, left)]));
+  }
 }
 
-/** How much of the content that was not synced has reached the disk. */
-const CONTENT_LEFT = ['none', 'half', 'all'] as const;
+const isNameChange = (change: Change): change is NameChange =>
+  change.kind === 'mkdir' || change.kind === 'unlink' || change.kind === 'create' || change.kind === 'rename';
+const directoryOf = (change: NameChange): string => dirname(change.kind === 'rename' ? change.to : change.path);
 
-function namesAt(changes: readonly Change[]): Map<string, number> {
+/** Changes of names that no sync of their directory has made durable. */
+function pendingNames(changes: readonly Change[]): NameChange[] {
+  return changes.filter((change, index): change is NameChange => {
+    if (!isNameChange(change)) return false;
+    const directory = directoryOf(change);
+    return !changes.slice(index).some((later) => later.kind === 'sync-directory' && later.path === directory);
+  });
+}
+
+type Write = Extract<Change, { kind: 'write' }>;
+type Left = 'none' | 'part' | 'all' | 'zeros';
+
+const pendingWrites = (changes: readonly Change[]): Write[] =>
+  changes.filter((change, index): change is Write => {
+    if (change.kind !== 'write') return false;
+    return !changes.slice(index).some((later) => later.kind === 'sync' && later.inode === change.inode);
+  });
+
+function* subsetsOf(names: readonly NameChange[]): Generator<readonly NameChange[]> {
+  const older = names.slice(0, -MOST_NAMES);
+  const newer = names.slice(-MOST_NAMES);
+  for (let bits = 0; bits < 2 ** newer.length; bits += 1) yield [...older, ...newer.filter((_, n) => bits & (1 << n))];
+  if (older.length > 0) yield [];
+}
+
+function* contentsOf(writes: readonly Write[]): Generator<ReadonlyMap<Write, Left>> {
+  const older = writes.slice(0, -MOST_WRITES);
+  const newer = writes.slice(-MOST_WRITES);
+  const ways = ['none', 'part', 'all', 'zeros'] as const satisfies readonly Left[];
+  for (let drawn = 0; drawn < ways.length ** newer.length; drawn += 1) {
+    const of = (n: number): Left => ways[Math.floor(drawn / ways.length ** n) % ways.length] ?? 'none';
+    yield new Map([
+      ...older.map((write) => [write, 'all'] as const),
+      ...newer.map((write, n) => [write, of(n)] as const),
+    ]);
+  }
+}
+
+function namesAfter(changes: readonly NameChange[]): Map<string, number> {
   const names = new Map<string, number>();
+  const directories = new Set<string>();
   for (const change of changes) {
+    if (change.kind === 'mkdir') directories.add(change.path);
     if (change.kind === 'create') names.set(change.path, change.inode);
     if (change.kind === 'unlink') names.delete(change.path);
     if (change.kind !== 'rename') continue;
-    const inode = names.get(change.from);
     names.delete(change.from);
-    if (inode !== undefined) names.set(change.to, inode);
+    names.set(change.to, change.inode);
   }
-  return names;
+  return new Map([...names].filter(([path]) => directories.has(dirname(path))));
 }
 
-function contentOf(changes: readonly Change[], inode: number, left: (typeof CONTENT_LEFT)[number]): Uint8Array {
-  const syncedBefore = changes.findLastIndex((change) => change.kind === 'sync' && change.inode === inode);
-  return changes.reduce<Uint8Array>((content, change, index) => {
-    if (change.kind !== 'write' || change.inode !== inode) return content;
-    const before = change.truncate ? new Uint8Array() : content;
-    const isSure = index < syncedBefore || left === 'all';
-    if (!isSure && left === 'none') return before;
-    return Uint8Array.from([...before, ...(isSure ? change.bytes : change.bytes.slice(0, change.bytes.length / 2))]);
-  }, new Uint8Array());
+/** A later write that is there without an earlier one leaves a hole of zeros. */
+function contentAfter(changes: readonly Change[], inode: number, left: ReadonlyMap<Write, Left>): Uint8Array {
+  let content = new Uint8Array();
+  for (const change of changes) {
+    if (change.kind === 'truncate' && change.inode === inode) content = new Uint8Array();
+    if (change.kind !== 'write' || change.inode !== inode) continue;
+    const way = left.get(change) ?? 'all';
+    if (way === 'none') continue;
+    const bytes = way === 'part' ? change.bytes.slice(0, change.bytes.length / 2) : change.bytes;
+    const longer = new Uint8Array(Math.max(content.length, change.at + bytes.length));
+    longer.set(content);
+    if (way !== 'zeros') longer.set(bytes, change.at);
+    content = longer;
+  }
+  return content;
 }
 
 const missing = (): Error => Object.assign(new Error('no such file'), { code: 'ENOENT' });
