@@ -32,7 +32,10 @@ export interface Sql {
 
 /** PostgreSQL 15 or newer. */
 export interface Store extends Sql {
-  /** Commits when `work` resolves, rolls back when it rejects. */
+  /**
+   * Commits when `work` resolves, rolls back when it rejects. Its queries run one after the other in the order in which
+   * they were made; those that are not awaited in between travel together.
+   */
   transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
   /**
    * Hears NOTIFY of every instance; reconnects by itself.

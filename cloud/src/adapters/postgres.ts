@@ -20,7 +20,7 @@ const OID = { int8: 20, int8Array: 1016 } as const;
  */
 export function openPostgres(options: PostgresOptions): Store {
   const config = clientConfig(options);
-  const pool = new pg.Pool({ ...config, max: options.connections ?? 8, idleTimeoutMillis: 30_000 });
+  const pool = new pg.Pool({ ...config, max: options.connections ?? 8, idleTimeoutMillis: 30_000, pipeline: true });
   // An idle connection that breaks is replaced by the pool; without this handler it would end the process.
   pool.on('error', (error) => options.log?.('an idle database connection broke', error));
   const listener = new PostgresListener(() => new pg.Client(config), options.log);
@@ -81,7 +81,7 @@ async function inTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): 
   let broken: Error | undefined;
   const onError = (error: Error): void => void (broken = error);
   client.on('error', onError);
-  const sql: Sql = { query: (text, values) => rowsOf(client, text, values) };
+  const sql: Sql = { query: (text, values) => heeded(rowsOf(client, text, values)) };
   try {
     await client.query('BEGIN');
     const result = await work(sql);
@@ -95,6 +95,12 @@ async function inTransaction<T>(pool: pg.Pool, work: (sql: Sql) => Promise<T>): 
     client.off('error', onError);
     client.release(broken);
   }
+}
+
+/** A failure that the work no longer waits for, because another came first, is not lost: the COMMIT shows it. */
+function heeded<T>(query: Promise<T>): Promise<T> {
+  query.catch(() => undefined);
+  return query;
 }
 
 /** A transaction in which a statement failed answers COMMIT with ROLLBACK, and no error: work that hid the failure. */

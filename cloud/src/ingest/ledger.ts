@@ -146,14 +146,27 @@ export async function loadLedger(
   batch: readonly AuthenticReport[],
 ): Promise<{ ledger: Ledger; newIncarnations: NewIncarnation[] }> {
   const firsts = firstOfEach(batch, startKeyOf);
-  let starts = await lockStarts(sql, firsts);
-  const unseen = firsts.filter((message) => !starts.has(startKeyOf(message)));
+  let known = await lockKnown(sql, batch, firsts);
+  const unseen = firsts.filter((message) => !known.starts.has(startKeyOf(message)));
   const newIncarnations = unseen.length > 0 ? await addStarts(sql, unseen) : [];
-  if (unseen.length > 0) starts = await lockStarts(sql, firsts);
-  const boots = await lockBoots(sql, batch);
-  const clocks = await readClocks(sql, batch);
-  const digests = await recordedDigests(sql, batch, starts);
-  return { ledger: { starts, boots, clocks, digests }, newIncarnations };
+  // Another instance may have been first with them: what it wrote of their boots was not to be seen before.
+  if (unseen.length > 0) known = await lockKnown(sql, batch, firsts);
+  const digests = await recordedDigests(sql, batch, known.starts);
+  return { ledger: { ...known, digests }, newIncarnations };
+}
+
+/** Sent together and run one after the other: each reads what was committed while the one before waited for its locks. */
+async function lockKnown(
+  sql: Sql,
+  batch: readonly AuthenticReport[],
+  firsts: readonly AuthenticReport[],
+): Promise<Omit<Ledger, 'digests'>> {
+  const [starts, boots, clocks] = await Promise.all([
+    lockStarts(sql, firsts),
+    lockBoots(sql, batch),
+    readClocks(sql, batch),
+  ]);
+  return { starts, boots, clocks };
 }
 
 function firstOfEach(batch: readonly AuthenticReport[], keyOf: (message: AuthenticReport) => string) {

@@ -53,6 +53,7 @@ const UPSERT_BOOTS = `
 // Invariant: last known state only moves forward in the device's own order. The sign of life is the newest arrival as
 // the clock says it now: one from a clock that was ahead would hide every silence until the time has come.
 const MOVE_STATE = `
+  WITH moved AS (
   INSERT INTO device_state AS d (device_id, revision, ordinal, incarnation, start, sequence, boot_id, uptime_ms,
     received_at, heard_at, earliest, latest, basis, digest, report)
   SELECT device_id, nextval('state_revision'), ordinal, incarnation, start, sequence, boot_id, uptime_ms,
@@ -68,7 +69,10 @@ const MOVE_STATE = `
     earliest = EXCLUDED.earliest, latest = EXCLUDED.latest, basis = EXCLUDED.basis, digest = EXCLUDED.digest,
     report = EXCLUDED.report
   WHERE (EXCLUDED.ordinal, EXCLUDED.start, EXCLUDED.sequence) > (d.ordinal, d.start, d.sequence)
-  RETURNING device_id`;
+  RETURNING device_id),
+  paged AS (SELECT device_id, (row_number() OVER () - 1) / $2::integer AS page FROM moved),
+  told AS (SELECT pg_notify('paddock_recorded', json_agg(device_id)::text), json_agg(device_id) AS ids FROM paged GROUP BY page)
+  SELECT coalesce(json_agg(id), '[]') AS moved FROM told, json_array_elements_text(ids) AS id`;
 
 // A late report moves no state, but the device that sent it is alive.
 const HEAR = `
@@ -109,17 +113,20 @@ async function writeDecision(
   seen: SeenChanges,
 ): Promise<readonly PlacedReport[]> {
   const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start).map(([, start]) => start);
+  const writing: Promise<unknown>[] = [];
   if (starts.length > 0)
-    await sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), ...lastAndFirstArrival(decision)]);
-  if (decision.reports.length === 0) return [];
-  await sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]);
-  await sql.query(UPSERT_BOOTS, [JSON.stringify(bootRows(decision))]);
-  await recordTime(sql, decision.clocks, decision.reports, seen);
-  const rows = await sql.query<{ device_id: string }>(MOVE_STATE, [JSON.stringify(decision.newest.map(stateRow))]);
-  const moved = new Set(rows.map((row) => row.device_id));
-  await notify(sql, [...moved]);
-  await hear(sql, decision.newest, moved);
-  return decision.newest.filter(({ message }) => !moved.has(message.deviceId));
+    writing.push(sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), ...lastAndFirstArrival(decision)]));
+  if (decision.reports.length > 0) {
+    // The archive first: while the database writes it, the rest is put together here.
+    writing.push(sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]));
+    writing.push(sql.query(UPSERT_BOOTS, [JSON.stringify(bootRows(decision))]));
+    writing.push(recordTime(sql, decision.clocks, decision.reports, seen));
+  }
+  const moving = decision.reports.length > 0 ? moveStates(sql, decision.newest) : Promise.resolve([]);
+  const [moved] = await Promise.all([moving, ...writing]);
+  const late = decision.newest.filter(({ message }) => !moved.includes(message.deviceId));
+  await hear(sql, late);
+  return late;
 }
 
 function lastAndFirstArrival({ outcomes }: Decision): [last: string, first: string] {
@@ -186,15 +193,16 @@ function bootRow({ message }: PlacedReport, boot: BootEntry | undefined) {
   };
 }
 
-async function notify(sql: Sql, deviceIds: readonly string[]): Promise<void> {
-  for (let at = 0; at < deviceIds.length; at += IDS_PER_NOTIFY)
-    await sql.query(`SELECT pg_notify('paddock_recorded', $1)`, [
-      JSON.stringify(deviceIds.slice(at, at + IDS_PER_NOTIFY)),
-    ]);
+/** @returns the devices whose last known state moved; every instance is told of them */
+async function moveStates(sql: Sql, newest: readonly PlacedReport[]): Promise<string[]> {
+  const [row] = await sql.query<{ moved: string[] }>(MOVE_STATE, [
+    JSON.stringify(newest.map(stateRow)),
+    IDS_PER_NOTIFY,
+  ]);
+  return row?.moved ?? [];
 }
 
-async function hear(sql: Sql, newest: readonly PlacedReport[], moved: ReadonlySet<string>): Promise<void> {
-  const late = newest.filter(({ message }) => !moved.has(message.deviceId));
+async function hear(sql: Sql, late: readonly PlacedReport[]): Promise<void> {
   if (late.length === 0) return;
   await sql.query(HEAR, [
     late.map(({ message }) => message.deviceId),
