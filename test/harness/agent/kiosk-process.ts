@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import type { TestBroker } from './broker.ts';
 import { FakeCloud, type Received } from './fake-cloud.ts';
@@ -37,6 +38,7 @@ export class KioskProcess {
     const { publicKey } = JSON.parse(stdout) as { publicKey: Parameters<typeof importVerificationKey>[0] };
     const verification = await importVerificationKey(publicKey);
     const cloud = await FakeCloud.create({ ...(await makeTestKey()), verification });
+    cloud.now = () => wallMs(Date.now());
     await writeFile(join(home, 'cloud-keys.json'), JSON.stringify({ keys: [cloud.key.publicJwk] }));
     const hardware = startKioskHardware();
     const basics = [

@@ -1,6 +1,8 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { STATUS_FILE } from '@paddock/agent/clock/clock-status.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestBroker } from '../../harness/agent/broker.ts';
@@ -31,6 +33,7 @@ async function world(): Promise<World> {
   const { publicKey } = JSON.parse(out) as { publicKey: Parameters<typeof importVerificationKey>[0] };
   const device = { ...(await makeTestKey()), verification: await importVerificationKey(publicKey) };
   const cloud = await FakeCloud.create(device);
+  cloud.now = () => wallMs(Date.now());
   writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify({ keys: [cloud.key.publicJwk] }));
   const presence: string[] = [];
   broker.aedes.on('publish', ({ topic, payload }) => {
@@ -116,5 +119,17 @@ describe('the running agent', () => {
     expect(out).toContain('data_dir_in_use');
     const examined = await agent(home, 'doctor', '--seconds', '0', '--json');
     expect(examined.code).toBe(0);
+  });
+
+  it('leaves word of the time for the doctor', async () => {
+    const { home } = await world();
+    run(home);
+    await until(() => existsSync(join(home, 'state', STATUS_FILE)), 'an exchange');
+    const { out } = await agent(home, 'doctor', '--seconds', '0', '--json');
+    const { findings } = JSON.parse(out) as { findings: { check: string; status: string; message: string }[] };
+    expect(findings.find(({ check }) => check === 'clock')).toMatchObject({
+      status: 'ok',
+      message: expect.stringMatching(/^It is .* ± 0\.\d+ s; the last exchange was .*: right$/),
+    });
   });
 });

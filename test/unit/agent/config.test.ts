@@ -60,6 +60,7 @@ describe('configuration', () => {
       cloud: { url: 'mqtt://127.0.0.1:1883', keys: '/etc/paddock/cloud-keys.json', keepAliveSeconds: 30 },
       report: { schedule: '*/5 * * * *', jitterSeconds: 20, urgentMinIntervalMs: 1000 },
       outbox: { routineReports: 256, diskBytes: 8_388_608, maxAgeDays: 60 },
+      clock: { setSystemClock: false, stepOverMs: 1000 },
       log: { level: 'info' },
       ports: {},
       sensors: {},

@@ -1,0 +1,55 @@
+import { parseStatus, STATUS_FILE, type ClockStatus } from '@paddock/agent/clock/clock-status.ts';
+import { parseTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
+import { openTimeFiles } from '@paddock/agent/report/time-files.ts';
+import { uptimeMs } from '@paddock/shared/time.ts';
+import { describe, expect, it } from 'vitest';
+import { FakeClock, until } from '../../../harness/agent/fake-clock.ts';
+import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const LOG = { debug() {}, info() {}, warn() {}, error() {} };
+
+async function opened() {
+  const [clock, disk] = [new FakeClock(), new MemoryDisk()];
+  const files = await openTimeFiles({ clock, disk, log: LOG });
+  const exchanged = async (): Promise<void> => {
+    const bound = { at: clock.monotonic(), wall: clock.truth() };
+    const anchor = { segment: 0, lower: bound, upper: bound };
+    const status: ClockStatus = { bootId: 'boot', anchor, exchangedAt: bound.at, roundTripMs: 5 };
+    files.exchanged(clock.truth(), status);
+    await clock.advance(0);
+  };
+  const writes = (file: string): number => disk.writes.filter(({ path }) => path === file).length;
+  return { clock, disk, files, exchanged, writes };
+}
+
+describe('the files of trusted time', () => {
+  it('are written sparingly: for the next boot once a day, for the doctor every ten minutes', async () => {
+    const { clock, exchanged, writes } = await opened();
+    // An exchange every five minutes, for three days.
+    for (let i = 0; i < (72 * HOUR) / (5 * MINUTE); i += 1) {
+      await exchanged();
+      if (i === 0) await until(() => writes(STATUS_FILE) === 1, 'the first');
+      await clock.advance(5 * MINUTE);
+    }
+    expect(writes(TIME_FILE)).toBe(3);
+    expect(writes(STATUS_FILE)).toBeGreaterThan(400);
+    expect(writes(STATUS_FILE)).toBeLessThanOrEqual(432);
+  });
+
+  it('gather no writes while the disk hangs', async () => {
+    const { clock, disk, files, exchanged, writes } = await opened();
+    const back = disk.hang();
+    for (let i = 0; i < 50; i += 1) {
+      await exchanged();
+      await clock.advance(HOUR);
+    }
+    expect(disk.hanging).toBeLessThanOrEqual(1);
+    back();
+    await files.close(clock.truth());
+    expect(writes(TIME_FILE)).toBe(2);
+    expect(await parseTime(disk.files.get(TIME_FILE) ?? null)).toBe(clock.truth());
+    expect(parseStatus(disk.files.get(STATUS_FILE) ?? null)?.exchangedAt).toBe(uptimeMs(1_000));
+  });
+});
