@@ -29,7 +29,7 @@ export function createClockStepper(
     const told = { wall: toInstant(wall), to: toInstant(to), skewMs: skewOf(wall, now) };
     try {
       wallClock.set(to);
-      log.warn({ code: 'clock_stepped', ...told }, 'The system clock was wrong and has been set');
+      log.warn({ code: 'clock_set', ...told }, 'The system clock was wrong and has been set');
     } catch (cause) {
       quiet((times) =>
         log.error({ code: codeOf(cause), ...told, times, err: cause }, 'The system clock cannot be set'),
