@@ -4,10 +4,12 @@ import { runElected, type Job } from './instances/elected.ts';
 import { tell } from './monitoring/telling.ts';
 import type { Watch } from './monitoring/watch.ts';
 import { keepPartitions } from './store/partitions.ts';
+import { forgetOld } from './store/retention.ts';
 
 /** Longer than any single turn stands still, shorter than people wait for an alarm. */
 const LEASE_MS = 15_000;
 const PARTITIONS = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 60_000 } as const;
+const RETENTION = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 90_000 } as const;
 const PRESENCE = { everyMs: 2_000, retryMs: 2_000, leaseMs: LEASE_MS } as const;
 const CLOCKS = { everyMs: 10_000, retryMs: 10_000, leaseMs: LEASE_MS } as const;
 
@@ -25,6 +27,15 @@ function jobsOf({ config, log }: Base, watch: Watch): Job[] {
       async work(store, now) {
         const { created, dropped } = await keepPartitions(store, now, { retentionDays: config.retentionDays });
         if (created.length + dropped.length > 0) log.info({ created, dropped }, 'Partitions of the archive changed');
+      },
+    },
+    {
+      job: 'retention',
+      ...RETENTION,
+      async work(store, now) {
+        const forgotten = await forgetOld(store, now, { retentionDays: config.retentionDays });
+        if (Object.values(forgotten).some((count) => count > 0))
+          log.info(forgotten, 'What was past the retention is forgotten');
       },
     },
     { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },

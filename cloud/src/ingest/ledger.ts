@@ -119,11 +119,14 @@ const ADD_INCARNATIONS = `
     SELECT FROM incarnations i WHERE i.device_id = n.device_id AND i.incarnation = n.incarnation)
   RETURNING device_id, incarnation, ordinal`;
 
+// Of a start that retention has forgotten nothing is taken any more: what of it was recorded is not known.
 const ADD_STARTS = `
-  INSERT INTO starts (device_id, incarnation, start, boot_id, first_received_at, last_received_at)
-  SELECT device_id, incarnation, start, boot_id, received_at, received_at
+  INSERT INTO starts (device_id, incarnation, start, boot_id, first_received_at, last_received_at, settled_below)
+  SELECT device_id, incarnation, n.start, boot_id, received_at, received_at,
+    CASE WHEN n.start < i.forgotten_below THEN ${Number.MAX_SAFE_INTEGER} ELSE 0 END
   FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
     AS n (device_id, incarnation, start, boot_id, received_at)
+  JOIN incarnations i USING (device_id, incarnation)
   ORDER BY device_id, incarnation, start
   ON CONFLICT DO NOTHING`;
 

@@ -34,18 +34,22 @@ export function partitionOf(moment: WallMs): Partition {
 
 /** Which partitions to make and which to drop. Yesterday's stands too: another instance's clock may be behind. */
 export function planPartitions(existing: readonly string[], now: WallMs, policy: PartitionPolicy) {
-  const { retentionDays, aheadDays = AHEAD_DAYS } = policy;
+  const { aheadDays = AHEAD_DAYS } = policy;
   const today = partitionOf(now);
   const wanted = Array.from({ length: aheadDays + 2 }, (_, day) =>
     partitionOf(wallMs(today.from + (day - 1) * DAY_MS)),
   );
-  const keepFrom = retentionDays > 0 ? wallMs(today.from - retentionDays * DAY_MS) : null;
+  const from = keepFrom(now, policy);
   return {
-    create: wanted.filter(({ name, to }) => !existing.includes(name) && (keepFrom === null || to > keepFrom)),
-    drop: existing.filter((name) => keepFrom !== null && isBefore(name, keepFrom)),
-    keepFrom,
+    create: wanted.filter(({ name, to }) => !existing.includes(name) && (from === null || to > from)),
+    drop: existing.filter((name) => from !== null && isBefore(name, from)),
+    keepFrom: from,
   };
 }
+
+/** Reports that arrived before are not kept; null when all are. */
+export const keepFrom = (now: WallMs, { retentionDays }: PartitionPolicy): WallMs | null =>
+  retentionDays > 0 ? wallMs(partitionOf(now).from - retentionDays * DAY_MS) : null;
 
 function isBefore(name: string, moment: WallMs): boolean {
   const day = DAY_NAME.exec(name);
