@@ -51,6 +51,7 @@ export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
   const { log, device, outbox } = parts;
   const { found, writer } = await readFiles(parts);
   let isWell = true;
+  let isTidying = false;
   const inOrder = createDiskQueue(parts.clock, {
     failed(cause) {
       writer.spoil();
@@ -92,7 +93,13 @@ export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
         writer.addLines(books.flatMap((book) => (book.since === null ? [] : formatKnown(device, book, book.since)))),
       ),
     async tidy({ all } = { all: false }) {
-      if (isUseless(all)) await inOrder(() => writer.rewrite(outbox.toKeep(), outbox.aged()));
+      if (!isUseless(all) || (isTidying && !all)) return;
+      isTidying = true;
+      // Another write may have cleared it meanwhile.
+      const work = async (): Promise<void> => {
+        if (isUseless(all)) await writer.rewrite(outbox.toKeep(), outbox.aged());
+      };
+      await inOrder(work, () => void (isTidying = false));
     },
   };
 }
