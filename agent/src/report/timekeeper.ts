@@ -15,7 +15,7 @@ import { openTimeFiles } from './time-files.ts';
 /** What this start knows of the time: from answers, and from nothing else. */
 export interface Timekeeper {
   /** Trusted time at a moment of this boot. */
-  at(moment: Moment): TrustedInterval;
+  readonly at: (moment: Moment) => TrustedInterval;
   /** An answer was verified and taken. @param arrival stamped at its very arrival */
   answered(answer: Answer, report: Held, arrival: Moment): void;
   /** The exchanges that a report of this segment tells. */

@@ -36,7 +36,7 @@ describe('the doctor on the time', () => {
 
   it.each([
     ['ahead', 3_600_000, /: 3600 s ahead\./],
-    ['behind', -NOON, /: \d+ s behind\./],
+    ['behind', 0 - NOON, /: \d+ s behind\./],
   ])('says how far the wall clock is %s', (_what, skewMs, message) => {
     const finding = judgeTime(facts({ wall: wallMs(NOON + 600_000 + skewMs) }));
     expect(finding).toMatchObject({ status: 'warn', code: 'clock_wrong' });

@@ -1,48 +1,16 @@
-import { formatTime, parseTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
-import { parseStatus, STATUS_FILE } from '@paddock/agent/clock/clock-status.ts';
-import type { Exchange } from '@paddock/shared/report.ts';
-import { toInstant, wallMs } from '@paddock/shared/time.ts';
-import { topicOf } from '@paddock/shared/topics.ts';
-import { describe, expect, it } from 'vitest';
-import { until } from '../../../harness/agent/fake-clock.ts';
+import { DEVICE, SessionBench } from '../../../harness/agent/session.ts';
 import { FakeCloud, type Received } from '../../../harness/agent/fake-cloud.ts';
 import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
-import { DEVICE, SessionBench } from '../../../harness/agent/session.ts';
+import { answered, exchanged, routine, trusted, widthOf } from '../../../harness/agent/exchanging.ts';
+import { formatTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
 import { makeTestKey } from '../../../harness/signing.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
+import { type Exchange } from '@paddock/shared/report.ts';
+import { until } from '../../../harness/agent/fake-clock.ts';
+import { describe, expect, it } from 'vitest';
 
 const MINUTE = 60_000;
-
-/** What the device knows of the time now. */
-const trusted = ({ clock, time }: SessionBench) => time.at({ at: clock.monotonic(), segment: clock.segment() });
-
-/** The truth, and how wide the interval is around it; null when it does not hold the truth. */
-function widthOf(bench: SessionBench): number | null {
-  const { earliest, latest } = trusted(bench);
-  const truth = bench.clock.truth();
-  return latest !== null && earliest <= truth && truth <= latest ? latest - earliest : null;
-}
-
-/** Connects; the answer to the opening report comes after so much time. */
-async function exchanged(bench: SessionBench, tripMs = 40): Promise<Received> {
-  bench.link.connect();
-  const opening = await bench.next();
-  await bench.clock.advance(tripMs);
-  await answered(bench, opening);
-  return opening;
-}
-
-async function answered(bench: SessionBench, to: Received, change: Parameters<SessionBench['answer']>[1] = {}) {
-  await bench.answer(to, change);
-  await until(() => !bench.held.includes(to.report.sequence), 'it is covered');
-}
-
-/** A routine report after so long. */
-async function routine(bench: SessionBench, afterMs: number): Promise<Received> {
-  await bench.clock.advance(afterMs - 5);
-  bench.tick();
-  await bench.clock.advance(5);
-  return bench.next();
-}
 
 describe('the first exchange of a boot', () => {
   it.each([
@@ -282,6 +250,7 @@ describe('the expiry of an answer', () => {
     await until(() => bench.unseen > 0, 'it is sent again');
     bench.link.deliver(topicOf('answer', DEVICE), answer);
     await until(() => !bench.held.includes(event.report.sequence), 'it is covered');
+    expect(bench.codes()).not.toContain('answer_expired');
   });
 
   it('is never judged by a clock that the cloud itself corrects: one wrong answer must not silence it', async () => {
@@ -296,131 +265,5 @@ describe('the expiry of an answer', () => {
     await answered(bench, event);
     expect(bench.codes()).toContain('time_contradicted');
     expect(widthOf(bench)).toBeLessThan(50);
-  });
-});
-
-describe('trusted time on the disk', () => {
-  const keptOn = async (disk: MemoryDisk) => parseTime(disk.files.get(TIME_FILE) ?? null);
-  const writesOf = (disk: MemoryDisk): number => disk.writes.filter(({ path }) => path === TIME_FILE).length;
-
-  it('is written with the first exchange and at the end', async () => {
-    const bench = await SessionBench.start();
-    await exchanged(bench);
-    await until(() => writesOf(bench.disk) === 1, 'it is written');
-    await bench.clock.advance(5 * MINUTE);
-    const stopped = bench.session.stop();
-    await bench.arrivals(bench.unseen + 1);
-    await bench.clock.advance(100);
-    await stopped;
-    expect(writesOf(bench.disk)).toBe(2);
-    const kept = Number(await keptOn(bench.disk));
-    expect(kept).toBeLessThanOrEqual(bench.clock.truth());
-    expect(bench.clock.truth() - kept).toBeLessThan(1_000);
-  });
-
-  it('is corrected when it lies in the future', async () => {
-    const disk = new MemoryDisk();
-    disk.files.set(TIME_FILE, await formatTime(wallMs(Date.UTC(2060, 0, 1))));
-    const bench = await SessionBench.start({}, disk);
-    await exchanged(bench);
-    await until(() => writesOf(disk) === 1, 'it is written');
-    expect(await keptOn(disk)).toBeLessThan(Date.UTC(2026, 10, 24));
-  });
-
-  it.each([
-    ['empty', new Uint8Array()],
-    ['foreign', new Uint8Array(48)],
-    ['damaged', new TextEncoder().encode('2060-01-01T00:00:00.000Z AAAAAAAAAAAAAAAAAAAAAA\n')],
-  ])('is no floor when it is %s, which is said', async (loss, content) => {
-    const disk = new MemoryDisk();
-    disk.files.set(TIME_FILE, content);
-    const bench = await SessionBench.start({}, disk);
-    expect(bench.codes()).toContain(`trusted_time_${loss}`);
-    expect(trusted(bench)).toEqual({ earliest: Date.UTC(2026, 10, 1), latest: null });
-  });
-
-  it('costs nothing but the floor of the next boot when the disk fails', async () => {
-    const bench = await SessionBench.start();
-    bench.disk.failNext(1);
-    await exchanged(bench);
-    await until(() => bench.codes().includes('trusted_time_unkept'), 'it is said');
-    expect(widthOf(bench)).toBeLessThan(50);
-  });
-
-  it('shows programs beside the agent what is known', async () => {
-    const bench = await SessionBench.start();
-    await exchanged(bench);
-    await until(() => bench.disk.files.has(STATUS_FILE), 'the status');
-    expect(parseStatus(bench.disk.files.get(STATUS_FILE) ?? null)).toMatchObject({
-      bootId: bench.cloud.received[0]?.report.boot.id,
-      exchangedAt: 1_040,
-      roundTripMs: 40,
-    });
-  });
-});
-
-describe('the system clock', () => {
-  const stepped = async (wallClock: SessionBench['wallClock'], wall: number): Promise<SessionBench> => {
-    const bench = new SessionBench(await FakeCloud.create(await makeTestKey()), new MemoryDisk());
-    bench.wallClock = wallClock;
-    bench.clock.setWall(wall);
-    await bench.begin();
-    await exchanged(bench);
-    return bench;
-  };
-  const TRUTH = Date.UTC(2026, 10, 23) + 40;
-
-  it('is not touched unless that is configured', async () => {
-    expect((await stepped(null, 0)).clock.wall()).toBe(40);
-  });
-
-  it.each([
-    [0, 1],
-    [Date.UTC(2035, 0, 1), 1],
-    [Date.UTC(2026, 10, 23) + 900, 0],
-    [Date.UTC(2026, 10, 23) - 900, 0],
-    [Date.UTC(2026, 10, 23) + 1_100, 1],
-  ])('is set from %d when it is wrong by more than a second', async (wall, times) => {
-    const told: number[] = [];
-    const bench = await stepped({ set: (to) => void told.push(to) }, wall);
-    expect(told).toHaveLength(times);
-    for (const to of told) expect(Math.abs(to - TRUTH)).toBeLessThan(40);
-    expect(bench.codes().includes('clock_set')).toBe(times > 0);
-  });
-
-  it('stays as it is when the process may not set it, which is said', async () => {
-    const set = (): void => {
-      throw Object.assign(new Error('no'), { code: 'clock_set_refused' });
-    };
-    const bench = await stepped({ set }, 0);
-    expect(bench.codes()).toContain('clock_set_refused');
-    expect(widthOf(bench)).toBeLessThan(50);
-  });
-});
-
-describe('the moment of an event', () => {
-  it('is told by how long the event had to wait', async () => {
-    const bench = await (await SessionBench.start()).connected();
-    const at = bench.clock.monotonic();
-    await bench.clock.advance(18);
-    bench.event('card-swipe', {}, at);
-    const { report } = await bench.next();
-    expect(report.trigger).toMatchObject({ kind: 'event', agoMs: 18 });
-    bench.event('card-swipe', {});
-    expect((await bench.next()).report.trigger).not.toHaveProperty('agoMs');
-  });
-
-  it.each([
-    ['by the storm that it waits in', false],
-    ['by nothing across a suspend', true],
-  ])('is told %s', async (_what, suspended) => {
-    const bench = await (await SessionBench.start()).connected();
-    for (let i = 0; i < 70; i += 1) bench.event('card-swipe', { i });
-    await bench.arrivals(64);
-    if (suspended) bench.clock.suspend(1_000);
-    await bench.clock.advance(400);
-    const waited = await bench.arrivals(6);
-    const ago = waited.map(({ report: { trigger } }) => (trigger.kind === 'event' ? trigger.agoMs : null));
-    expect(ago.every((ms) => (suspended ? ms === undefined : Number(ms) > 0))).toBe(true);
   });
 });
