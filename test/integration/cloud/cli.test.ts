@@ -1,6 +1,6 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -125,6 +125,16 @@ describe('paddock', () => {
     expect(await once(watch, 'exit')).toEqual([0, null]);
   });
 
+  test('shows who runs, and how right its clock is', async () => {
+    const [instance] = (await json('instances')) as {
+      alive: boolean;
+      clock: { errorMs: number; disagrees: boolean };
+    }[];
+    expect(instance).toMatchObject({ alive: true, clock: { disagrees: false } });
+    expect(instance?.clock.errorMs).toBeGreaterThan(0);
+    expect((await paddock('instances')).out).toMatch(/^INSTANCE .*CLOCK ERROR MS.*\n.* running .* agrees$/m);
+  });
+
   test('refuses to serve a data directory twice', async () => {
     const second = await paddock('serve', '--http-port', '0');
     expect(second).toMatchObject({ code: 1, err: expect.stringContaining(`process ${service.pid} `) });
@@ -167,5 +177,29 @@ describe('paddock', () => {
   test('ends cleanly when it is told to', async () => {
     service.kill('SIGTERM');
     expect(await once(service, 'exit')).toEqual([0, null]);
+  });
+});
+
+describe('paddock broker-config mosquitto', () => {
+  test('shows the settings, and no secret', async () => {
+    const { code, out } = await paddock('broker-config', 'mosquitto', '--listen', '10.0.0.5');
+    expect([code, out.includes('listener 1883 10.0.0.5'), out.includes('pattern write')]).toEqual([0, true, true]);
+    expect(out).not.toMatch(/\$7\$/);
+  });
+
+  test('writes the files, the secret one for its owner only, and says what the service needs', async () => {
+    const directory = join(dataDir, 'broker');
+    const written = await json('broker-config', 'mosquitto', '--out', directory);
+    expect(written).toEqual({
+      files: ['mosquitto.conf', 'mosquitto.acl', 'mosquitto.passwd'].map((name) => join(directory, name)),
+      shareGroup: expect.stringMatching(/^paddock-[\w-]{16}$/),
+      brokerUrl: expect.stringMatching(/^mqtt:\/\/paddock-cloud:[\w-]{32}@127\.0\.0\.1:1883$/),
+    });
+    expect((await stat(join(directory, 'mosquitto.passwd'))).mode & 0o777).toBe(0o600);
+  });
+
+  test('refuses a place that is none', async () => {
+    const { code, err } = await paddock('broker-config', 'mosquitto', '--port', '70000');
+    expect([code, err.includes('config_invalid')]).toEqual([2, true]);
   });
 });
