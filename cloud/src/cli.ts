@@ -13,11 +13,11 @@ import {
   DEVICE_ATTRIBUTES,
   DEVICE_COLUMNS,
   INSTANCE_COLUMNS,
-  READING_COLUMNS,
   TOKEN_COLUMNS,
   type Attribute,
   type CatalogueWords,
 } from './terminal/words.ts';
+import { deviceSheet } from './terminal/device-sheet.ts';
 import { eventLine } from './terminal/event-line.ts';
 import { sheet, table, type Column } from './terminal/table.ts';
 
@@ -169,12 +169,7 @@ function addDevices(root: Command): void {
     await printList(list, '/devices', DEVICE_COLUMNS, { customer, site, model, presence, q: search });
   });
 
-  const show = sub(devices, 'show <device-id>', 'one device with its readings', ['devices show kiosk-0001']);
-  show.action(async (deviceId: string) => {
-    const { body } = await (await api(show)).get(devicePath(deviceId));
-    print(show, body, () => deviceSheet(body));
-  });
-
+  addShow(devices);
   addEdit(devices, { one: 'device', id: 'device-id', attributes: DEVICE_ATTRIBUTES, pathOf: devicePath });
 
   const retire = sub(devices, 'retire <device-id>', 'retire a device for good', ['devices retire kiosk-0001']);
@@ -190,14 +185,25 @@ function addDevices(root: Command): void {
   watch.action((deviceIds: string[]) => follow(watch, new Set(deviceIds)));
 }
 
+/** The newest, for a look. */
+const CHANGES_SHOWN = 8;
+
 const devicePath = (deviceId: string): string => `/devices/${encodeURIComponent(deviceId)}`;
 
-function deviceSheet({ readings, ...attributes }: Item): string {
-  const rows = Object.entries((readings ?? {}) as Record<string, Item>).map(([sensor, reading]) => ({
-    sensor,
-    ...reading,
-  }));
-  return `${sheet(attributes)}\n\n${table(rows, READING_COLUMNS)}`;
+function addShow(devices: Command): void {
+  const show = sub(
+    devices,
+    'show <device-id>',
+    'one device: readings, recent changes, its clock, and what became of its reports',
+    ['devices show kiosk-0001'],
+  );
+  show.action(async (deviceId: string) => {
+    const client = await api(show);
+    const { body } = await client.get(devicePath(deviceId));
+    if (isJson(show)) return console.log(JSON.stringify(body));
+    const changes = await client.get(`${devicePath(deviceId)}/changes?limit=${CHANGES_SHOWN}`);
+    print(show, body, () => deviceSheet(body, changes.body['items'] as Item[]));
+  });
 }
 
 /** Until Ctrl-C. */

@@ -151,6 +151,7 @@ Paddock is running.
   Data       ${short(dataDir)}
   Logs       ${folder}/cloud.log, ${folder}/agent.log
   Commands   ${settings}npx paddock devices list
+             ${settings}npx paddock devices show ${KIOSK}
              npx paddock-agent doctor --config ${short(config)}
   Stop       Ctrl-C
 

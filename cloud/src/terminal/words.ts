@@ -89,15 +89,6 @@ export const DEVICE_COLUMNS: readonly Column<Item>[] = [
   { heading: 'LAST REPORT', show: ({ lastReport }) => (lastReport as Item | null)?.['receivedAt'] },
 ];
 
-export const READING_COLUMNS: readonly Column<Item>[] = [
-  column('SENSOR', 'sensor'),
-  column('VALUE', 'value'),
-  column('UNIT', 'unit'),
-  { heading: 'QUALITY', show: ({ quality, reason }) => [quality ?? 'good', reason].filter(Boolean).join(': ') },
-  column('AGE MS', 'ageMs'),
-  column('CHANGED AGO MS', 'changedAgoMs'),
-];
-
 export const TOKEN_COLUMNS: readonly Column<Item>[] = [
   column('TOKEN', 'tokenId'),
   column('NAME', 'name'),

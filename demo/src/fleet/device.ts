@@ -40,6 +40,10 @@ export class LightDevice {
   readonly #startedAt = uptime() / 1000;
   #client: MqttClient | null = null;
   #sequence = 0;
+  /** The newest report that asks. */
+  #asked: { readonly nonce: string; readonly uptimeMs: number } | null = null;
+  /** What the next report tells of it. */
+  #exchange: NonNullable<Report['exchanges']>[number] | null = null;
 
   constructor(options: LightDeviceOptions) {
     this.#options = options;
@@ -86,6 +90,9 @@ export class LightDevice {
     const uptimeMs = uptime();
     const sequence = this.#sequence++;
     const asks = trigger.kind !== 'shutdown' && sequence % ASK_EVERY === 0;
+    if (asks) this.#asked = { nonce: randomBase64url(), uptimeMs };
+    const exchange = this.#exchange;
+    this.#exchange = null;
     return {
       v: 1,
       device: deviceId,
@@ -97,18 +104,23 @@ export class LightDevice {
       wallMs: Date.now(),
       trigger,
       nextWithinMs: everyMs + GRACE_MS,
-      ...(asks && { ask: randomBase64url() }),
+      ...(asks && this.#asked && { ask: this.#asked.nonce }),
+      ...(exchange && { exchanges: [exchange] }),
       readings: readingsAt(index, uptimeMs / 1000, this.#startedAt),
     };
   }
 
   async #answered(text: string): Promise<void> {
     const { cloudKeys, told } = this.#options;
+    const responseUptimeMs = uptime();
     try {
       const envelope = parseEnvelope(text);
       const key = cloudKeys.find(({ keyId }) => keyId === envelope.keyId);
       if (key === undefined) return;
-      parseAnswer(await openEnvelope(envelope, key, inflater));
+      const { nonce, receivedAt, sentAt } = parseAnswer(await openEnvelope(envelope, key, inflater));
+      const asked = this.#asked;
+      if (asked !== null && nonce === asked.nonce)
+        this.#exchange = { requestUptimeMs: asked.uptimeMs, receivedAt, sentAt, responseUptimeMs };
       told('answered');
     } catch {
       // Not an answer of this cloud: it is not counted.
