@@ -16,6 +16,8 @@ export interface EmbeddedBrokerOptions {
 }
 
 const MAX_CONNECTIONS = 20_000;
+/** Connections that wait to be accepted: a fleet comes back at once, and Node's 511 would turn it away for seconds. */
+const BACKLOG = 4_096;
 const LIMITS = {
   /** Until a connection says who it is, and until one that does not read is given up, in ms. */
   connectTimeout: 10_000,
@@ -151,7 +153,7 @@ function tryParse(topic: string): ParsedTopic | null {
 async function listening(server: Server, { host, port }: EmbeddedBrokerOptions): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once('error', reject);
-  server.listen(port, host, resolve);
+  server.listen({ port, host, backlog: BACKLOG }, resolve);
   await promise;
   server.off('error', reject);
 }
