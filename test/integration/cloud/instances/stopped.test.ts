@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { fenced, takeLease, type Lease } from '@paddock/cloud/instances/lease.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 
 const LEASE_MS = 400;
-const HOLDER = join(import.meta.dirname, '../../../harness/lease-holder.ts');
+const HOLDER = fileURLToPath(new URL('../../../harness/lease-holder.ts', import.meta.url));
 
 let database: FreshDatabase;
 beforeAll(async () => {

@@ -165,6 +165,23 @@ describe('nobody is lost', () => {
     expect(await notices()).toEqual([]);
   });
 
+  test('when one instance of several dies: the others listened all the time, and its row is forgotten', async () => {
+    const ids = await fleet(12);
+    const [dead, alive] = [watch('dead'), watch('alive')];
+    const listeners = async () =>
+      (await database.store.query<{ id: string }>('SELECT listener_id AS id FROM listeners ORDER BY 1')).map(
+        ({ id }) => id,
+      );
+    await hear(ids);
+    await pass(PERIOD - 20_000, [dead, alive]);
+    await pass(10_000, [alive], ids);
+    await pass(PERIOD / 2, [alive], ids);
+    expect([await presences(ids), await listeners()]).toEqual([{ online: 12 }, ['alive', 'dead']]);
+    await pass(HOUR, [alive], ids);
+    expect([await presences(ids), await listeners()]).toEqual([{ online: 12 }, ['alive']]);
+    expect(await notices()).toEqual([]);
+  });
+
   test('while the cloud is down for hours, nor when it starts again', async () => {
     const ids = await fleet(5);
     await hear(ids);

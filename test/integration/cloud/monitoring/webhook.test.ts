@@ -5,7 +5,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { webhookPoster } from '@paddock/cloud/adapters/webhook.ts';
 import { addAlarms } from '@paddock/cloud/ingest/alarms.ts';
-import { addNotices } from '@paddock/cloud/monitoring/notifications.ts';
+import { addNotices, leaseDeliveries, settleDelivery } from '@paddock/cloud/monitoring/notifications.ts';
 import { importWebhookSecret } from '@paddock/cloud/monitoring/signature.ts';
 import { COURIER_SETTINGS, createCourier, type Courier } from '@paddock/cloud/monitoring/webhook.ts';
 import { addDevice } from '../../../harness/archive.ts';
@@ -160,4 +160,22 @@ test('a delivery that died on the way is taken up again when its lease is over',
   clock.advance(COURIER_SETTINGS.leaseMs);
   expect(await deliver(await courier())).toBe(1);
   expect(received).toHaveLength(1);
+});
+
+test('an instance that stood still until another one took its notice over settles nothing', async () => {
+  const [start, leaseMs] = [clock.wall(), 1_000];
+  await addNotices(database.store, [
+    { type: 'fleet.silent', occurredAt: start, deviceId: null, customerId: null, data: {} },
+  ]);
+  const [overtaken] = await leaseDeliveries(database.store, start, leaseMs, 1);
+  clock.advance(leaseMs);
+  const [taken] = await leaseDeliveries(database.store, clock.wall(), leaseMs, 1);
+  if (overtaken === undefined || taken === undefined) throw new Error('Nothing was due');
+  const outcome = { outcome: 'given_up', error: 'from the past' } as const;
+  await settleDelivery(database.store, overtaken, outcome, clock.wall());
+  const settled = () => database.store.query('SELECT given_up_at, delivered_at IS NOT NULL AS done FROM notifications');
+  expect(await settled()).toEqual([{ given_up_at: null, done: false }]);
+  await settleDelivery(database.store, taken, { outcome: 'delivered' }, clock.wall());
+  await settleDelivery(database.store, taken, outcome, clock.wall());
+  expect(await settled()).toEqual([{ given_up_at: null, done: true }]);
 });
