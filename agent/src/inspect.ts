@@ -7,7 +7,7 @@ import type { AgentConfig } from './config.ts';
 import { readState } from './identity/state-file.ts';
 import { AGENT_VERSION } from './main.ts';
 import { buildReport } from './report/build.ts';
-import { OUTBOX_FILE, parseOutbox } from './report/outbox-file.ts';
+import { OUTBOX_FILE, parseOutbox, READ_BYTES } from './report/outbox-file.ts';
 import { nextWithinMs } from './report/triggers.ts';
 import type { PortState } from './sense/sensors.ts';
 import { createSensing } from './sensing.ts';
@@ -29,7 +29,7 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
   const disk = diskReader(config.dataDir);
   const state = await readState(disk);
   const identity = typeof state === 'string' ? null : state;
-  const events = parseOutbox((await disk.read(OUTBOX_FILE)) ?? new Uint8Array(), config.device);
+  const waiting = parseOutbox((await disk.read(OUTBOX_FILE, READ_BYTES)) ?? new Uint8Array(), config.device).reports;
   // Before anything is opened: what is open keeps the process.
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const sensors = createSensing(config, clock);
@@ -53,8 +53,8 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
     exchanges: [],
     host: await machine.health(),
     agentVersion: AGENT_VERSION,
-    outbox: { waiting: events.reports.length, droppedRoutine: 0, droppedEvents: 0 },
+    outbox: { waiting: waiting.length, droppedRoutine: 0, droppedEvents: 0 },
   });
   await sensors.close();
-  return { report, ports, identity, eventsWaiting: events.reports.length };
+  return { report, ports, identity, eventsWaiting: waiting.filter(({ event }) => event).length };
 }
