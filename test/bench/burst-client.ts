@@ -1,10 +1,8 @@
 /** A part of the devices of bench:burst, in a process of its own: makes their keys, seals what they will say, runs them. */
 import type { JWK } from 'jose';
-import { deflater } from '@paddock/agent/adapters/deflate.ts';
-import { seal } from '@paddock/shared/envelope.ts';
-import { typicalReport } from '../harness/samples.ts';
-import { makeTestKey, type TestKey } from '../harness/signing.ts';
-import { BurstDevice, newTally, nonceOf, type Script, type Tally } from './burst-device.ts';
+import { makeTestKey } from '../harness/signing.ts';
+import { BurstDevice, newTally, type Tally } from './burst-device.ts';
+import { writeScript, type Script } from './burst-script.ts';
 
 export type Order =
   | {
@@ -44,10 +42,6 @@ export interface Progress extends Omit<Tally, 'paces'> {
 }
 
 const TICK_MS = 10;
-/** Reports every minute while there was no connection, the first of them an hour after the boot. */
-const FIRST_UPTIME_MS = 3_600_000;
-const SPACING_MS = 60_000;
-
 const scripts: Script[] = [];
 let devices: BurstDevice[] = [];
 let tally = newTally();
@@ -67,27 +61,9 @@ async function prepare({
     const key = await makeTestKey();
     const { thumbprint, keyId } = key.verification;
     prepared.push({ deviceId, key: { publicJwk: key.publicJwk, verification: { thumbprint, keyId } } });
-    scripts.push({ deviceId, backlog, envelopes: await sealAll(deviceId, key, backlog, backlog + 2 + lives) });
+    scripts.push(await writeScript(deviceId, key.signing, { backlog, lives }));
   }
   return { devices: prepared };
-}
-
-function sealAll(deviceId: string, key: TestKey, backlog: number, count: number): Promise<string[]> {
-  const trigger = (sequence: number) => {
-    if (sequence < backlog) return { kind: 'schedule' } as const;
-    return sequence < backlog + 2 ? ({ kind: 'connect' } as const) : ({ kind: 'event', name: 'card-swipe' } as const);
-  };
-  const reports = Array.from({ length: count }, (_, sequence) => ({
-    ...typicalReport,
-    device: deviceId,
-    start: 1,
-    sequence,
-    boot: { id: `${deviceId}-boot` },
-    uptimeMs: FIRST_UPTIME_MS + Math.min(sequence, backlog) * SPACING_MS + sequence,
-    trigger: trigger(sequence),
-    ...(sequence >= backlog && { ask: nonceOf(sequence) }),
-  }));
-  return Promise.all(reports.map((report) => seal('report', report, key.signing, deflater)));
 }
 
 function begin({ port, livePerSecond: rate }: Extract<Order, { kind: 'begin' }>): void {
@@ -140,3 +116,5 @@ async function obey(order: Order): Promise<object> {
 }
 
 process.on('message', (order: Order) => void obey(order).then((answer) => process.send?.(answer)));
+// Whoever started us is gone.
+process.on('disconnect', () => end());

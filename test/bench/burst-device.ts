@@ -3,14 +3,7 @@ import { generate, parser, type Packet } from 'mqtt-packet';
 import { reconnectDelayMs } from '@paddock/agent/adapters/mqtt-delay.ts';
 import type { Answer } from '@paddock/shared/answer.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
-
-/** What a device of the burst has to say, sealed before. Its place in the array is its sequence. */
-export interface Script {
-  readonly deviceId: string;
-  readonly envelopes: readonly string[];
-  /** So many of them waited while there was no connection; the next one opens it, the one after ends the batch. */
-  readonly backlog: number;
-}
+import { nonceOf, type Script } from './burst-script.ts';
 
 /** What devices count together. */
 export interface Tally {
@@ -237,9 +230,6 @@ export class BurstDevice {
     this.#socket?.write(generate(packet));
   }
 }
-
-/** A device has one nonce a sequence: the answer repeats it. */
-export const nonceOf = (sequence: number): string => Buffer.from(`burst ${sequence}`.padEnd(12)).toString('base64url');
 
 /** Without verifying: what is measured is the cloud. */
 function readAnswer(payload: Buffer | string): Answer {

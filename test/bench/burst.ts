@@ -23,7 +23,7 @@ const { values: flags } = parseArgs({
     /** Reports that waited, of each device. */
     reports: { type: 'string', default: '20' },
     /** Events a second in the whole fleet, in the burst and in the quiet time after it. */
-    live: { type: 'string', default: '50' },
+    live: { type: 'string', default: '20' },
     broker: { type: 'string', default: 'both' },
   },
 });
@@ -31,7 +31,7 @@ const DEVICES = Number(flags.devices);
 const BACKLOG = Number(flags.reports);
 const CLIENTS = 2;
 /** Events that each device may tell; all are sealed before. */
-const LIVES = 3;
+const LIVES = 2;
 const QUIET_MS = 20_000;
 const GIVE_UP_AFTER_MS = 15 * 60_000;
 const LOOK_EVERY_MS = 200;
@@ -186,7 +186,10 @@ async function run(clients: Clients, devices: Prepared['devices'], broker: 'embe
   });
   const died = cloud.ended.then((output) => Promise.reject(new Error(`The cloud ended by itself:\n${output}`)));
   try {
-    return await Promise.race([burst(clients, database, mosquitto?.port ?? Number(new URL(cloud.mqttUrl).port), cloud), died]);
+    return await Promise.race([
+      burst(clients, database, mosquitto?.port ?? Number(new URL(cloud.mqttUrl).port), cloud),
+      died,
+    ]);
   } finally {
     died.catch(() => undefined);
     await cloud.stop();

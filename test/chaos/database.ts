@@ -19,6 +19,9 @@ export interface ChaosDatabase {
   kill(): Promise<void>;
   /** SIGSTOP: it is there and answers nothing; SIGCONT lets it go on. */
   signalAll(signal: 'SIGSTOP' | 'SIGCONT'): Promise<void>;
+  /** Stops it for good, as an administrator would; `comeBack` starts it again. Only one that no service starts. */
+  leave(): Promise<void>;
+  comeBack(): Promise<void>;
   /** Processes that are there although everybody who uses it has stopped. */
   leftBehind(): Promise<string[]>;
   /** Reads it, when all services have stopped. */
@@ -29,9 +32,14 @@ export interface ChaosDatabase {
 /** The one that the service starts in its data directory, and starts again. */
 export function privateDatabase(dataDir: string): ChaosDatabase {
   const cluster = clusterIn(dataDir);
+  const notOurs = async (): Promise<void> => {
+    throw new Error('The service starts this one');
+  };
   return {
     given: null,
     ...cluster,
+    leave: notOurs,
+    comeBack: notOurs,
     leftBehind: async () => (await cluster.processes()).map((pid) => `PostgreSQL ${pid}`),
     async read(work) {
       const { path, databasePassword } = await openDataDir(dataDir);
@@ -50,7 +58,7 @@ export function privateDatabase(dataDir: string): ChaosDatabase {
 export async function ownDatabase(): Promise<ChaosDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), 'paddock-chaos-database-'));
   const password = randomBytes(32).toString('base64url');
-  const server = await startEmbeddedPostgres({ dataDir, password });
+  let server = await startEmbeddedPostgres({ dataDir, password });
   const cluster = clusterIn(dataDir);
   const url = new URL(server.url);
   const socket = url.searchParams.get('host');
@@ -61,6 +69,8 @@ export async function ownDatabase(): Promise<ChaosDatabase> {
       urlAt: (port) => `postgres://${url.username}:${password}@127.0.0.1:${port}${url.pathname}`,
     },
     ...cluster,
+    leave: () => server.stop(),
+    comeBack: async () => void (server = await startEmbeddedPostgres({ dataDir, password })),
     leftBehind: async () => [],
     read: (work) => reading(server.url, work),
     async stop() {

@@ -179,6 +179,13 @@ export class World {
     return callApi(clouds, dataDir, [method, path], body);
   }
 
+  /** @returns the port of the broker that stands now */
+  brokerPort(): number {
+    const target = this.#broker();
+    if (typeof target !== 'number') throw new Error('There is no broker');
+    return target;
+  }
+
   #broker(): Target | null {
     const { mosquitto, clouds } = this.#parts;
     return mosquitto === null ? (clouds[0]?.port('mqtt') ?? null) : mosquitto.port();
