@@ -66,8 +66,8 @@ function honest(verdict: Verdict) {
       deviceClock: errorOf(verdict.errorMs.deviceClock),
     },
     microsecondsPerReport: {
-      take: round((1000 * verdict.takingMs) / verdict.reports, 1),
-      place: round((1000 * verdict.placingMs) / verdict.reports, 1),
+      take: round(verdict.takingUs / verdict.reports, 1),
+      place: round(verdict.placingUs / verdict.reports, 1),
     },
     faults: Object.fromEntries(verdict.faults),
   };

@@ -179,6 +179,7 @@ export class Device {
     const sealed: Sealed = {
       line,
       truth,
+      boot,
       asks,
       handedAt: null,
       requestUptimeMs: null,
@@ -204,6 +205,7 @@ export class Device {
     this.#hand({
       line,
       truth: null,
+      boot,
       asks: true,
       handedAt: null,
       requestUptimeMs: null,
@@ -272,8 +274,7 @@ export class Device {
   // The cloud, and what it answers
 
   #reachesCloud(sealed: Sealed, handedAt: number, link: Link): void {
-    const broken = this.#boot?.id === sealed.line.boot.id ? this.#boot.broken : 0;
-    this.#reception.take(sealed, handedAt, broken, (answer) => {
+    this.#reception.take(sealed, handedAt, (answer) => {
       for (const at of this.network.send('down', this.#now))
         this.#agenda.at(at, () => this.#answered(sealed, answer, link));
     });

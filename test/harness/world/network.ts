@@ -112,9 +112,9 @@ export type NetworkName = (typeof NETWORKS)[number]['kind'];
 
 /** How long an outage lasts, and how often such a one is met. */
 const OUTAGES = [
-  { weight: 70, lastsMs: [MINUTE, 30 * MINUTE] },
-  { weight: 27, lastsMs: [30 * MINUTE, 6 * HOUR] },
-  { weight: 3, lastsMs: [6 * HOUR, 60 * HOUR] },
+  { weight: 72, lastsMs: [MINUTE, 30 * MINUTE] },
+  { weight: 26, lastsMs: [30 * MINUTE, 6 * HOUR] },
+  { weight: 2, lastsMs: [6 * HOUR, 60 * HOUR] },
 ] as const;
 
 /** The way between one device and the cloud: its delays, losses and repeats, each message for itself. */

@@ -5,6 +5,8 @@ import type { Truth } from './trace.ts';
 export interface Sealed {
   readonly line: ReportLine | TimeRequestLine;
   readonly truth: Truth | null;
+  /** The boot that it was made in. */
+  readonly boot: { readonly broken: number };
   readonly asks: boolean;
   /** When it was handed to the connection last; null until it was. */
   handedAt: number | null;

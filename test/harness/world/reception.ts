@@ -33,8 +33,7 @@ export class Reception {
     return this.#lines.shift() ?? null;
   }
 
-  /** @param broken how often the sender has broken the assumptions in this boot */
-  take(sealed: Sealed, handedAt: number, broken: number, answer: (answer: Answer) => void): void {
+  take(sealed: Sealed, handedAt: number, answer: (answer: Answer) => void): void {
     const { now } = this.#agenda;
     const cloudReceivedAt = wallMs(this.#clock.stamp(now));
     const { saysErrorMs } = this.#clock;
@@ -43,7 +42,7 @@ export class Reception {
       truth: sealed.truth,
       arrivedAt: WORLD_BEGAN_MS + now,
       handedAt: WORLD_BEGAN_MS + handedAt,
-      broken: broken + this.#setMeanwhile(sealed.line.boot.id),
+      broken: sealed.boot.broken + this.#setMeanwhile(sealed.line.boot.id),
     });
     sealed.recorded = true;
     if (!sealed.asks) return;
