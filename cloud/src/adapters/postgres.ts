@@ -12,6 +12,8 @@ export interface PostgresOptions {
   readonly log?: ListenerLog;
 }
 
+/** How much later than the server itself would have ended a statement we give its connection up. */
+const SILENT_AFTER_MS = 5_000;
 const OID = { int8: 20, int8Array: 1016 } as const;
 
 /**
@@ -36,6 +38,7 @@ export function openPostgres(options: PostgresOptions): Store {
 }
 
 function clientConfig(options: PostgresOptions): pg.ClientConfig {
+  const statementTimeoutMs = options.statementTimeoutMs ?? 60_000;
   return {
     connectionString: options.url,
     application_name: 'paddock',
@@ -43,7 +46,9 @@ function clientConfig(options: PostgresOptions): pg.ClientConfig {
     keepAlive: true,
     keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: 10_000,
-    statement_timeout: options.statementTimeoutMs ?? 60_000,
+    statement_timeout: statementTimeoutMs,
+    // A server that lost its power cancels nothing and resets nothing: the kernel would wait for it for a quarter of an hour.
+    query_timeout: statementTimeoutMs + SILENT_AFTER_MS,
     idle_in_transaction_session_timeout: 60_000,
   };
 }
