@@ -131,11 +131,13 @@ export class Outbox {
     this.#put({ ...entry, live: false, order: this.#sends++, attempts, sentAt: now, firstSent, dueAt });
   }
 
-  /** The link did not get it to the broker. */
-  notSent(digest: string, now: UptimeMs): void {
+  /** The link did not get it to the broker. @param isUntouched the link did not even take it */
+  notSent(digest: string, now: UptimeMs, isUntouched = false): void {
     const entry = this.find(digest);
     this.#onTheWay.delete(digest);
-    if (entry) this.#put({ ...entry, order: null, dueAt: retryAt(now) });
+    if (!entry) return;
+    const firstSent = isUntouched && entry.firstSent?.at === entry.sentAt ? null : entry.firstSent;
+    this.#put({ ...entry, order: null, firstSent, dueAt: retryAt(now) });
   }
 
   /** Sessions are clean: what was on its way may be lost, so all of it is due in the next connection. */
@@ -180,12 +182,13 @@ export class Outbox {
 
   /**
    * An answer told what time it is. Reports of earlier starts are at least as old as the first such moment that an
-   * agent knew of them: what has been held for too long since is let go.
+   * agent knew of them: what has been held for too long since is let go, but not before it was sent once.
    */
   trust(now: WallMs): void {
     for (const book of this.#books.earlier()) {
       book.since ??= now;
-      if (now - book.since > this.#limits.maxAgeMs) for (const digest of book.digests()) this.#drop(digest);
+      if (now - book.since <= this.#limits.maxAgeMs) continue;
+      for (const digest of book.digests()) if ((this.#entries.get(digest)?.attempts ?? 0) > 0) this.#drop(digest);
     }
     this.#forgetEmpty();
   }

@@ -92,7 +92,8 @@ async function publish({ link, store, clock, topic, log }: PumpParts, report: He
   try {
     await link.publish(topic, report.envelope);
   } catch (cause) {
-    log.debug({ code: codeOf(cause), sequence: report.sequence }, 'A report did not reach the broker');
-    store.change((outbox) => outbox.notSent(report.digest, clock.monotonic()));
+    const code = codeOf(cause);
+    log.debug({ code, sequence: report.sequence }, 'A report did not reach the broker');
+    store.change((outbox) => outbox.notSent(report.digest, clock.monotonic(), code === 'link_busy'));
   }
 }

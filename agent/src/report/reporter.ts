@@ -11,7 +11,8 @@ import { createWriter, type Written } from './writer.ts';
 
 export interface Reporter {
   /**
-   * Makes a report and keeps it. One after the other; null when it could not be made.
+   * Makes a report and keeps it, each in its turn; null when it could not be made. Events that come while the disk is
+   * busy with others are made meanwhile, and reach it together.
    * @param happened when the event was that it tells of
    */
   report(trigger: Trigger, happened?: Moment): Promise<Written | null>;
@@ -49,26 +50,36 @@ export async function createReporter(
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();
-  let last: Promise<unknown> = Promise.resolve();
-  const make = async (trigger: Trigger, happened?: Moment): Promise<Written | null> => {
+  let making: Promise<unknown> = Promise.resolve();
+  let keeping: Promise<unknown> = Promise.resolve();
+  const make = async (trigger: Trigger, happened?: Moment): Promise<Written> => {
     reportedAt = clock.monotonic();
     const asks = asksForAnswer(trigger, exchangeAt, reportedAt, time.askAfterMs());
-    try {
-      const report = await write(trigger, asks, happened);
-      if (asks) exchangeAt = reportedAt;
-      await store.keep(report, events.online);
-      events.written(report, trigger);
-      return report;
-    } catch (cause) {
-      if (trigger.kind === 'event') store.change(countLostEvent);
-      log.error({ code: codeOf(cause), trigger: trigger.kind, err: cause }, 'A report could not be made');
-      return null;
-    }
+    const report = await write(trigger, asks, happened);
+    if (asks) exchangeAt = reportedAt;
+    return report;
+  };
+  const failed = (trigger: Trigger, cause: unknown): null => {
+    if (trigger.kind === 'event') store.change(countLostEvent);
+    log.error({ code: codeOf(cause), trigger: trigger.kind, err: cause }, 'A report could not be made');
+    return null;
   };
   return {
-    report: (trigger, happened) => {
-      const result = last.then(() => make(trigger, happened));
-      last = result;
+    report(trigger, happened) {
+      const before = keeping;
+      const made = making.then(() => make(trigger, happened));
+      making = made.catch(() => {});
+      // What goes to the disk does so at once. Whatever else is made waits for it, to be seen in its order.
+      const ready = trigger.kind === 'event' ? made : before.then(() => made);
+      const kept = ready.then((report) => store.keep(report, events.online));
+      const result = Promise.all([made, kept, before]).then(
+        ([report]) => {
+          events.written(report, trigger);
+          return report;
+        },
+        (cause: unknown) => before.then(() => failed(trigger, cause)),
+      );
+      keeping = result;
       return result;
     },
     exchanged: () => void (exchangeAt = clock.monotonic()),

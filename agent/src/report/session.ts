@@ -10,7 +10,7 @@ import { startPump } from './pump.ts';
 import { createReporter, type Reporter } from './reporter.ts';
 import { keepSchedule, settled } from './schedule.ts';
 import { openOutboxStore, type OutboxStore } from './store.ts';
-import { createEventQueue, createUrgentReports, type EventQueue } from './storms.ts';
+import { createEventIntake, createUrgentReports, type EventIntake } from './storms.ts';
 
 /** How long events that still wait may take to reach the disk. */
 const FLUSH_WITHIN_MS = 1_500;
@@ -53,7 +53,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     reporter.exchanged();
     connection.answered(digest);
   });
-  const events = createEventQueue(clock, async (...event) => void (await reporter.report(...event)));
+  const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
   link.open({ ...connection.events, message });
   const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
@@ -64,7 +64,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
       unschedule();
       stopping.abort();
       await booted;
-      await Promise.race([events.flush(), clock.sleep(FLUSH_WITHIN_MS)]);
+      await Promise.race([events.close(), clock.sleep(FLUSH_WITHIN_MS)]);
       await reporter.report({ kind: 'shutdown' });
       const online = connection.online();
       if (online) await pump.drained(timeout(clock, GOODBYE_WITHIN_MS));
@@ -77,7 +77,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
 
 interface SensorHandling {
   readonly reporter: Reporter;
-  readonly events: EventQueue;
+  readonly events: EventIntake;
   readonly store: OutboxStore;
   readonly stop: AbortSignal;
 }

@@ -91,20 +91,42 @@ export async function openOutboxStore(disk: Disk, options: StoreOptions, log: Lo
   };
 }
 
-/** Writes an event, and what the disk did not take before, and holds it then. */
+interface EventToKeep {
+  readonly report: SealedReport;
+  readonly hold: (onDisk: boolean) => void;
+}
+
+/**
+ * Writes an event, and what the disk did not take before, and holds it then. Those that come while the disk is busy
+ * are written together: in a storm one sync has to do for many.
+ */
 function createEventKeeper(outbox: Outbox, file: OutboxLog, log: Log) {
-  return (report: SealedReport, hold: (onDisk: boolean) => void): Promise<void> =>
-    file.append(
-      () => [...outbox.unwritten(false), report],
+  let gathered: EventToKeep[] = [];
+  const take = (): EventToKeep[] => {
+    const taken = gathered;
+    gathered = [];
+    return taken;
+  };
+  return (report: SealedReport, hold: (onDisk: boolean) => void): Promise<void> => {
+    gathered.push({ report, hold });
+    let taken: EventToKeep[] | null = null;
+    return file.append(
+      () => {
+        taken = take();
+        return [...outbox.unwritten(false), ...taken.map((event) => event.report)];
+      },
       (written) => {
-        if (written !== null) {
-          outbox.written(written);
+        if (written !== null) outbox.written(written);
+        // A disk that hangs is not even asked.
+        for (const event of taken ?? take()) {
+          const { start, sequence } = event.report;
           // Whoever reads the log may count on it: from here on no kill and no power cut loses the event.
-          log.debug({ code: 'event_kept', start: report.start, sequence: report.sequence }, 'An event is on the disk');
+          if (written !== null) log.debug({ code: 'event_kept', start, sequence }, 'An event is on the disk');
+          event.hold(written !== null);
         }
-        hold(written !== null);
       },
     );
+  };
 }
 
 /**

@@ -1,51 +1,40 @@
 import type { Trigger } from '@paddock/shared/report.ts';
 import type { Moment } from '../clock/exchange.ts';
 import type { Clock } from '../ports.ts';
-import { decideUrgent, EVENTS_WAITING, fullBudget, NO_CHANGES, spendEvent } from './triggers.ts';
+import { decideUrgent, fullBudget, NO_CHANGES, spendEvent } from './triggers.ts';
 
 type EventTrigger = Extract<Trigger, { kind: 'event' }>;
 
-export interface EventQueue {
+export interface EventIntake {
   /**
-   * @param happened when it was, however long it waits here
-   * @returns false when this one is dropped: so many wait already, or the queue is being flushed
+   * Has it reported at once.
+   * @param happened when it was
+   * @returns false when this one is dropped: there were too many just now, or no more are taken
    */
   add(event: EventTrigger, happened: Moment): boolean;
-  /** Reports what still waits, without waiting any longer, and takes nothing more: a storm must have an end. */
-  flush(): Promise<void>;
+  /** Takes nothing more: a storm must have an end. Resolves when all that were taken are reported. */
+  close(): Promise<void>;
 }
 
-/** Reports events at once; a storm of them waits for its turn, in order and bounded. */
-export function createEventQueue(
-  clock: Clock,
-  report: (event: EventTrigger, happened: Moment) => Promise<void>,
-): EventQueue {
-  const waiting: { readonly event: EventTrigger; readonly happened: Moment }[] = [];
-  const hurry = new AbortController();
+/** Lets no more events in than a budget allows. None of them waits here: whatever is only in memory is lost by a kill. */
+export function createEventIntake(
+  clock: Pick<Clock, 'monotonic'>,
+  report: (event: EventTrigger, happened: Moment) => Promise<unknown>,
+): EventIntake {
   let budget = fullBudget(clock.monotonic());
-  let draining: Promise<void> | null = null;
-  const drain = async (): Promise<void> => {
-    for (let next = waiting[0]; next; next = waiting[0]) {
-      const spent = spendEvent(budget, clock.monotonic());
-      budget = spent.budget;
-      if (spent.waitMs > 0 && !hurry.signal.aborted) await clock.sleep(spent.waitMs, hurry.signal);
-      else {
-        waiting.shift();
-        await report(next.event, next.happened);
-      }
-    }
-    draining = null;
-  };
+  let isClosed = false;
+  let last: Promise<unknown> = Promise.resolve();
   return {
     add(event, happened) {
-      if (waiting.length >= EVENTS_WAITING || hurry.signal.aborted) return false;
-      waiting.push({ event, happened });
-      draining ??= drain();
+      const left = isClosed ? null : spendEvent(budget, clock.monotonic());
+      if (left === null) return false;
+      budget = left;
+      last = report(event, happened);
       return true;
     },
-    async flush() {
-      hurry.abort();
-      await draining;
+    async close() {
+      isClosed = true;
+      await last;
     },
   };
 }

@@ -49,11 +49,9 @@ export function decideUrgent(
   return { changes: { ...changes, pending }, report: null, waitMs: leftMs };
 }
 
-/** A storm of events: so many at once, and then so many in a second. */
-export const EVENT_BURST = 64;
+/** A storm of events: so many at once, and then so many in a second; more are dropped and counted. */
+export const EVENT_BURST = 576;
 export const EVENTS_PER_SECOND = 20;
-/** Events that wait for their turn; more are dropped and counted. */
-export const EVENTS_WAITING = 512;
 
 /** A token bucket. */
 export interface EventBudget {
@@ -61,11 +59,10 @@ export interface EventBudget {
   readonly at: UptimeMs;
 }
 
-/** @returns the budget without one event, or how long to wait for the next */
-export function spendEvent(budget: EventBudget, now: UptimeMs): { budget: EventBudget; waitMs: number } {
+/** @returns the budget without one event, or null when there is no room for it */
+export function spendEvent(budget: EventBudget, now: UptimeMs): EventBudget | null {
   const tokens = Math.min(EVENT_BURST, budget.tokens + ((now - budget.at) * EVENTS_PER_SECOND) / 1000);
-  if (tokens < 1) return { budget: { tokens, at: now }, waitMs: Math.ceil(((1 - tokens) * 1000) / EVENTS_PER_SECOND) };
-  return { budget: { tokens: tokens - 1, at: now }, waitMs: 0 };
+  return tokens < 1 ? null : { tokens: tokens - 1, at: now };
 }
 
 export const fullBudget = (now: UptimeMs): EventBudget => ({ tokens: EVENT_BURST, at: now });

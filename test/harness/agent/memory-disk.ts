@@ -79,4 +79,4 @@ export class MemoryDisk implements Disk {
   }
 }
 
-const joined = (a: Uint8Array, b: Uint8Array): Uint8Array => Uint8Array.from([...a, ...b]);
+const joined = (a: Uint8Array, b: Uint8Array): Uint8Array => Buffer.concat([a, b]);

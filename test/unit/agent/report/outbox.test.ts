@@ -58,6 +58,10 @@ describe('what is kept', () => {
     expect(outbox.waiting).toBe(2);
     expect(outbox.aged()).toMatchObject([{ start: 2, since: 5_000 }]);
     outbox.trust(wallMs(1_005_001));
+    // However old it is, it was not sent yet.
+    expect(outbox.waiting).toBe(2);
+    for (const { digest } of early) outbox.sent(digest, at(0));
+    outbox.trust(wallMs(1_005_001));
     expect(outbox).toMatchObject({ waiting: 0, droppedRoutine: 2 });
     expect(outbox.aged()).toEqual([]);
   });
@@ -65,6 +69,7 @@ describe('what is kept', () => {
   it('counts on what an earlier agent wrote down of that age', () => {
     const outbox = holdAll(newOutbox(), [sealed(1, { start: 2, event: true, nonce: 'n' })]);
     outbox.known({ incarnation: THIS_START.incarnation, start: 2 }, wallMs(0));
+    outbox.sent('2-1', at(0));
     outbox.trust(wallMs(1_000_001));
     expect(outbox).toMatchObject({ waiting: 0, droppedEvents: 1 });
   });
@@ -122,6 +127,21 @@ describe('what is sent next', () => {
     outbox.sent('3-0', at(0));
     outbox.notSent('3-0', at(5));
     expect(outbox.nextDueAt()).toBe(1_005);
+  });
+
+  it('knows when a report was sent first, which is not when the link did not even take it', () => {
+    const outbox = holdAll(newOutbox(), [sealed(0)], true);
+    for (const moment of [10, 20]) {
+      outbox.sent('3-0', at(moment), 2);
+      outbox.notSent('3-0', at(moment), true);
+      expect(outbox.find('3-0')?.firstSent).toBeNull();
+    }
+    outbox.sent('3-0', at(30), 2);
+    outbox.notSent('3-0', at(31));
+    for (const moment of [40, 50]) outbox.sent('3-0', at(moment), 7);
+    outbox.notSent('3-0', at(51), true);
+    outbox.disconnected();
+    expect(outbox.find('3-0')?.firstSent).toEqual({ at: 30, segment: 2 });
   });
 
   it('holds everything due after a break, oldest first', () => {
