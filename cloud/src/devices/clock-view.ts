@@ -2,7 +2,7 @@ import type { Report } from '@paddock/shared/report.ts';
 import type { TimeInterval } from '@paddock/shared/time.ts';
 import type { ClockRecord } from '../clock/clock.ts';
 import { CLOCK_FAULTS, STEP_MS, type ClockFault } from '../clock/evidence.ts';
-import { STEADY_WANDER } from '../clock/region.ts';
+import { EMPTY_REGION, STEADY_WANDER } from '../clock/region.ts';
 
 /** What was noticed of a clock, in words. */
 export interface FaultView {
@@ -12,7 +12,7 @@ export interface FaultView {
 
 /** How fast a device counts time, and what its wall clock did, in one boot or between two suspends of it. */
 export interface RateView {
-  /** By how much its uptime runs fast, in ppm. Null until an exchange has taught it. */
+  /** By how much its uptime runs fast, in ppm. Null until exchanges have taught it. */
   readonly driftPpm: { readonly lowest: number; readonly highest: number } | null;
   /** How far its momentary rate may lie from that, in ppm: 15 for a crystal. */
   readonly wanderPpm: number;
@@ -40,9 +40,10 @@ export interface ClockView extends RateView {
 }
 
 export function rateView({ era, wall, contradictions }: ClockRecord, faults: readonly ClockFault[]): RateView {
-  const { rate, wander, lower } = era.region;
+  const { rate, wander } = era.region;
+  const isLearned = rate[0] > EMPTY_REGION.rate[0] && rate[1] < EMPTY_REGION.rate[1];
   return {
-    driftPpm: lower.length === 0 ? null : { lowest: roundDown(-rate[1] * 1e6), highest: -roundDown(rate[0] * 1e6) },
+    driftPpm: !isLearned ? null : { lowest: roundDown(-rate[1] * 1e6), highest: -roundDown(rate[0] * 1e6) },
     wanderPpm: Math.round(wander * 1e6),
     steps: wall?.steps ?? 0,
     lastStepMs: wall?.lastStepMs ?? null,

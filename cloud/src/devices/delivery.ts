@@ -57,7 +57,7 @@ export function deliveryOf(row: DeliveryRow): DeliveryView {
     return { recorded: 0, newestSequence, missing: 0, ...dropped, refused, abandoned: 0, lostOrOnTheWay: 0 };
   const recorded = row.settled_below - row.abandoned + row.recorded_above;
   const missing = newestSequence + 1 - recorded;
-  const explained = row.dropped_routine + row.dropped_events + refused;
+  const explained = row.dropped_routine + row.dropped_events + refused + row.abandoned;
   return {
     recorded,
     newestSequence,
@@ -65,6 +65,7 @@ export function deliveryOf(row: DeliveryRow): DeliveryView {
     ...dropped,
     refused,
     abandoned: row.abandoned,
+    // What was dropped may have been recorded before, or abandoned: then this says too little, never too much.
     lostOrOnTheWay: Math.max(0, missing - explained),
   };
 }

@@ -60,7 +60,7 @@ export const Rate = {
   driftPpm: Nullable(
     Type.Object(
       { lowest: Ppm, highest: Ppm },
-      { description: 'By how much its uptime runs fast, at least and at most; null until an exchange' },
+      { description: 'By how much its uptime runs fast, at least and at most; null until exchanges teach it' },
     ),
   ),
   wanderPpm: Ppm,

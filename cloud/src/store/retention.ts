@@ -10,6 +10,16 @@ export interface ForgettingPace {
 
 const PACE: ForgettingPace = { rows: 5_000, steps: 100 };
 
+/**
+ * What may still be asked for when a report comes late is kept at least so long, whatever the retention: a device that
+ * was away sends what its outbox holds of its older starts, and outboxes keep 60 days unless they are told otherwise.
+ */
+const LATE_DAYS = 400;
+
+export interface ForgettingPolicy extends PartitionPolicy {
+  readonly lateDays?: number;
+}
+
 // The newest change of each sensor stays as long as its start: reports that repeat it must not make it new, and the
 // count of the next one tells what was never told in between.
 const FORGET_CHANGES = `
@@ -66,10 +76,10 @@ const FORGET_PIECES = `
   SELECT count(*) AS forgotten FROM gone`;
 
 const STEPS = {
-  changes: FORGET_CHANGES,
-  starts: FORGET_STARTS,
-  boots: FORGET_BOOTS,
-  clockHistory: FORGET_PIECES,
+  changes: { statement: FORGET_CHANGES, mayBeLate: false },
+  starts: { statement: FORGET_STARTS, mayBeLate: true },
+  boots: { statement: FORGET_BOOTS, mayBeLate: true },
+  clockHistory: { statement: FORGET_PIECES, mayBeLate: true },
 } as const;
 type Forgotten = Record<keyof typeof STEPS, number>;
 
@@ -80,18 +90,20 @@ type Forgotten = Record<keyof typeof STEPS, number>;
 export async function forgetOld(
   store: Store,
   now: WallMs,
-  policy: PartitionPolicy,
+  { retentionDays, lateDays = LATE_DAYS }: ForgettingPolicy,
   pace: ForgettingPace = PACE,
 ): Promise<Forgotten> {
   const forgotten: Forgotten = { changes: 0, starts: 0, boots: 0, clockHistory: 0 };
-  const before = keepFrom(now, policy);
-  if (before === null) return forgotten;
-  for (const what of Object.keys(STEPS) as (keyof typeof STEPS)[])
-    for (let step = 0; step < pace.steps; step += 1) {
-      const count = await store.transaction((sql) => forget(sql, STEPS[what], before, pace.rows));
+  for (const what of Object.keys(STEPS) as (keyof typeof STEPS)[]) {
+    const { statement, mayBeLate } = STEPS[what];
+    const days = mayBeLate && retentionDays > 0 ? Math.max(retentionDays, lateDays) : retentionDays;
+    const before = keepFrom(now, { retentionDays: days });
+    for (let step = 0; before !== null && step < pace.steps; step += 1) {
+      const count = await store.transaction((sql) => forget(sql, statement, before, pace.rows));
       forgotten[what] += count;
       if (count < pace.rows) break;
     }
+  }
   return forgotten;
 }
 

@@ -26,6 +26,13 @@ interface ShownDelivery {
   readonly waiting: number | null;
 }
 
+interface ShownReport {
+  readonly start: number;
+  readonly sequence: number;
+  readonly trigger: { readonly kind: string };
+  readonly time: ShownTime;
+}
+
 interface ShownTime {
   readonly earliest: string | null;
   readonly latest: string;
@@ -53,19 +60,22 @@ const CHANGE_COLUMNS: readonly Column<Item>[] = [
 
 /** A device for people: what it is, its readings, what they changed, its clock, and what became of its reports. */
 export function deviceSheet(device: Item, changes: readonly Item[]): string {
-  const { readings, clock, delivery, ...attributes } = device;
+  const { readings, clock, delivery, lastReport, ...attributes } = device;
   const rows = Object.entries((readings ?? {}) as Record<string, Item>).map(([sensor, reading]) => ({
     sensor,
     ...reading,
   }));
   return [
-    sheet(attributes),
+    sheet({ ...attributes, lastReport: lastReport ? reportWords(lastReport as ShownReport) : null }),
     ...(clock ? [sheet(clockWords(clock as ShownClock))] : []),
     ...(delivery ? [sheet(deliveryWords(delivery as ShownDelivery))] : []),
     table(rows, READING_COLUMNS),
     ...(changes.length > 0 ? [table(changes, CHANGE_COLUMNS)] : []),
   ].join('\n\n');
 }
+
+const reportWords = ({ start, sequence, trigger, time }: ShownReport): string =>
+  `${time.estimate} (${errorOf(time)}, ${time.basis}), ${plain(trigger.kind)}, start ${start}, sequence ${sequence}`;
 
 function clockWords({ skewMs, skewErrorMs, driftPpm, lastExchangeAgeMs, steps, lastStepMs, faults }: ShownClock) {
   return {

@@ -137,8 +137,8 @@ test('the clock of a device is shown: how far off it is, how fast it runs, what 
   expect(Math.abs(Number(clock['skewMs']) - 5_000)).toBeLessThan(1_000);
   expect(Number(clock['skewErrorMs'])).toBeGreaterThan(100);
   expect(Number(clock['lastExchangeAgeMs'])).toBeLessThan(60_000);
-  const { lowest, highest } = clock['driftPpm'] as { lowest: number; highest: number };
-  expect(lowest).toBeLessThan(highest);
+  // Two exchanges within a second teach nothing.
+  expect(clock['driftPpm']).toBeNull();
   expect((clock['faults'] as { code: string }[]).map(({ code }) => code)).toEqual([
     'wall_wrong_at_boot',
     'wall_stepped',

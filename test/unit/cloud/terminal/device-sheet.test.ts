@@ -29,10 +29,18 @@ test('a device is told in words: how far its clock is off, what is missing and w
     estimate: 'T',
     basis: 'exchanged',
   };
-  const device = { deviceId: 'k-1', readings: { door: { value: true, ageMs: 3 } }, clock: CLOCK, delivery: DELIVERY };
+  const lastReport = { start: 3, sequence: 9, trigger: { kind: 'schedule' }, time };
+  const device = {
+    deviceId: 'k-1',
+    lastReport,
+    readings: { door: { value: true, ageMs: 3 } },
+    clock: CLOCK,
+    delivery: DELIVERY,
+  };
   const told = deviceSheet(device, [{ sensor: 'door', value: true, unseen: 2, time }]);
   expect(told.split('\n')).toEqual([
-    'deviceId  k-1',
+    'deviceId    k-1',
+    'lastReport  T (500 ms, exchanged), schedule, start 3, sequence 9',
     '',
     'wall clock    ahead by 61 s, give or take 120 ms',
     'drift         runs fast by -3.1 to 12 ppm',
