@@ -6,7 +6,7 @@ import { CountedMetrics } from './ingest.ts';
 
 /**
  * A process that takes a turn and writes as long as it may, for a test that stops and continues it.
- * Arguments: address of the database, length of the lease in ms. Says `working` when it has begun, and why it ended.
+ * Arguments: address of the database, length of the lease in ms. Says `working` when it has written, and why it ended.
  */
 const whyOf = (error: unknown): unknown => {
   if (!(error instanceof Error)) return error;
@@ -23,13 +23,14 @@ await takeTurn(
   {
     ...job,
     async work(own) {
-      console.log('working');
-      for (;;)
+      for (let turns = 0; ; turns += 1) {
         await own.transaction(async (sql) => {
           await sql.query(`INSERT INTO written (by) VALUES ('stopped')`);
           await systemClock.sleep(5);
           await sql.query(`INSERT INTO written (by) VALUES ('stopped')`);
         });
+        if (turns === 0) console.log('working');
+      }
     },
   },
 ).catch((error: unknown) => console.log(whyOf(error)));

@@ -9,7 +9,7 @@ import { CountedMetrics } from '../../../harness/ingest.ts';
 
 const log = pino({ level: 'silent' });
 const TERMS = { job: 'test', everyMs: 60_000, leaseMs: 30_000 } as const;
-const SHORT = { ...TERMS, leaseMs: 150 } as const;
+const SHORT = { ...TERMS, leaseMs: 600 } as const;
 
 let database: FreshDatabase;
 beforeAll(async () => {

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { fenced, takeLease, type Lease } from '@paddock/cloud/instances/lease.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 
-const LEASE_MS = 400;
+const LEASE_MS = 1_000;
 const HOLDER = fileURLToPath(new URL('../../../harness/lease-holder.ts', import.meta.url));
 
 let database: FreshDatabase;
@@ -38,7 +38,7 @@ test.each(Array.from({ length: 8 }, (_, n) => n * 3))(
     const ended = once(holder, 'exit');
     const lines = createInterface({ input: holder.stdout })[Symbol.asyncIterator]();
     expect((await lines.next()).value).toBe('working');
-    await sleep(20 + delayMs);
+    await sleep(delayMs);
     holder.kill('SIGSTOP');
     const heir = fenced(database.store, await heirOf());
     await heir.query(`INSERT INTO written (by) VALUES ('heir')`);
