@@ -178,7 +178,7 @@ async function state(options: Common & { seconds: number }): Promise<void> {
   print(options, inspection, [
     `device       ${report.device}`,
     `identity     ${identity ? `incarnation ${identity.incarnation}, start ${identity.start}` : 'none yet: the agent has never run'}`,
-    `outbox       ${eventsWaiting} events wait for an answer`,
+    `outbox       ${report.outbox?.waiting ?? 0} reports on the disk wait for an answer, ${eventsWaiting} of events`,
     `boot         ${report.boot.id}, up ${Math.round(report.uptimeMs / 1000)} s`,
     'ports',
     ...ports.map(

@@ -1,5 +1,5 @@
 /**
- * What a large outbox costs an agent: `node test/bench/outbox.ts [--json]`. Reports of an earlier start are found on
+ * What a large outbox costs an agent: `npm run bench:outbox [-- --json]`. Reports of an earlier start are found on
  * the disk, sent oldest first and let go by answers; each row says how long that takes and what it takes in memory.
  */
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
