@@ -61,9 +61,14 @@ export const isExchanged = (
   uptimeMs: number,
   closed: readonly ClosedEra[] = [],
 ): boolean =>
-  [era, ...(before ? [before] : []), ...closed].some(({ region }) =>
-    region.lower.some((bound) => Math.abs(bound.uptimeMs - uptimeMs) <= NEAR_MS),
+  isNear(era, uptimeMs) ||
+  (before !== null && isNear(before, uptimeMs)) ||
+  closed.some(
+    (put) => put.fromUptimeMs - NEAR_MS <= uptimeMs && uptimeMs <= put.toUptimeMs + NEAR_MS && isNear(put, uptimeMs),
   );
+
+const isNear = ({ region }: Era | ClosedEra, uptimeMs: number): boolean =>
+  region.lower.some((bound) => Math.abs(bound.uptimeMs - uptimeMs) <= NEAR_MS);
 
 /** The estimate is the middle, which is wrong by half the width at most. */
 export function intervalOf({ earliest, latest }: Limits & { latest: number }, basis: Basis): TimeInterval {

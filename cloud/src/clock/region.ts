@@ -84,51 +84,50 @@ function ratesAt(upper: readonly Bound[], lower: readonly Bound[], wander: numbe
 }
 
 /** The most (upper) or the least (lower) that true time minus uptime can be at an uptime; null when nothing bounds it. */
-export function offsetAt({ rate, wander, ...bounds }: Region, side: Side, uptimeMs: number): number | null {
-  const of = bounds[side];
-  if (of.length === 0) return null;
-  return side === 'upper' ? highestOf(of, 1, uptimeMs, rate, wander) : -highestOf(of, -1, uptimeMs, rate, wander);
+export function offsetAt(region: Region, side: Side, uptimeMs: number): number | null {
+  const bounds = region[side];
+  if (bounds.length === 0) return null;
+  return side === 'upper' ? highestOf(bounds, 1, uptimeMs, region) : -highestOf(bounds, -1, uptimeMs, region);
 }
 
 /**
  * The maximum over the rates of the minimum over the bounds: walks along the lower envelope of the lines from the
- * lowest rate to the top. `sign` turns lower bounds into upper ones.
+ * lowest rate to the top. `sign` turns lower bounds into upper ones. Asked for every moment that is shown: so it makes
+ * nothing that would have to be collected.
  */
-function highestOf(
-  bounds: readonly Bound[],
-  sign: 1 | -1,
-  uptimeMs: number,
-  rate: Region['rate'],
-  wander: number,
-): number {
-  const slope = (bound: Bound): number => sign * (uptimeMs - bound.uptimeMs);
-  const valueAt = (bound: Bound, at: number): number =>
-    sign * bound.offsetMs + slope(bound) * at + wander * Math.abs(slope(bound));
+function highestOf(bounds: readonly Bound[], sign: 1 | -1, uptimeMs: number, { rate, wander }: Region): number {
   let at = rate[0];
-  let active = lowestAt(bounds, (bound) => valueAt(bound, at), slope);
-  for (;;) {
-    const value = valueAt(active, at);
-    if (slope(active) <= 0) return value;
-    let next: Bound | null = null;
-    let nextAt = rate[1];
-    for (const bound of bounds) {
-      const steeper = slope(active) - slope(bound);
-      if (steeper <= 0) continue;
-      const crossing = at + Math.max(0, valueAt(bound, at) - value) / steeper;
-      if (crossing < nextAt || (crossing === nextAt && next !== null && slope(bound) < slope(next)))
-        [next, nextAt] = [bound, crossing];
-    }
-    if (next === null) return valueAt(active, rate[1]);
-    [active, at] = [next, nextAt];
+  let value = Infinity;
+  let slope = Infinity;
+  for (const bound of bounds) {
+    const itsSlope = sign * (uptimeMs - bound.uptimeMs);
+    const its = valueOf(bound, sign, itsSlope, at, wander);
+    if (its > value || (its === value && itsSlope >= slope)) continue;
+    value = its;
+    slope = itsSlope;
   }
+  while (slope > 0) {
+    let nextAt = rate[1];
+    let nextSlope = slope;
+    for (const bound of bounds) {
+      const itsSlope = sign * (uptimeMs - bound.uptimeMs);
+      if (itsSlope >= slope) continue;
+      const crossing = at + Math.max(0, valueOf(bound, sign, itsSlope, at, wander) - value) / (slope - itsSlope);
+      if (crossing > nextAt || (crossing === nextAt && itsSlope >= nextSlope)) continue;
+      nextAt = crossing;
+      nextSlope = itsSlope;
+    }
+    value += slope * (nextAt - at);
+    if (nextSlope === slope) return value;
+    at = nextAt;
+    slope = nextSlope;
+  }
+  return value;
 }
 
-function lowestAt(bounds: readonly Bound[], value: (bound: Bound) => number, slope: (bound: Bound) => number): Bound {
-  return bounds.reduce((best, bound) => {
-    const less = value(bound) - value(best);
-    return less < 0 || (less === 0 && slope(bound) < slope(best)) ? bound : best;
-  });
-}
+/** What a bound allows at a rate: a line in the rate. */
+const valueOf = (bound: Bound, sign: 1 | -1, slope: number, rate: number, wander: number): number =>
+  sign * bound.offsetMs + slope * rate + wander * Math.abs(slope);
 
 function pruned(region: Region): Region {
   const keep = (side: Side): Bound[] => {
