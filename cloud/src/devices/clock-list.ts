@@ -1,13 +1,13 @@
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { ClockFault } from '../clock/evidence.ts';
 import type { DeviceLife } from '../clock/life.ts';
-import { unpackClock, type PackedClock } from '../clock/packed.ts';
+import type { PackedClock } from '../clock/packed.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
 import { rateView, type RateView } from './clock-view.ts';
 import { scopeOf, whereOf } from './conditions.ts';
 import { decodeCursor, pageOf, type Page, type PageRequest } from './cursor.ts';
-import { hasExchanged, lifeAround } from './lives.ts';
+import { hasExchanged, lifeAround, NEWEST_UPTIME, recordOf } from './lives.ts';
 import { timeView, type TimeView } from './placement.ts';
 
 /** What is known of one clock of a device: of a boot, or of what lies between two suspends of it. */
@@ -35,6 +35,7 @@ interface ClockRow {
   readonly ordinal: number;
   readonly start: number;
   readonly record: PackedClock;
+  readonly newest_uptime_ms: number | null;
   readonly faults: ClockFault[];
   readonly reason: string | null;
   readonly first_received_at: Date;
@@ -63,7 +64,7 @@ export async function listClocks(
   ]);
   const rows = await sql.query<ClockRow>(
     `SELECT c.boot_id, c.segment, c.ordinal, c.start, c.record, c.faults, b.reason, b.first_received_at,
-       b.last_received_at
+       b.last_received_at, ${NEWEST_UPTIME}
      FROM clocks c
      JOIN boots b ON b.device_id = c.device_id AND b.boot_id = c.boot_id
      JOIN devices d ON d.device_id = c.device_id
@@ -79,11 +80,11 @@ export async function listClocks(
   );
 }
 
-const lastOf = ({ boot_id, segment, record }: ClockRow) => ({ boot_id, segment, uptime_ms: record.u });
+const lastOf = (row: ClockRow) => ({ ...row, uptime_ms: recordOf(row).lastUptimeMs });
 
 function listed(row: ClockRow, life: DeviceLife, cloudErrorMs: number): ListedClock {
   const { boot_id: bootId, segment } = row;
-  const record = unpackClock(row.record);
+  const record = recordOf(row);
   const at = (uptimeMs: number, received: Date): TimeView =>
     timeView(life.place({ bootId, segment, uptimeMs, arrivedBy: wallMs(received.getTime() + 1 + cloudErrorMs) }));
   return {

@@ -15,7 +15,17 @@ interface ClockRow {
   readonly boot_id: string;
   readonly segment: number;
   readonly record: PackedClock;
+  readonly newest_uptime_ms: number | null;
 }
+
+/**
+ * A clock's row is written when it says more than before, and a newer uptime alone does not: the newest one stands with
+ * its boot, for the last clock of it. Of a row of `clocks`, joined as `c`.
+ */
+export const NEWEST_UPTIME = `
+  (SELECT b.newest_uptime_ms FROM boots b WHERE b.device_id = c.device_id AND b.boot_id = c.boot_id AND NOT EXISTS (
+     SELECT FROM clocks l WHERE l.device_id = c.device_id AND l.boot_id = c.boot_id AND l.segment > c.segment))
+  AS newest_uptime_ms`;
 
 /** So many clocks on each side of one are asked what they know of it: as many boots may pass without an exchange. */
 const NEIGHBOURS = 16;
@@ -38,15 +48,15 @@ const AROUND = `
       WHERE c.device_id = $1 AND (c.ordinal, c.start, c.segment) > (w.ordinal, w.start, w.segment)
       ORDER BY c.ordinal, c.start, c.segment LIMIT ${NEIGHBOURS}) n
   )
-  SELECT c.boot_id, c.segment, c.record
+  SELECT c.boot_id, c.segment, c.record, ${NEWEST_UPTIME}
   FROM near n JOIN clocks c
     ON c.device_id = $1 AND (c.ordinal, c.start, c.segment) = (n.ordinal, n.start, n.segment)
   ORDER BY c.ordinal, c.start, c.segment`;
 
 const NEWEST = `
-  SELECT w.device_id, n.boot_id, n.segment, n.record
+  SELECT w.device_id, n.boot_id, n.segment, n.record, n.newest_uptime_ms
   FROM unnest($1::text[]) AS w (device_id) CROSS JOIN LATERAL (
-    SELECT c.* FROM clocks c WHERE c.device_id = w.device_id
+    SELECT c.*, ${NEWEST_UPTIME} FROM clocks c WHERE c.device_id = w.device_id
     ORDER BY c.ordinal DESC, c.start DESC, c.segment DESC LIMIT ${NEIGHBOURS}) n
   ORDER BY n.ordinal, n.start, n.segment`;
 
@@ -89,12 +99,17 @@ export const lifeOfClock = (clock: LivedClock | null): DeviceLife => new DeviceL
 /** Whether an exchange bounds the clock from below. */
 export const hasExchanged = ({ era }: ClockRecord): boolean => era.region.lower.length > 0;
 
-const livedOf = ({ boot_id, segment, record }: ClockRow): LivedClock => ({
-  bootId: boot_id,
-  segment,
-  record: unpackClock(record),
+const livedOf = (row: ClockRow): LivedClock => ({
+  bootId: row.boot_id,
+  segment: row.segment,
+  record: recordOf(row),
   closed: [],
 });
+
+export function recordOf({ record, newest_uptime_ms }: Pick<ClockRow, 'record' | 'newest_uptime_ms'>): ClockRecord {
+  const known = unpackClock(record);
+  return { ...known, lastUptimeMs: Math.max(known.lastUptimeMs, newest_uptime_ms ?? 0) };
+}
 
 interface Span {
   readonly bootId: string;

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TimeView } from '@paddock/cloud/devices/placement.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
@@ -105,6 +106,29 @@ test('a boot that never exchanged lies between its neighbours, and its wall cloc
     [1, true],
   ]);
   expectAround(clocks[2]?.['began'], began, 3_000);
+});
+
+test('a boot ends with its newest report, whether or not that taught anything of its clock', async () => {
+  const device = await deviceNamed('kiosk-last');
+  const before = new Life(device, 1);
+  const exchange = await before.report();
+  await before.report({ exchanges: [exchange] });
+  const taught = before.uptimeMs;
+  await sleep(400);
+  // Held up for long on its way: its arrival says nothing new.
+  const { bootId } = before;
+  const late = before.uptimeMs;
+  await sleep(600);
+  await before.report({ uptimeMs: late });
+  const [row] = await database.store.query<{ u: number }>(
+    `SELECT (record ->> 'u')::int AS u FROM clocks WHERE device_id = 'kiosk-last'`,
+  );
+  expect(row?.u).toBeLessThanOrEqual(taught);
+  await new Life(device, 2, 5).report();
+  const [next, clock] = await list('kiosk-last', 'clocks');
+  expect(clock).toMatchObject({ bootId, lastUptimeMs: late });
+  const floor = Date.parse(String((Object(next?.['began']) as TimeView).earliest));
+  expect(floor).toBe(Date.parse(String((Object(clock?.['last']) as TimeView).earliest)));
 });
 
 test('what a start recorded, dropped and misses is counted, and heals when it comes late', async () => {
