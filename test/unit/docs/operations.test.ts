@@ -5,7 +5,9 @@ import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
 import { SETTINGS } from '@paddock/cloud/config.ts';
+import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
 import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
+import { NOTIFICATION_TYPES } from '@paddock/cloud/monitoring/notifications.ts';
 import { METRICS } from '@paddock/cloud/ports.ts';
 import { MIGRATION_ERRORS } from '@paddock/cloud/store/migrate.ts';
 import { describe, expect, it } from 'vitest';
@@ -53,6 +55,16 @@ describe('the tables of the service', () => {
   it('list every state of presence', () => {
     const states = rowsUnder('| state | meaning |').map(([state]) => state);
     expect(new Set(states)).toEqual(new Set(PRESENCE_WORDS.map(code)));
+  });
+
+  it('list every notice of the webhook', () => {
+    const listed = codesIn(rowsUnder('| type | `data` |').map(([types = '']) => types));
+    expect(new Set(listed)).toEqual(new Set(NOTIFICATION_TYPES));
+  });
+
+  it('say what to do about every fault of a clock', () => {
+    const listed = codesIn(rowsUnder('| fault | what it means').map(([codes = '']) => codes));
+    expect(new Set(listed)).toEqual(new Set(Object.keys(CLOCK_FAULTS)));
   });
 
   it('say what to do about every code of the database', () => {
