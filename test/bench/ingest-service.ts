@@ -1,7 +1,12 @@
-/** The cloud's side of bench:ingest, in a process of its own: broker, ingest, and nothing else. */
+/** The cloud's side of bench:ingest, in a process of its own: the embedded broker or a client of another, and ingest. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { pino } from 'pino';
 import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
 import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
+import { loadOnlineKey } from '@paddock/cloud/adapters/data-dir.ts';
+import { RemoteBroker } from '@paddock/cloud/adapters/mqtt.ts';
 import { startOpener } from '@paddock/cloud/adapters/opener.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { Answers, answerTo } from '@paddock/cloud/ingest/answer.ts';
@@ -9,10 +14,9 @@ import { authenticate } from '@paddock/cloud/ingest/authenticate.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
 import { Ingest } from '@paddock/cloud/ingest/pipeline.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
-import type { Inbound, MetricName, Metrics } from '@paddock/cloud/ports.ts';
+import type { Broker, Inbound, MetricName, Metrics } from '@paddock/cloud/ports.ts';
 import { toInstant } from '@paddock/shared/time.ts';
 import { OPENER_PROGRAM } from '../harness/ingest.ts';
-import { makeTestKey } from '../harness/signing.ts';
 
 export type Pipeline = 'batched' | 'naive';
 export interface ServiceReport {
@@ -22,9 +26,9 @@ export interface ServiceReport {
   readonly rssBytes: number;
 }
 
-const [url = '', pipeline = 'batched'] = process.argv.slice(2);
+const [url = '', pipeline = 'batched', brokerUrl] = process.argv.slice(2);
 const counts = { recorded: 0, refused: 0 };
-const commitMs: number[] = [];
+let commitMs: number[] = [];
 const metrics: Metrics = {
   count: (name: MetricName, _labels, by = 1) => {
     if (name === 'paddock_reports_recorded_total') counts.recorded += by;
@@ -36,9 +40,13 @@ const metrics: Metrics = {
 const clock = systemClock;
 const log = pino({ level: 'warn' });
 const store = openPostgres({ url });
-const broker = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
+const embedded = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
+const broker: Broker = brokerUrl ? new RemoteBroker({ url: brokerUrl, shareGroup: 'paddock', clock }) : embedded;
 const keys = new StoredKeyDirectory(store, clock);
-const { signing } = await makeTestKey();
+// The service's own kind of key: one that signs another way costs another time.
+const keyDir = await mkdtemp(join(tmpdir(), 'paddock-bench-'));
+const { signing } = await loadOnlineKey(keyDir);
+await rm(keyDir, { recursive: true });
 const opener = startOpener({ program: OPENER_PROGRAM });
 const answers = new Answers({ broker, signing, clock, metrics, log });
 const rejections = new Rejections({ sql: store, clock, metrics, log });
@@ -77,19 +85,25 @@ async function acceptNaively(inbound: Inbound): Promise<void> {
   await answers.send(answerTo({ message, verdict: { kind: 'new' } }, entry));
 }
 
+const reachable = Promise.withResolvers<void>();
 await broker.open({
   message: pipeline === 'naive' ? acceptNaively : (inbound) => ingest.accept(inbound),
   foreign: () => undefined,
   oversized: () => undefined,
-  reachable: () => undefined,
+  reachable: (is) => is && reachable.resolve(),
 });
-process.on('message', (question: 'progress' | 'result' | 'stop') => {
+await reachable.promise;
+process.on('message', (question: 'begin' | 'progress' | 'result' | 'stop') => {
+  if (question === 'begin') {
+    Object.assign(counts, { recorded: 0, refused: 0 });
+    commitMs = [];
+  }
   if (question === 'stop') return void stop();
   // Durations travel once: asked for again and again they would be the load.
   const durations = question === 'result' ? commitMs : [];
   process.send?.({ ...counts, commitMs: durations, rssBytes: process.memoryUsage.rss() } satisfies ServiceReport);
 });
-process.send?.({ port: broker.port });
+process.send?.({ port: embedded.port });
 
 async function stop(): Promise<void> {
   await broker.close();

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 
 /** What the kernel counts of one process (proc_pid_status(5), proc_pid_stat(5), proc_pid_io(5)). */
 export interface ProcessFigures {
@@ -27,6 +27,18 @@ export async function figuresOf(pid: number): Promise<ProcessFigures> {
     diskBytes: counted(io, /^write_bytes: (\d+)/m),
     atMs: performance.now(),
   };
+}
+
+/** Processor time of the backends of one PostgreSQL database, by their titles; those that have ended are not in it. */
+export async function backendsMs(database: string): Promise<number> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const spent = pids.map(async (pid) => {
+    const title = await readFile(`/proc/${pid}/cmdline`, 'latin1');
+    return title.startsWith('postgres: ') && title.includes(` ${database} `)
+      ? (await figuresOf(Number(pid))).processorMs
+      : 0;
+  });
+  return (await Promise.allSettled(spent)).reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value : 0), 0);
 }
 
 function counted(text: string | undefined, pattern: RegExp): number {

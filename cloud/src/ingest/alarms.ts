@@ -4,7 +4,8 @@ import { CLOCK_FAULTS } from '../clock/evidence.ts';
 import type { NotificationType } from '../monitoring/notifications.ts';
 import type { Sql } from '../ports.ts';
 import type { Decision } from './decide.ts';
-import type { NewIncarnation, StartEntry } from './ledger.ts';
+import type { NewIncarnation } from './first-contact.ts';
+import type { StartEntry } from './ledger.ts';
 import type { PlacedReport } from './reconcile.ts';
 
 /** Something about a device that operators are told of. */
@@ -43,14 +44,23 @@ const LIVE_BESIDE = `
     WHERE s.device_id = w.device_id AND (i.ordinal, s.start) > (w.ordinal, w.start) AND s.first_received_at < w.earliest)`;
 
 /** What a batch showed that needs a human's eye. */
-export function alarmsOf({ outcomes, clocks }: Decision, newIncarnations: readonly NewIncarnation[]): Alarm[] {
+export function alarmsOf({ outcomes, clocks }: Decision): Alarm[] {
   const clones = outcomes.flatMap(({ message: { deviceId, report }, verdict }): Alarm[] => {
     if (verdict.kind !== 'refused' || !CLONE_CODES.includes(verdict.code)) return [];
     const { incarnation, start, sequence } = report;
     const detail = REFUSALS[verdict.code].title;
     return [{ type: 'device.clone', data: { deviceId, code: verdict.code, detail, incarnation, start, sequence } }];
   });
-  const lives = newIncarnations
+  const odd = clocks.alarms.map(({ deviceId, bootId, code }): Alarm => ({
+    type: 'device.clock',
+    data: { deviceId, code, detail: CLOCK_FAULTS[code], bootId },
+  }));
+  return [...clones, ...odd];
+}
+
+/** Devices that were known under another state file before. */
+export const livesOf = (newIncarnations: readonly NewIncarnation[]): Alarm[] =>
+  newIncarnations
     .filter(({ ordinal }) => ordinal > 1)
     .map(({ device_id, incarnation, ordinal }): Alarm => ({
       type: 'device.new-incarnation',
@@ -62,12 +72,6 @@ export function alarmsOf({ outcomes, clocks }: Decision, newIncarnations: readon
         ordinal,
       },
     }));
-  const odd = clocks.alarms.map(({ deviceId, bootId, code }): Alarm => ({
-    type: 'device.clock',
-    data: { deviceId, code, detail: CLOCK_FAULTS[code], bootId },
-  }));
-  return [...clones, ...lives, ...odd];
-}
 
 /**
  * Two starts of one device that are both running: a copy of its disk is.

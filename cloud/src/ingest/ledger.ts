@@ -83,7 +83,8 @@ interface ClockRow {
   faults: ClockFault[];
 }
 
-// Rows are locked in one order everywhere (starts, then boots, each sorted), so that instances never deadlock.
+// Rows are locked in one order everywhere (starts, then boots, each sorted), so that batches never deadlock, be they of
+// one instance or of several.
 const LOCK_STARTS = `
   SELECT s.device_id, s.incarnation, s.start, i.ordinal, s.boot_id, s.first_received_at, s.recorded::text, s.rejected,
     s.dropped_routine, s.dropped_events, s.settled_below, s.abandoned
@@ -105,57 +106,26 @@ const CLOCKS = `
   FROM unnest($1::text[], $2::text[], $3::integer[]) AS wanted (device_id, boot_id, segment)
   JOIN clocks c USING (device_id, boot_id, segment)`;
 
-const LOCK_DEVICES = `
-  SELECT FROM devices WHERE device_id = ANY($1) ORDER BY device_id FOR NO KEY UPDATE`;
-
-const ADD_INCARNATIONS = `
-  INSERT INTO incarnations (device_id, incarnation, ordinal, first_received_at)
-  SELECT n.device_id, n.incarnation,
-    coalesce((SELECT max(ordinal) FROM incarnations i WHERE i.device_id = n.device_id), 0)
-      + row_number() OVER (PARTITION BY n.device_id ORDER BY n.received_at),
-    n.received_at
-  FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (device_id, incarnation, received_at)
-  WHERE NOT EXISTS (
-    SELECT FROM incarnations i WHERE i.device_id = n.device_id AND i.incarnation = n.incarnation)
-  RETURNING device_id, incarnation, ordinal`;
-
-// Of a start that retention has forgotten nothing is taken any more: what of it was recorded is not known.
-const ADD_STARTS = `
-  INSERT INTO starts (device_id, incarnation, start, boot_id, first_received_at, last_received_at, settled_below)
-  SELECT device_id, incarnation, n.start, boot_id, received_at, received_at,
-    CASE WHEN n.start < i.forgotten_below THEN ${Number.MAX_SAFE_INTEGER} ELSE 0 END
-  FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::timestamptz[])
-    AS n (device_id, incarnation, start, boot_id, received_at)
-  JOIN incarnations i USING (device_id, incarnation)
-  ORDER BY device_id, incarnation, start
-  ON CONFLICT DO NOTHING`;
-
 const RECORDED_DIGESTS = `
   SELECT r.device_id, r.incarnation, r.start, r.sequence, encode(r.digest, 'base64') AS digest
   FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS wanted (device_id, incarnation, start, sequence)
   JOIN reports r USING (device_id, incarnation, start, sequence)
   WHERE r.received_at >= $5`;
 
-/** A device that appears under a state file that was never seen before. */
-export interface NewIncarnation {
-  readonly device_id: string;
-  readonly incarnation: string;
-  readonly ordinal: number;
-}
-
-/** Reads and locks what a batch speaks of; adds starts and incarnations that are new. */
+/**
+ * Reads and locks what a batch speaks of.
+ * @returns instead the reports of starts that are not known yet: they have to be added first, in a transaction of their
+ *   own. In this one that would be a lock out of order, and two batches would wait for each other.
+ */
 export async function loadLedger(
   sql: Sql,
   batch: readonly AuthenticReport[],
-): Promise<{ ledger: Ledger; newIncarnations: NewIncarnation[] }> {
+): Promise<{ readonly ledger: Ledger } | { readonly unseen: readonly AuthenticReport[] }> {
   const firsts = firstOfEach(batch, startKeyOf);
-  let known = await lockKnown(sql, batch, firsts);
+  const known = await lockKnown(sql, batch, firsts);
   const unseen = firsts.filter((message) => !known.starts.has(startKeyOf(message)));
-  const newIncarnations = unseen.length > 0 ? await addStarts(sql, unseen) : [];
-  // Another instance may have been first with them: what it wrote of their boots was not to be seen before.
-  if (unseen.length > 0) known = await lockKnown(sql, batch, firsts);
-  const digests = await recordedDigests(sql, batch, known.starts);
-  return { ledger: { ...known, digests }, newIncarnations };
+  if (unseen.length > 0) return { unseen };
+  return { ledger: { ...known, digests: await recordedDigests(sql, batch, known.starts) } };
 }
 
 /** Sent together and run one after the other: each reads what was committed while the one before waited for its locks. */
@@ -172,7 +142,7 @@ async function lockKnown(
   return { starts, boots, clocks };
 }
 
-function firstOfEach(batch: readonly AuthenticReport[], keyOf: (message: AuthenticReport) => string) {
+export function firstOfEach(batch: readonly AuthenticReport[], keyOf: (message: AuthenticReport) => string) {
   const firsts = new Map<string, AuthenticReport>();
   for (const message of batch) if (!firsts.has(keyOf(message))) firsts.set(keyOf(message), message);
   return [...firsts.values()];
@@ -201,25 +171,6 @@ const startEntry = (row: StartRow): StartEntry => ({
   settledBelow: row.settled_below,
   abandoned: row.abandoned,
 });
-
-async function addStarts(sql: Sql, unseen: readonly AuthenticReport[]): Promise<NewIncarnation[]> {
-  // The lock makes the count of incarnations safe; only a state file's first report ever waits for it.
-  await sql.query(LOCK_DEVICES, [unseen.map(({ deviceId }) => deviceId)]);
-  const lives = firstOfEach(unseen, ({ deviceId, report }) => `${deviceId} ${report.incarnation}`);
-  const added = await sql.query<NewIncarnation>(ADD_INCARNATIONS, [
-    lives.map(({ deviceId }) => deviceId),
-    lives.map(({ report }) => report.incarnation),
-    lives.map(({ receivedAt }) => toInstant(receivedAt)),
-  ]);
-  await sql.query(ADD_STARTS, [
-    unseen.map(({ deviceId }) => deviceId),
-    unseen.map(({ report }) => report.incarnation),
-    unseen.map(({ report }) => report.start),
-    unseen.map(({ report }) => report.boot.id),
-    unseen.map(({ receivedAt }) => toInstant(receivedAt)),
-  ]);
-  return added;
-}
 
 async function lockBoots(sql: Sql, batch: readonly AuthenticReport[]): Promise<Map<string, BootEntry>> {
   const wanted = firstOfEach(batch, ({ deviceId, report }) => bootKey(deviceId, report.boot.id));

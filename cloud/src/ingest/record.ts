@@ -1,8 +1,9 @@
-import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Sql, Store } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
-import { addAlarms, alarmsOf, liveClones, type Alarm } from './alarms.ts';
+import { addAlarms, alarmsOf, liveClones, livesOf, type Alarm } from './alarms.ts';
 import { decide, type Decision } from './decide.ts';
+import { addStarts } from './first-contact.ts';
 import { loadLedger, type BootEntry, type StartEntry } from './ledger.ts';
 import { toMultirange } from './ranges.ts';
 import type { PlacedReport } from './reconcile.ts';
@@ -84,7 +85,7 @@ const HEAR = `
 const IDS_PER_NOTIFY = 190;
 
 /**
- * Last step of ingest: one transaction for a batch. What it commits is recorded, once,
+ * Last step of ingest: one transaction for a batch, and one before it when starts are new. What it commits is recorded, once,
  * however often and through however many instances a report came.
  */
 export async function recordBatch(
@@ -93,17 +94,39 @@ export async function recordBatch(
   cloudErrorMs: number,
   seen: SeenChanges,
 ): Promise<Recorded> {
-  const recorded = await store.transaction(async (sql) => {
-    const { ledger, newIncarnations } = await loadLedger(sql, batch);
-    const decision = decide(batch, ledger, cloudErrorMs);
-    const late = await writeDecision(sql, decision, ledger.starts, seen);
-    const noticed = [...alarmsOf(decision, newIncarnations), ...(await liveClones(sql, late, cloudErrorMs))];
-    const alarms = await addAlarms(sql, noticed, Math.max(...batch.map(({ receivedAt }) => receivedAt)));
-    return { decision, alarms };
-  });
-  seen.remember(recorded.decision.reports);
-  return recorded;
+  const lives: Alarm[] = [];
+  for (;;) {
+    const tried = await store.transaction((sql) => recordKnown(sql, batch, cloudErrorMs, seen));
+    if ('decision' in tried) {
+      seen.remember(tried.decision.reports);
+      return { ...tried, alarms: [...lives, ...tried.alarms] };
+    }
+    lives.push(...(await store.transaction((sql) => meet(sql, tried.unseen))));
+  }
 }
+
+/** Records a batch of starts that are known; writes nothing when one of them is not. */
+async function recordKnown(
+  sql: Sql,
+  batch: readonly AuthenticReport[],
+  cloudErrorMs: number,
+  seen: SeenChanges,
+): Promise<Recorded | { readonly unseen: readonly AuthenticReport[] }> {
+  const loaded = await loadLedger(sql, batch);
+  if ('unseen' in loaded) return loaded;
+  const decision = decide(batch, loaded.ledger, cloudErrorMs);
+  const late = await writeDecision(sql, decision, loaded.ledger.starts, seen);
+  const noticed = [...alarmsOf(decision), ...(await liveClones(sql, late, cloudErrorMs))];
+  return { decision, alarms: await addAlarms(sql, noticed, lastArrival(batch)) };
+}
+
+/** What is new about a device is told in the transaction that makes it known, so that it is told at least once. */
+async function meet(sql: Sql, unseen: readonly AuthenticReport[]): Promise<readonly Alarm[]> {
+  return addAlarms(sql, livesOf(await addStarts(sql, unseen)), lastArrival(unseen));
+}
+
+const lastArrival = (messages: readonly AuthenticReport[]): WallMs =>
+  wallMs(Math.max(...messages.map(({ receivedAt }) => receivedAt)));
 
 /** @returns the reports that came too late to become the last known state */
 async function writeDecision(

@@ -135,6 +135,13 @@ describe('two instances on one database', () => {
     expect(total('paddock_reports_dropped_total')).toBe(0);
   });
 
+  it('never has two batches wait for each other, however starts appear', async () => {
+    const counts = await database.store.query(
+      'SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()',
+    );
+    expect(counts).toEqual([{ deadlocks: 0 }]);
+  });
+
   it('knows of every start what is recorded', async () => {
     const starts = await database.store.query<{ recorded: string }>('SELECT recorded::text FROM starts');
     expect(starts).toHaveLength(DEVICES * INCARNATIONS.length * STARTS);
