@@ -137,7 +137,7 @@ describe('the troubles of the ordinary world', () => {
       (lines) => lines.length < Math.max(...lines.map(({ line }) => line.seq)) + 1,
     );
     expect(lost).toBe(true);
-    expect(once.filter(({ arrivedAt, truth }) => arrivedAt - truth.at > DAY).length).toBeGreaterThan(20);
+    expect(once.filter(({ arrivedAt, truth }) => arrivedAt - truth.at > 3 * HOUR).length).toBeGreaterThan(20);
     expect(once.filter(({ arrivedAt, truth }) => arrivedAt - truth.at < 100).length).toBeGreaterThan(once.length / 3);
   });
 
@@ -177,6 +177,13 @@ describe('the troubles of the ordinary world', () => {
     const devices = Array.from({ length: 300 }, (_, n) => new Device(n, 1, WORLDS.ordinary, cloud));
     expect(new Set(devices.map(({ network }) => network.kind)).size).toBe(8);
     expect(new Set(devices.map(({ wallClock }) => wallClock.kind)).size).toBe(7);
+  });
+
+  it('has outages of minutes and of days', () => {
+    const { network } = new Device(1, 1, WORLDS.ordinary, new CloudClock(1, WORLDS.ordinary.cloud));
+    const lasts = Array.from({ length: 2000 }, () => network.outageLasts());
+    expect(lasts.filter((ms) => ms < 5 * MINUTE).length).toBeGreaterThan(400);
+    expect(lasts.filter((ms) => ms > DAY).length).toBeGreaterThan(5);
   });
 
   it('says nothing that only the world can know', () => {
