@@ -51,7 +51,13 @@ export const diskReader = (dir: string, calls: FileCalls = nodeFileCalls): Pick<
  */
 async function replace(calls: FileCalls, dir: string, path: string, bytes: Uint8Array): Promise<void> {
   const temporary = `${path}.tmp`;
-  await writeAll(calls, temporary, 'w', bytes);
+  try {
+    await writeAll(calls, temporary, 'w', bytes);
+  } catch (cause) {
+    // On a full disk the half of a file would be in everybody's way.
+    await calls.unlink(temporary).catch(() => {});
+    throw cause;
+  }
   await calls.rename(temporary, path);
   await syncDirectory(calls, dir);
 }

@@ -73,7 +73,8 @@ export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
     const { reports, bytes } = outbox.onDisk;
     if (writer.hasFirst || (all && writer.lines > reports)) return true;
     // A rewrite needs room for a second file: on a disk that takes no line it is not tried.
-    return writer.bytes - bytes > Math.max(USELESS_BYTES, bytes) && (isWell || reports === 0);
+    const isPossible = reports === 0 || (isWell && writer.mayRewrite);
+    return isPossible && writer.bytes - bytes > Math.max(USELESS_BYTES, bytes);
   };
   return {
     found,

@@ -27,6 +27,7 @@ export class OutboxWriter {
   #lines: number;
   #isSpoiled: boolean;
   #hasFirst: boolean;
+  #rewriteAbove = 0;
 
   constructor(disk: Disk, device: string, { bytes, lines, isCut, newer, hasFirst }: FileFacts) {
     this.#disk = disk;
@@ -38,7 +39,7 @@ export class OutboxWriter {
     this.#hasFirst = hasFirst;
   }
 
-  /** As large as the file can be by now. */
+  /** What was written, without what failed half way. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -68,10 +69,15 @@ export class OutboxWriter {
     if (lines.length === 0) return;
     // A newline of its own ends what an earlier write left half done: only that line is lost, and it was promised to nobody.
     const bytes = utf8.encode((this.#isSpoiled ? '\n' : '') + lines.join(''));
+    await this.#disk.append(OUTBOX_FILE, bytes);
     this.#bytes += bytes.length;
     this.#lines += lines.length;
-    await this.#disk.append(OUTBOX_FILE, bytes);
     this.#isSpoiled = false;
+  }
+
+  /** Whether a rewrite may be tried: after one that failed for want of room, when the file has grown a good deal. */
+  get mayRewrite(): boolean {
+    return this.#bytes >= this.#rewriteAbove;
   }
 
   /** Replaces the file by what is of use. */
@@ -80,10 +86,12 @@ export class OutboxWriter {
     const newer = this.#newer.map((line) => `${line}\n`);
     const lines = [...newer, ...known, ...reports.map((report) => formatReport(this.#device, report))];
     const bytes = utf8.encode(lines.join(''));
+    this.#rewriteAbove = this.#bytes * 2;
     if (bytes.length > 0) await this.#disk.replace(OUTBOX_FILE, bytes);
     else await this.#disk.remove(OUTBOX_FILE);
     this.#bytes = bytes.length;
     this.#lines = lines.length;
+    this.#rewriteAbove = 0;
     this.#asking = new Set(reports.filter(({ nonce }) => nonce !== null).map(startKey));
     this.#isSpoiled = false;
     if (this.#hasFirst) await this.#disk.remove(FIRST_FILE);

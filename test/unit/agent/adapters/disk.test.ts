@@ -2,6 +2,7 @@ import { mkdirSync, mkdtempSync, readdirSync, statSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { explainDataDir, lockDataDir } from '@paddock/agent/adapters/data-dir-lock.ts';
+import { nodeFileCalls, type FileCalls } from '@paddock/agent/adapters/disk-calls.ts';
 import { openDisk } from '@paddock/agent/adapters/disk.ts';
 import type { Disk } from '@paddock/agent/ports.ts';
 import { describe, expect, it } from 'vitest';
@@ -79,6 +80,33 @@ describe('the data directory', () => {
     await expect(disk.append('taken', bytes('x'))).rejects.toMatchObject({ code: 'EISDIR' });
     await disk.append('b', bytes('x'));
     expect(await read(disk, 'b')).toBe('x');
+  });
+
+  it('leaves no half of a file behind when there is no room for all of it', async () => {
+    const dir = newDir();
+    const noRoom: FileCalls = {
+      ...nodeFileCalls,
+      async open(path, flags, mode) {
+        const file = await nodeFileCalls.open(path, flags, mode);
+        if (!path.endsWith('.tmp')) return file;
+        const write = async (): Promise<void> => {
+          await file.write(bytes('half'));
+          throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+        };
+        return { ...file, write };
+      },
+    };
+    const disk = await openDisk(dir, noRoom);
+    await expect(disk.replace('a', bytes('whole'))).rejects.toMatchObject({ code: 'ENOSPC' });
+    expect(readdirSync(dir)).toEqual([]);
+  });
+
+  it('reads no more of a file than it is asked for', async () => {
+    const disk = await openDisk(newDir());
+    await disk.append('a', bytes('0123456789'));
+    expect(new TextDecoder().decode((await disk.read('a', 4)) ?? undefined)).toBe('0123');
+    expect(new TextDecoder().decode((await disk.read('a', 40)) ?? undefined)).toBe('0123456789');
+    expect(await disk.read('b', 4)).toBeNull();
   });
 
   it('is for one process at a time', () => {

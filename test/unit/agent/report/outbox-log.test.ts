@@ -80,15 +80,26 @@ describe('the outbox log', () => {
     expect(outbox.unwritten(false)).toEqual([]);
   });
 
-  it('does not try a rewrite on a disk that takes no line', async () => {
-    const { disk, file, keep } = await openLog();
-    await keep(event(0));
-    disk.files.set(OUTBOX_FILE, bytes('x'.repeat(200_000)));
-    disk.failNext(1_000);
-    await keep(event(1));
-    const { operation } = disk.writes.at(-1) ?? { operation: null };
+  it('does not try a rewrite on a disk that takes no line, nor again and again where there is no room for it', async () => {
+    const { disk, outbox, file, keep, codes } = await openLog();
+    for (let n = 0; n < 100; n += 1) await keep(event(n));
+    const answer = answerTo(event(80), { recorded: [[0, 80]] });
+    outbox.settle(answer, findHeld(outbox, event(80)), uptimeMs(1));
+    disk.failNext(1);
+    await keep(event(100));
+    disk.failNext(2);
     await file.tidy();
-    expect(operation).toBe('append');
+    expect(codes()).toEqual(['outbox_file_failed']);
+    disk.failNext(0);
+    await keep(event(101));
+    disk.failNext(10);
+    for (let n = 0; n < 5; n += 1) await file.tidy();
+    disk.failNext(0);
+    await keep(event(102));
+    const well = ['outbox_file_failed', 'outbox_file_well'];
+    expect(codes()).toEqual([...well, ...well]);
+    await file.tidy();
+    expect(disk.writes.filter(({ operation }) => operation === 'replace')).toEqual([]);
   });
 
   it('keeps what a newer version wrote when it writes the file anew', async () => {
