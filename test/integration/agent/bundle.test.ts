@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -43,4 +43,13 @@ it('serves every command', async () => {
   );
   expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'config_unreadable' } });
   expect((await readdir(join(AGENT, 'dist'))).some((file) => file.startsWith('modbus-serial'))).toBe(true);
+});
+
+it('knows when it was built', async () => {
+  const SOURCE_DATE_EPOCH = '1800000000';
+  await run(process.execPath, [join(AGENT, 'bundle.ts')], { env: { ...process.env, SOURCE_DATE_EPOCH } });
+  const files = (await readdir(join(AGENT, 'dist'))).filter((file) => file.endsWith('.js'));
+  const texts = await Promise.all(files.map((file) => readFile(join(AGENT, 'dist', file), 'utf8')));
+  expect(texts.filter((text) => text.includes('2027-01-15T08:00:00.000Z'))).toHaveLength(1);
+  expect(texts.filter((text) => text.includes('PADDOCK_BUILT_AT'))).toEqual([]);
 });

@@ -1,13 +1,21 @@
 import { parseStatus, STATUS_FILE, type ClockStatus } from '@paddock/agent/clock/clock-status.ts';
 import { parseTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
+import { openDisk } from '@paddock/agent/adapters/disk.ts';
 import { openTimeFiles } from '@paddock/agent/report/time-files.ts';
-import { uptimeMs } from '@paddock/shared/time.ts';
+import { uptimeMs, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock, until } from '../../../harness/agent/fake-clock.ts';
 import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
+import { afterPowerCut, RecordingFiles, type Safeguard } from '../../../harness/agent/power-cut.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
+/** What a file that is replaced stands on. */
+const REPLACING: readonly Safeguard[] = [
+  'sync of what replaces',
+  'rename over the old file',
+  'sync of the name that was replaced',
+];
 const LOG = { debug() {}, info() {}, warn() {}, error() {} };
 
 async function opened() {
@@ -52,4 +60,31 @@ describe('the files of trusted time', () => {
     expect(await parseTime(disk.files.get(TIME_FILE) ?? null)).toBe(clock.truth());
     expect(parseStatus(disk.files.get(STATUS_FILE) ?? null)?.exchangedAt).toBe(uptimeMs(1_000));
   });
+
+  it('survive a power cut at any call of the file system, and not without the safeguards', async () => {
+    expect(await cutWhileKeeping(null)).toEqual([]);
+    for (const safeguard of REPLACING) expect(await cutWhileKeeping(safeguard)).not.toEqual([]);
+  });
 });
+
+/** Keeps two times, one after the other. @returns every state after a power cut that the next boot must not find */
+async function cutWhileKeeping(omitted: Safeguard | null): Promise<string[]> {
+  const [clock, files] = [new FakeClock(), new RecordingFiles(omitted)];
+  const disk = await openDisk('/data', files);
+  const times = [clock.truth(), wallMs(clock.truth() + 25 * HOUR)];
+  const wrong: string[] = [];
+  let before: WallMs | 'missing' = 'missing';
+  for (const time of times) {
+    const from = files.changes.length;
+    await (await openTimeFiles({ clock, disk, log: LOG })).close(time);
+    for (let count = from; count <= files.changes.length; count += 1) {
+      for (const left of afterPowerCut(files.changes, count)) {
+        const found = await parseTime(left.get(`/data/${TIME_FILE}`) ?? null);
+        const isDone = count === files.changes.length;
+        if (found !== time && (isDone || found !== before)) wrong.push(`cut ${count}: ${found}`);
+      }
+    }
+    before = time;
+  }
+  return wrong;
+}
