@@ -41,9 +41,10 @@ export function createConnection({ clock, store, log, report, wake }: Connection
   const ask = async (): Promise<void> => {
     if (asking) return;
     asking = true;
-    await report({ kind: 'connect' });
+    const made = await report({ kind: 'connect' });
     asking = false;
-    wake();
+    // One that cannot be made is not tried again at once, or this would never end.
+    if (made !== null) wake();
   };
   const open = (): void => {
     opened = true;
