@@ -38,7 +38,13 @@ export interface TestIngest {
 /** @param brokerUrl another broker to be a client of; by default the embedded one is started */
 export async function startIngest(
   store: Store,
-  options: { brokerUrl?: string; shareGroup?: string; limits?: Partial<IngestLimits>; cloudKey?: TestKey } = {},
+  options: {
+    brokerUrl?: string;
+    shareGroup?: string;
+    cloudErrorMs?: () => number;
+    limits?: Partial<IngestLimits>;
+    cloudKey?: TestKey;
+  } = {},
 ): Promise<TestIngest> {
   const clock = systemClock;
   const log = pino({ level: 'silent' });
@@ -62,7 +68,7 @@ export async function startIngest(
     clock,
     metrics,
     log,
-    cloudErrorMs: () => 100,
+    cloudErrorMs: options.cloudErrorMs ?? (() => 100),
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();

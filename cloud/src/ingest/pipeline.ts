@@ -61,6 +61,8 @@ export class Ingest {
   readonly #queue: AuthenticReport[] = [];
   readonly #recording = new Set<Promise<void>>();
   #databaseAway = false;
+  /** How wrong the clock was at most while what waits was stamped: it may be better by the time that is recorded. */
+  #worstErrorMs = 0;
   readonly #defects: SparingLog;
   readonly #seenChanges = new SeenChanges();
 
@@ -82,6 +84,8 @@ export class Ingest {
    * only an answer says that a report is recorded. Never rejects.
    */
   async accept(inbound: Inbound): Promise<void> {
+    const before = this.#admission.waiting === 0 ? 0 : this.#worstErrorMs;
+    this.#worstErrorMs = Math.max(before, this.#deps.cloudErrorMs());
     if (!(await this.#admission.accept(inbound))) this.#deps.metrics.count('paddock_reports_dropped_total');
   }
 
@@ -163,7 +167,8 @@ export class Ingest {
   async #tryToRecord(part: readonly AuthenticReport[]): Promise<{ readonly cause: unknown } | null> {
     const { store, cloudErrorMs } = this.#deps;
     try {
-      const recorded = await this.#persist(() => recordBatch(store, part, cloudErrorMs(), this.#seenChanges));
+      const errorMs = (): number => Math.max(this.#worstErrorMs, cloudErrorMs());
+      const recorded = await this.#persist(() => recordBatch(store, part, errorMs(), this.#seenChanges));
       if (recorded) this.#conclude(recorded);
       return null;
     } catch (cause) {

@@ -44,8 +44,6 @@ export interface OwnClockParts {
 
 /** The kernel is asked at most this often. */
 const REREAD_MS = 2_000;
-/** A bound that shrinks holds for this long all the same: messages are stamped some time before they are recorded. */
-const HOLD_MS = 10_000;
 /** Who steps a clock that no daemon looks after means it: after this long the new time is taken for right. */
 const SETTLED_AFTER_MS = 600_000;
 
@@ -57,8 +55,6 @@ const SETTLED_AFTER_MS = 600_000;
 export class OwnClock {
   readonly #parts: OwnClockParts;
   #bound: ClockBound;
-  /** The larger bound that was given last, until when. */
-  #held = { errorMs: 0, until: 0 };
   #readAt: number;
   #before: Span;
   #step: { readonly ms: number; readonly at: number } | null = null;
@@ -74,7 +70,7 @@ export class OwnClock {
   /** How wrong a stamp of this moment can be, in ms. Cheap enough for every message. */
   errorMs = (): number => {
     this.#look();
-    return Math.max(this.#bound.errorMs + (this.#step?.ms ?? 0), this.#held.errorMs);
+    return this.#bound.errorMs + (this.#step?.ms ?? 0);
   };
 
   get source(): ClockSource {
@@ -92,7 +88,6 @@ export class OwnClock {
     if (now - this.#readAt >= REREAD_MS) this.#reread(now);
     const isSettled = this.#step !== null && now - this.#step.at >= SETTLED_AFTER_MS;
     if (isSettled) this.#step = null;
-    if (now >= this.#held.until) this.#held = { errorMs: 0, until: 0 };
   }
 
   #findStep(now: number): void {
@@ -107,11 +102,8 @@ export class OwnClock {
   }
 
   #reread(now: number): void {
-    const before = this.#bound.errorMs + (this.#step?.ms ?? 0);
     this.#bound = boundOf(this.#parts.kernel.estimate(), this.#parts.configuredMs);
     this.#readAt = now;
-    if (before > Math.max(this.#bound.errorMs, this.#held.errorMs))
-      this.#held = { errorMs: before, until: now + HOLD_MS };
     if (this.#bound.source === 'kernel') this.#step = null;
   }
 }

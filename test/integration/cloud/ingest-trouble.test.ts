@@ -64,6 +64,26 @@ describe('ingest in trouble', () => {
     expect(await recorded()).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
+  it('remembers how wrong the clock was when it stamped what waits, although it is better now', async () => {
+    await device.close();
+    await cloud.close();
+    let errorMs = 5_000;
+    cloud = await startIngest(store, { cloudErrorMs: () => errorMs, cloudKey: cloud.cloudKey });
+    await device.connect(cloud.url);
+    store.away = true;
+    await device.report({ sequence: 0, uptimeMs: 1000, ask: NONCE });
+    errorMs = 10;
+    await sleep(200);
+    store.away = false;
+    await device.answer(({ recorded: [first] }) => first?.[1] === 0);
+    await device.report({ sequence: 1, uptimeMs: 60_000, ask: NONCE });
+    await device.answer(({ recorded: [first] }) => first?.[1] === 1);
+    const rows = await database.store.query<{ width: number }>(
+      `SELECT extract(epoch FROM latest - received_at)::double precision * 1000 AS width FROM reports ORDER BY sequence`,
+    );
+    expect(rows.map(({ width }) => Math.round(width / 1000))).toEqual([5, 0]);
+  });
+
   it('holds acknowledgements when it is full, lets go in the end, and takes what is sent again', async () => {
     store.away = true;
     const sent = await Promise.all(
