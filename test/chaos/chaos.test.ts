@@ -58,6 +58,7 @@ describe('kill -9 of every part in turn, and a network that breaks', () => {
       world = await World.build(broker, SEED);
       await world.begin(KIOSKS);
       for (const blow of plan) {
+        if (blow.afterAnswer) await world.hearAnswer();
         await sleep(blow.afterMs);
         await world.strike(blow);
       }

@@ -21,6 +21,8 @@ export interface Blow {
   readonly which: number;
   /** Time since the blow before it, in ms: whatever is being started again by then is hit in the middle of it. */
   readonly afterMs: number;
+  /** Whether it comes only when the cloud has answered somebody again, so that a slow machine gets that far at all. */
+  readonly afterAnswer: boolean;
   /** Of a network. Nobody waits for its end. */
   readonly trouble: (typeof TROUBLES)[number];
   readonly lastsMs: number;
@@ -41,6 +43,7 @@ const PAUSES = {
   ],
   network: [{ share: 1, fromMs: 0, toMs: 800 }],
 } as const satisfies Record<'kill' | 'network', readonly Pause[]>;
+const ANSWER_SHARE = 0.2;
 const STALL_MS = { least: 200, most: 3_000 } as const;
 
 export const isKill = ({ kind }: Pick<Blow, 'kind'>): boolean => KINDS[kind] === 'kill';
@@ -71,6 +74,7 @@ function blow(kind: Kind, random: () => number): Blow {
     kind,
     which,
     afterMs,
+    afterAnswer: random() < ANSWER_SHARE,
     trouble: TROUBLES[Math.floor(how * TROUBLES.length)] ?? 'cut',
     lastsMs: Math.round(STALL_MS.least + long * (STALL_MS.most - STALL_MS.least)),
   };

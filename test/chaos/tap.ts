@@ -21,6 +21,8 @@ export interface Tap {
   /** From when on answers are verified; those that came before are verified then. */
   verifyWith(key: VerificationKey): void;
   reportsSent(): number;
+  /** Answers so far, whatever they say. */
+  answersHeard(): number;
   told(): Promise<Told>;
 }
 
@@ -37,6 +39,7 @@ export function tapDevice(device: string): Tap {
     },
     verifyWith: (given) => void (key = given),
     reportsSent: () => reports,
+    answersHeard: () => answers.length,
     async told() {
       const recorded = new Set<string>();
       const refused: string[] = [];

@@ -8,17 +8,23 @@ const LAST_CHARS = 1_000;
 
 /**
  * Waits until `look` has something to give.
- * @throws Error that names what never came, with what `state` has to say of it
+ * @param state what there is to say of it meanwhile
+ * @param progress waiting begins anew whenever this changes
+ * @throws Error that names what never came, with its state
  */
 export async function eventually<T>(
   what: string,
   look: () => Promise<T | null | undefined | false>,
   state: () => string = () => '',
+  progress: () => number = () => 0,
 ): Promise<T> {
-  const until = performance.now() + WITHIN_MS;
+  let until = performance.now() + WITHIN_MS;
+  let before = progress();
   for (;;) {
     const seen = await look();
     if (seen !== null && seen !== undefined && seen !== false) return seen;
+    if (progress() !== before) until = performance.now() + WITHIN_MS;
+    before = progress();
     if (performance.now() > until)
       throw new Error(`Waited ${WITHIN_MS / 1000} s in vain for ${what}. ${state().slice(-LAST_CHARS)}`.trim());
     await sleep(LOOK_EVERY_MS);

@@ -17,6 +17,8 @@ import { eventually } from './waiting.ts';
 
 const STOP_WITHIN_MS = 60_000;
 const SWIPE_EVERY_MS = 1_500;
+const ANSWER_WITHIN_MS = 30_000;
+const LOOK_EVERY_MS = 50;
 
 /** Which broker the reports go through: the service's own, or Mosquitto. */
 export type BrokerChoice = 'embedded' | 'mosquitto';
@@ -111,6 +113,14 @@ export class World {
       );
   }
 
+  /** Waits for a new answer to any kiosk, and not for ever: what is broken is judged in the end. */
+  async hearAnswer(): Promise<void> {
+    const heard = (): number => this.#parts.kiosks.reduce((sum, { tap }) => sum + tap.answersHeard(), 0);
+    const before = heard();
+    const until = performance.now() + ANSWER_WITHIN_MS;
+    while (heard() === before && performance.now() < until) await sleep(LOOK_EVERY_MS);
+  }
+
   /** Kills what is running, or what is being started again, and waits until it is dead; or troubles a network. */
   async strike(blow: Blow): Promise<void> {
     const { clouds, kiosks, database, mosquitto } = this.#parts;
@@ -142,6 +152,7 @@ export class World {
   async #settleKiosk({ reader, agent, device }: Kiosk): Promise<void> {
     const since = Date.now();
     let last: Report | null = null;
+    let least = Infinity;
     reader.rest();
     await eventually(
       `a report of ${device} that says that nothing waits for an answer`,
@@ -149,10 +160,13 @@ export class World {
         reader.swipe();
         await sleep(SWIPE_EVERY_MS);
         last = (await this.#lastReport(device)) ?? last;
+        least = Math.min(least, last?.outbox?.waiting ?? Infinity);
         if (last === null || last.start !== toldStarts(agent.logs).at(-1)) return false;
         return (last.wallMs ?? 0) > since && last.outbox?.waiting === 0;
       },
       () => `The last known state: ${JSON.stringify(last)}`,
+      // After a long run it takes as long as an outbox takes to drain.
+      () => least,
     );
   }
 
