@@ -87,8 +87,7 @@ export class Outbox {
 
   /** The report that was made last. */
   newest(): Held | undefined {
-    const digest = this.#books.own.digests().at(-1);
-    return digest === undefined ? undefined : this.#entries.get(digest);
+    return this.#entries.get(this.#books.own.last ?? '');
   }
 
   hasLive = (): boolean => this.#live.size > 0;

@@ -29,8 +29,9 @@ export class StartBook {
   since: WallMs | null = null;
   /** Whether that stands on the disk. */
   isMarked = false;
-  /** In order of sequence. */
-  readonly #held: { readonly sequence: number; readonly digest: string }[] = [];
+  /** In order of sequence; what stands before `#from` is gone. */
+  #held: { readonly sequence: number; readonly digest: string }[] = [];
+  #from = 0;
 
   constructor({ incarnation, start }: StartName) {
     this.incarnation = incarnation;
@@ -38,22 +39,25 @@ export class StartBook {
   }
 
   get size(): number {
-    return this.#held.length;
+    return this.#held.length - this.#from;
   }
 
-  /** The digest of the report with the lowest sequence. */
+  /** The digest of the report with the lowest sequence, and of that with the highest. */
   get first(): string | undefined {
-    return this.#held[0]?.digest;
+    return this.#held[this.#from]?.digest;
+  }
+  get last(): string | undefined {
+    return this.size === 0 ? undefined : this.#held.at(-1)?.digest;
   }
 
   digests(): string[] {
-    return this.#held.map(({ digest }) => digest);
+    return this.#held.slice(this.#from).map(({ digest }) => digest);
   }
 
   /** Takes out what is held from one sequence to another, both included. @returns their digests */
   takeOut(first: number, last: number): string[] {
-    const from = this.#place(first);
-    return this.#held.splice(from, this.#place(last + 1) - from).map(({ digest }) => digest);
+    const place = this.#place(first);
+    return this.#cut(place, this.#place(last + 1) - place).map(({ digest }) => digest);
   }
 
   add({ sequence, digest }: SealedReport): void {
@@ -62,12 +66,24 @@ export class StartBook {
 
   remove({ sequence, digest }: SealedReport): void {
     for (let at = this.#place(sequence); this.#held[at]?.sequence === sequence; at += 1)
-      if (this.#held[at]?.digest === digest) return void this.#held.splice(at, 1);
+      if (this.#held[at]?.digest === digest) return void this.#cut(at, 1);
+  }
+
+  /** The oldest go first nearly always: they are passed over, and the rest is moved only now and then. */
+  #cut(at: number, count: number): { readonly digest: string }[] {
+    if (at !== this.#from) return this.#held.splice(at, count);
+    const taken = this.#held.slice(at, at + count);
+    this.#from += count;
+    if (this.#from > this.#held.length / 2) {
+      this.#held = this.#held.slice(this.#from);
+      this.#from = 0;
+    }
+    return taken;
   }
 
   /** The place of the first report whose sequence is not lower. */
   #place(sequence: number): number {
-    let [low, high] = [0, this.#held.length];
+    let [low, high] = [this.#from, this.#held.length];
     while (low < high) {
       const middle = (low + high) >> 1;
       if ((this.#held[middle]?.sequence ?? 0) < sequence) low = middle + 1;
