@@ -2,7 +2,7 @@ import { topicOf } from '@paddock/shared/topics.ts';
 import type { Moment } from '../clock/exchange.ts';
 import { AnswerError, readAnswer } from './answers.ts';
 import { codeOf, createQuiet } from './log.ts';
-import type { Held } from './outbox.ts';
+import type { Held } from './sealed.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
 import type { OutboxStore } from './store.ts';
 

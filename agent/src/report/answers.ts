@@ -5,7 +5,7 @@ import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { fromInstant, type UptimeMs } from '@paddock/shared/time.ts';
 import type { Moment } from '../clock/exchange.ts';
 import type { TrustedInterval } from '../clock/trusted-time.ts';
-import type { Held, SealedReport } from './outbox.ts';
+import type { Held, SealedReport } from './sealed.ts';
 
 /** An answer that is genuine and not for us, or not for now. */
 export class AnswerError extends Error {

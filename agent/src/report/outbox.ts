@@ -8,8 +8,6 @@ import type { Held, SealedReport } from './sealed.ts';
 import { startKey, type StartBook, type StartName } from './start-book.ts';
 import { BATCH, StartBooks } from './start-books.ts';
 
-export type { Held, SealedReport } from './sealed.ts';
-
 export interface OutboxLimits {
   /** Routine reports that are in memory only. */
   readonly routineReports: number;

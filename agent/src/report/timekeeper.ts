@@ -8,7 +8,7 @@ import { learn, trustedAt, untrusted, type TrustedInterval } from '../clock/trus
 import type { Clock, Disk, WallClock } from '../ports.ts';
 import { firstSentOf } from './answers.ts';
 import { createQuiet, type Log } from './log.ts';
-import type { Held, SealedReport } from './outbox.ts';
+import type { Held, SealedReport } from './sealed.ts';
 import { createClockStepper } from './step-clock.ts';
 import { openTimeFiles } from './time-files.ts';
 

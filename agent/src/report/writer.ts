@@ -6,7 +6,7 @@ import type { Moment } from '../clock/exchange.ts';
 import type { Clock, Machine, Signer } from '../ports.ts';
 import { buildReport } from './build.ts';
 import { createHealthReader } from './health.ts';
-import type { SealedReport } from './outbox.ts';
+import type { SealedReport } from './sealed.ts';
 
 /** What stays the same for every report of a start. */
 export interface Origin {
