@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Errors } from 'typebox/schema';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { TimeView } from '@paddock/cloud/devices/placement.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
@@ -193,6 +194,43 @@ test('pages stay what they are while more arrives and clocks learn', async () =>
     expect(seen).toEqual(before);
   }
 });
+
+test('the document describes just what is answered', async () => {
+  const life = new Life(await deviceNamed('kiosk-documented'), 1);
+  const exchange = await life.report({ wallMs: 1_000, readings: door(1, 5) });
+  await life.report({ wallMs: 1_100, exchanges: [exchange], readings: door(3, 5), outbox: OUTBOX });
+  const { paths } = http.app.document() as { paths: Record<string, Record<string, Described>> };
+  for (const what of ['', '/changes', '/starts', '/clocks']) {
+    const path = `/api/v1/devices/{deviceId}${what}`;
+    const { body } = await http.call('GET', path.replace('{deviceId}', 'kiosk-documented'));
+    const schema = paths[path]?.['get']?.responses['200'].content['application/json'].schema;
+    expect(Errors(schema ?? false, body)[1], path).toEqual([]);
+    expect(undescribed(body, schema), path).toEqual([]);
+  }
+});
+
+interface Shape {
+  readonly properties?: Readonly<Record<string, Shape>>;
+  readonly items?: Shape;
+  readonly anyOf?: readonly Shape[];
+}
+interface Described {
+  readonly responses: {
+    readonly 200: { readonly content: { readonly 'application/json': { readonly schema: Shape } } };
+  };
+}
+const OUTBOX = { waiting: 1, droppedRoutine: 0, droppedEvents: 0 };
+
+/** Paths of what is answered and stands in no schema. */
+function undescribed(value: unknown, shape: Shape | undefined, path = ''): string[] {
+  if (Array.isArray(value)) return value.flatMap((one) => undescribed(one, shape?.items, `${path}/*`));
+  if (typeof value !== 'object' || value === null) return [];
+  const { properties } = shape?.anyOf?.find((one) => one.properties !== undefined) ?? shape ?? {};
+  if (properties === undefined) return shape?.anyOf || shape?.items ? [path] : [];
+  return Object.entries(value).flatMap(([key, inner]) =>
+    key in properties ? undescribed(inner, properties[key], `${path}/${key}`) : [`${path}/${key}`],
+  );
+}
 
 test('nothing is told to others, and bad questions are refused', async () => {
   await deviceNamed('kiosk-private');
