@@ -66,6 +66,7 @@ export function observe(clock: ClockRecord | null, evidence: Evidence): Observed
   const next = {
     ...believed,
     era,
+    doubt: boundedDoubt(believed.doubt),
     wall,
     lastUptimeMs: isContradicted ? known.lastUptimeMs : Math.max(known.lastUptimeMs, evidence.uptimeMs),
   };
@@ -106,6 +107,13 @@ function believe(clock: ClockRecord, bounds: Bounds): ClockRecord {
   if (pieces < BELIEVED_PIECES || doubted.region.lower.length === 0)
     return { ...clock, contradictions, doubt: { era: doubted, pieces } };
   return { ...clock, contradictions, era: doubted, before: clock.era, doubt: null };
+}
+
+/** What a doubt has too many of is let go: it may never be believed, and a device can make one go on for ever. */
+function boundedDoubt(doubt: Doubt | null): Doubt | null {
+  if (doubt === null) return null;
+  const { era, closed } = thinned(doubt.era);
+  return closed === null ? doubt : { ...doubt, era: { ...era, closedToMs: doubt.era.closedToMs } };
 }
 
 /** A regime of its own from the oldest uptime that the evidence speaks of. */

@@ -229,6 +229,22 @@ describe('a clock that breaks the assumptions', () => {
   });
 });
 
+describe('a device that contradicts itself for ever', () => {
+  it('keeps a doubt of bounded size, and what was known of the clock', () => {
+    const known = run({ beganAt: BEGAN, ppm: 0, wavePpm: 0 }, everyFiveMinutes(1, 20, 20)).record;
+    let record = known;
+    for (let n = 1; n <= 200; n++) {
+      const receivedAt = wallMs(BEGAN + HOUR + n * MINUTE);
+      // Ahead by hours, and slow by so little that no arrival follows from another.
+      const uptimeMs = 4 * HOUR + n * (MINUTE - 5);
+      record = observe(record, { uptimeMs, receivedAt, wallMs: null, exchanges: [], cloudErrorMs: 0 }).clock;
+    }
+    expect(record.contradictions).toBe(200);
+    expect(record.doubt?.era.region.upper.length).toBeLessThanOrEqual(16);
+    expect(record.era).toEqual(known.era);
+  });
+});
+
 describe('a boot that never exchanged', () => {
   const online = (beganAt: number) => run({ beganAt, ppm: 10, wavePpm: 0 }, everyFiveMinutes(2, 50, 50));
   const silent = (wallAhead: number | null) => {
