@@ -7,6 +7,7 @@ import type { Decision } from './decide.ts';
 import type { NewIncarnation } from './first-contact.ts';
 import type { StartEntry } from './ledger.ts';
 import type { PlacedReport } from './reconcile.ts';
+import { intervalColumns } from './record-time.ts';
 
 /** Something about a device that operators are told of. */
 export interface Alarm {
@@ -21,7 +22,10 @@ export interface Alarm {
 /** What one device cannot do alone, unless its disk forgets: it takes two that hold one key. */
 const CLONE_CODES: readonly RefusalCode[] = ['identity_conflict', 'boot_conflict', 'uptime_backwards'];
 
-/** A clone goes on and on: of the same alarm one an hour is told. */
+/**
+ * A clone goes on and on: of the same alarm one an hour is told. One of the future was told by a clock that was ahead:
+ * it must not keep others quiet until then.
+ */
 const QUIET_FOR_MS = 3_600_000;
 
 const ADD_ALARMS = `
@@ -31,7 +35,7 @@ const ADD_ALARMS = `
   FROM json_to_recordset($1) AS n (type text, device_id text, data jsonb) JOIN devices d USING (device_id)
   WHERE NOT EXISTS (
     SELECT FROM notifications k WHERE k.device_id = n.device_id AND k.type = n.type
-      AND k.data ->> 'code' = n.data ->> 'code' AND k.occurred_at > $3)
+      AND k.data ->> 'code' = n.data ->> 'code' AND k.occurred_at > $3 AND k.occurred_at < $4)
   RETURNING type, data`;
 
 /** A report of an older start, proved to be made after a newer start had reported: both are running. */
@@ -41,7 +45,8 @@ const LIVE_BESIDE = `
     AS w (device_id, ordinal, start, earliest, incarnation)
   WHERE EXISTS (
     SELECT FROM starts s JOIN incarnations i USING (device_id, incarnation)
-    WHERE s.device_id = w.device_id AND (i.ordinal, s.start) > (w.ordinal, w.start) AND s.first_received_at < w.earliest)`;
+    WHERE s.device_id = w.device_id AND (i.ordinal, s.start) > (w.ordinal, w.start)
+      AND s.first_received_at < w.earliest - $6 * interval '1 millisecond')`;
 
 /** What a batch showed that needs a human's eye. */
 export function alarmsOf({ outcomes, clocks }: Decision): Alarm[] {
@@ -78,16 +83,18 @@ export const livesOf = (newIncarnations: readonly NewIncarnation[]): Alarm[] =>
  * @param late reports that did not become the last known state
  */
 export async function liveClones(sql: Sql, late: readonly PlacedReport[], cloudErrorMs: number): Promise<Alarm[]> {
-  const bounded = late.flatMap(({ message, place, interval: { earliest } }) =>
-    earliest === null ? [] : [{ message, place, after: wallMs(earliest - 2 * cloudErrorMs) }],
-  );
+  const bounded = late.flatMap(({ message, place, interval }) => {
+    const { earliest } = intervalColumns(interval);
+    return earliest === null ? [] : [{ message, place, earliest }];
+  });
   if (bounded.length === 0) return [];
   const rows = await sql.query<Pick<StartEntry, 'incarnation' | 'start'> & { device_id: string }>(LIVE_BESIDE, [
     bounded.map(({ message }) => message.deviceId),
     bounded.map(({ place }) => place.ordinal),
     bounded.map(({ place }) => place.start),
-    bounded.map(({ after }) => toInstant(after)),
+    bounded.map(({ earliest }) => earliest),
     bounded.map(({ message }) => message.report.incarnation),
+    2 * cloudErrorMs,
   ]);
   return rows.map(({ device_id, incarnation, start }) => ({
     type: 'device.clone',
@@ -117,5 +124,6 @@ export async function addAlarms(sql: Sql, alarms: readonly Alarm[], at: number):
     JSON.stringify(rows),
     toInstant(wallMs(at)),
     toInstant(wallMs(at - QUIET_FOR_MS)),
+    toInstant(wallMs(at + QUIET_FOR_MS)),
   ]);
 }

@@ -4,7 +4,7 @@ import type { AuthenticReport } from './authenticate.ts';
 import { addAlarms, alarmsOf, liveClones, livesOf, type Alarm } from './alarms.ts';
 import { decide, type Decision } from './decide.ts';
 import { addStarts } from './first-contact.ts';
-import { loadLedger, type BootEntry, type StartEntry } from './ledger.ts';
+import { loadLedger, startKeyOf, type BootEntry, type StartEntry } from './ledger.ts';
 import { toMultirange } from './ranges.ts';
 import type { PlacedReport } from './reconcile.ts';
 import { intervalColumns, recordTime } from './record-time.ts';
@@ -30,9 +30,11 @@ const UPDATE_STARTS = `
   UPDATE starts s SET recorded = n.recorded, rejected = n.rejected,
     dropped_routine = n.dropped_routine, dropped_events = n.dropped_events,
     settled_below = n.settled_below, abandoned = n.abandoned,
-    first_received_at = least(s.first_received_at, $3), last_received_at = greatest(s.last_received_at, $2)
+    first_received_at = least(s.first_received_at, n.first_received_at),
+    last_received_at = greatest(s.last_received_at, n.last_received_at)
   FROM json_to_recordset($1) AS n (device_id text, incarnation text, start bigint, recorded int8multirange, rejected jsonb,
-    dropped_routine bigint, dropped_events bigint, settled_below bigint, abandoned bigint)
+    dropped_routine bigint, dropped_events bigint, settled_below bigint, abandoned bigint,
+    first_received_at timestamptz, last_received_at timestamptz)
   WHERE (s.device_id, s.incarnation, s.start) = (n.device_id, n.incarnation, n.start)`;
 
 // The condition matters only when two instances meet on a boot that neither had seen: the newer one stays.
@@ -45,7 +47,8 @@ const UPSERT_BOOTS = `
     newest_ordinal integer, newest_start bigint, newest_sequence bigint, newest_uptime_ms bigint)
   ORDER BY device_id, boot_id
   ON CONFLICT (device_id, boot_id) DO UPDATE SET
-    reason = coalesce(b.reason, EXCLUDED.reason), last_received_at = EXCLUDED.last_received_at,
+    reason = coalesce(b.reason, EXCLUDED.reason),
+    last_received_at = greatest(b.last_received_at, EXCLUDED.last_received_at),
     newest_ordinal = EXCLUDED.newest_ordinal, newest_start = EXCLUDED.newest_start,
     newest_sequence = EXCLUDED.newest_sequence, newest_uptime_ms = EXCLUDED.newest_uptime_ms
   WHERE (EXCLUDED.newest_ordinal, EXCLUDED.newest_start, EXCLUDED.newest_sequence)
@@ -135,10 +138,15 @@ async function writeDecision(
   before: ReadonlyMap<string, StartEntry>,
   seen: SeenChanges,
 ): Promise<readonly PlacedReport[]> {
-  const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start).map(([, start]) => start);
+  const arrivals = arrivalsOf(decision);
+  const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start);
   const writing: Promise<unknown>[] = [];
   if (starts.length > 0)
-    writing.push(sql.query(UPDATE_STARTS, [JSON.stringify(starts.map(startRow)), ...lastAndFirstArrival(decision)]));
+    writing.push(
+      sql.query(UPDATE_STARTS, [
+        JSON.stringify(starts.map(([key, start]) => startRow(start, arrivals.get(key) ?? []))),
+      ]),
+    );
   if (decision.reports.length > 0) {
     // The archive first: while the database writes it, the rest is put together here.
     writing.push(sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]));
@@ -152,12 +160,19 @@ async function writeDecision(
   return late;
 }
 
-function lastAndFirstArrival({ outcomes }: Decision): [last: string, first: string] {
-  const arrivals = outcomes.map(({ message }) => message.receivedAt);
-  return [toInstant(wallMs(Math.max(...arrivals))), toInstant(wallMs(Math.min(...arrivals)))];
+/** By start: when others of the batch arrived says nothing of it, and clone alarms compare starts. */
+function arrivalsOf({ outcomes }: Decision): ReadonlyMap<string, readonly WallMs[]> {
+  const arrivals = new Map<string, WallMs[]>();
+  for (const { message } of outcomes) {
+    const key = startKeyOf(message);
+    const its = arrivals.get(key);
+    if (its) its.push(message.receivedAt);
+    else arrivals.set(key, [message.receivedAt]);
+  }
+  return arrivals;
 }
 
-const startRow = (entry: StartEntry) => ({
+const startRow = (entry: StartEntry, arrivals: readonly WallMs[]) => ({
   device_id: entry.deviceId,
   incarnation: entry.incarnation,
   start: entry.start,
@@ -167,6 +182,8 @@ const startRow = (entry: StartEntry) => ({
   dropped_events: entry.droppedEvents,
   settled_below: entry.settledBelow,
   abandoned: entry.abandoned,
+  first_received_at: toInstant(wallMs(Math.min(...arrivals))),
+  last_received_at: toInstant(wallMs(Math.max(...arrivals))),
 });
 
 /** What archive and last known state have in common. */

@@ -2,9 +2,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import type { Answer } from '@paddock/shared/answer.ts';
 import type { Report } from '@paddock/shared/report.ts';
+import { wallMs } from '@paddock/shared/time.ts';
+import type { AuthenticReport } from '@paddock/cloud/ingest/authenticate.ts';
+import { recordBatch } from '@paddock/cloud/ingest/record.ts';
+import { SeenChanges } from '@paddock/cloud/ingest/seen-changes.ts';
 import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
 import { TestDevice } from '../../harness/device.ts';
 import { startIngest, type TestIngest } from '../../harness/ingest.ts';
+import { reportOf } from '../../harness/reports.ts';
 import { makeTestKey, type TestKey } from '../../harness/signing.ts';
 
 const HOUR = 3_600_000;
@@ -172,6 +177,66 @@ test('two starts that are both alive are a clone; a late report of an older star
   const { exchange: again } = await first.report({ sequence: 8 });
   await first.report({ sequence: 9, exchanges: [again] });
   expect(await alarms()).toEqual(['device.clone two_live_starts']);
+});
+
+test('a start that is recorded with what waited longer began no sooner, and a late report before it is no clone', async () => {
+  const sentAt = Date.now() - HOUR;
+  const first = boot('boot-a', 2 * HOUR, { start: 1 });
+  const { exchange } = await first.report();
+  await first.report({ exchanges: [exchange] });
+  const message = (fields: Partial<Report>, receivedAt: number): AuthenticReport => {
+    const report = reportOf({ device: device.deviceId, readings: {}, ...fields });
+    const digest = Buffer.from(`${report.start} ${report.sequence}`.padEnd(32)).toString('base64url');
+    return {
+      deviceId: device.deviceId,
+      report,
+      envelope: 'e',
+      digest,
+      receivedAt: wallMs(receivedAt),
+      payloadBytes: 1,
+    };
+  };
+  const record = (...batch: AuthenticReport[]) => recordBatch(database.store, batch, 100, new SeenChanges());
+  const at = (uptimeMs: number, sequence: number) => ({ start: 1, boot: { id: 'boot-a' }, uptimeMs, sequence });
+  const now = first.uptime();
+  // The database was away for half an hour: what arrived at its beginning and at its end is one batch.
+  await record(
+    message(at(now, 2), sentAt + HOUR),
+    message({ start: 2, boot: { id: 'boot-b' }, uptimeMs: 1000, sequence: 0 }, sentAt + 1.5 * HOUR),
+  );
+  await record(message(at(now + HOUR / 4, 4), sentAt + 1.6 * HOUR));
+  expect(await alarms()).toEqual([]);
+  const [, second] = await rows<{ first_received_at: Date }>(
+    'SELECT first_received_at FROM starts WHERE device_id = $1 ORDER BY start',
+  );
+  expect(second?.first_received_at.getTime()).toBe(sentAt + 1.5 * HOUR);
+  // What arrived earlier and is recorded later does not set the boot's last arrival back.
+  await record(message(at(now - 1, 1), sentAt + 0.5 * HOUR), message(at(now + 1, 3), sentAt + 0.7 * HOUR));
+  await record(message(at(now + HOUR / 4 + 1, 5), sentAt + 0.8 * HOUR));
+  const [begun] = await rows<{ last_received_at: Date }>(
+    'SELECT last_received_at FROM boots WHERE device_id = $1 ORDER BY boot_id',
+  );
+  expect(begun?.last_received_at.getTime()).toBe(sentAt + 1.6 * HOUR);
+});
+
+test('a late report that its clock places before every calendar is recorded', async () => {
+  const end = Number.MAX_SAFE_INTEGER - 1000;
+  const today = boot('boot-a', HOUR);
+  const { exchange } = await today.report({ sequence: 10, uptimeMs: end - 100 });
+  const told = { ...exchange, requestUptimeMs: end - 100, responseUptimeMs: end - 50 };
+  await today.report({ sequence: 20, uptimeMs: end, exchanges: [told] });
+  const { answer } = await today.report({ sequence: 5, uptimeMs: 0 });
+  expect(answer.recorded).toContainEqual([5, 5]);
+});
+
+test('an alarm that a clock ahead of time told does not keep later ones quiet', async () => {
+  const today = boot('boot-a', HOUR);
+  await today.report();
+  await today.report({ incarnation: 'BBBBBBBBBBB', sequence: 0 });
+  await rows(`UPDATE notifications SET occurred_at = occurred_at + interval '1 year' WHERE device_id = $1`);
+  await today.report({ incarnation: 'CCCCCCCCCCC', sequence: 0 });
+  await today.report({ incarnation: 'DDDDDDDDDDD', sequence: 0 });
+  expect(await alarms()).toHaveLength(2);
 });
 
 test('a copy of a disk in the same boot, as of a virtual machine, is a clone too', async () => {
