@@ -181,10 +181,9 @@ export class Outbox {
    * An answer told what time it is. Reports of earlier starts are at least as old as the first such moment that an
    * agent knew of them: what has been held for too long since is let go, but not before it was sent once.
    */
-  trust(now: WallMs): void {
+  trust(told: WallMs, at: UptimeMs): void {
     for (const book of this.#books.earlier()) {
-      book.since ??= now;
-      if (now - book.since <= this.#limits.maxAgeMs) continue;
+      if (book.ageMs(told, at) <= this.#limits.maxAgeMs) continue;
       for (const digest of book.digests()) if ((this.#entries.get(digest)?.attempts ?? 0) > 0) this.#drop(digest);
     }
     this.#forgetEmpty();

@@ -1,4 +1,4 @@
-import type { WallMs } from '@paddock/shared/time.ts';
+import { wallMs, type UptimeMs, type WallMs } from '@paddock/shared/time.ts';
 import type { SealedReport } from './sealed.ts';
 
 export type StartName = Pick<SealedReport, 'incarnation' | 'start'>;
@@ -29,6 +29,9 @@ export class StartBook {
   since: WallMs | null = null;
   /** Whether that stands on the disk. */
   isMarked = false;
+  /** The first answer of this process; and the least by which an answer's time was ahead of the uptime. */
+  #heardAt: UptimeMs | null = null;
+  #leastAheadMs = Infinity;
   /** In order of sequence; what stands before `#from` is gone. */
   #held: { readonly sequence: number; readonly digest: string }[] = [];
   #from = 0;
@@ -48,6 +51,19 @@ export class StartBook {
   }
   get last(): string | undefined {
     return this.size === 0 ? undefined : this.#held.at(-1)?.digest;
+  }
+
+  /**
+   * How old its reports are at least, in ms. Since the first answer the uptime counts. Before that only what answers
+   * tell can: one of a cloud whose clock is years ahead or behind must not let anything go, so the least that any of
+   * them says counts, and what is written down is the latest that any said of the first.
+   * @param told what an answer that came at this uptime says of the time
+   */
+  ageMs(told: WallMs, at: UptimeMs): number {
+    const heardMs = at - (this.#heardAt ??= at);
+    if (!this.isMarked) this.since = wallMs(Math.max(this.since ?? -Infinity, told - heardMs));
+    this.#leastAheadMs = Math.min(this.#leastAheadMs, told - at);
+    return Math.max(heardMs, this.#leastAheadMs + at - (this.since ?? told));
   }
 
   digests(): string[] {

@@ -157,7 +157,7 @@ function createSpill(outbox: Outbox, file: OutboxLog, own: StartName, log: Log):
 function createMarker(outbox: Outbox, file: OutboxLog): (trusted: WallMs, now: UptimeMs) => void {
   let firstAt: UptimeMs | null = null;
   return (trusted, now) => {
-    outbox.trust(trusted);
+    outbox.trust(trusted, now);
     firstAt ??= now;
     if (now - firstAt < MARK_AFTER_MS) return;
     const unmarked = outbox.aged().filter(({ isMarked }) => !isMarked);

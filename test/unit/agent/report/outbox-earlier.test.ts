@@ -76,8 +76,8 @@ describe('what earlier starts left', () => {
     expect(drain(outbox, 30_000)).toEqual([1, 2]);
     outbox.disconnected();
     expect(outbox.nextDueAt()).toBe(90_000);
-    outbox.trust(wallMs(0));
-    outbox.trust(wallMs(1_000_001));
+    outbox.trust(wallMs(0), at(0));
+    outbox.trust(wallMs(1_000_001), at(1_000_001));
     expect(outbox.waiting).toBe(0);
   });
 

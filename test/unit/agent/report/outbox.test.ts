@@ -53,24 +53,36 @@ describe('what is kept', () => {
   it('counts the age of what an earlier start left from the first answer, not by what a clock says', () => {
     const early = [1, 2].map((n) => sealed(n, { start: 2, nonce: 'n' }));
     const outbox = holdAll(newOutbox(), early);
-    outbox.trust(wallMs(5_000));
-    outbox.trust(wallMs(1_005_000));
+    outbox.trust(wallMs(5_000), at(5_000));
+    outbox.trust(wallMs(1_005_000), at(1_005_000));
     expect(outbox.waiting).toBe(2);
     expect(outbox.aged()).toMatchObject([{ start: 2, since: 5_000 }]);
-    outbox.trust(wallMs(1_005_001));
+    outbox.trust(wallMs(1_005_001), at(1_005_001));
     // However old it is, it was not sent yet.
     expect(outbox.waiting).toBe(2);
     for (const { digest } of early) outbox.sent(digest, at(0));
-    outbox.trust(wallMs(1_005_001));
+    outbox.trust(wallMs(1_005_001), at(1_005_001));
     expect(outbox).toMatchObject({ waiting: 0, droppedRoutine: 2 });
     expect(outbox.aged()).toEqual([]);
+  });
+
+  it.each([
+    ['behind', [wallMs(0), wallMs(1e12)]],
+    ['ahead', [wallMs(1e12), wallMs(3e12), wallMs(1e12)]],
+  ])('lets nothing go for an answer of a cloud whose clock is years %s', (_what, answers) => {
+    const outbox = holdAll(newOutbox(), [sealed(1, { start: 2, event: true, nonce: 'n' })]);
+    outbox.sent('2-1', at(0));
+    for (const [n, told] of answers.entries()) outbox.trust(told, at(n));
+    expect(outbox).toMatchObject({ waiting: 1, droppedEvents: 0 });
+    // What a later agent will count from is not the wrong one that is behind.
+    expect(outbox.aged()[0]?.since).toBeGreaterThanOrEqual(1e12 - 1);
   });
 
   it('counts on what an earlier agent wrote down of that age', () => {
     const outbox = holdAll(newOutbox(), [sealed(1, { start: 2, event: true, nonce: 'n' })]);
     outbox.known({ incarnation: THIS_START.incarnation, start: 2 }, wallMs(0));
     outbox.sent('2-1', at(0));
-    outbox.trust(wallMs(1_000_001));
+    outbox.trust(wallMs(1_000_001), at(1_000_001));
     expect(outbox).toMatchObject({ waiting: 0, droppedEvents: 1 });
   });
 
