@@ -71,9 +71,10 @@ export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
   });
   const isUseless = (all: boolean): boolean => {
     const { reports, bytes } = outbox.onDisk;
-    if (writer.hasFirst || (all && writer.lines > reports)) return true;
+    if (all && (writer.hasFirst || writer.lines > reports)) return true;
     // A rewrite needs room for a second file: on a disk that takes no line it is not tried.
     const isPossible = reports === 0 || (isWell && writer.mayRewrite);
+    if (writer.hasFirst && writer.mayRewrite) return true;
     return isPossible && writer.bytes - bytes > Math.max(USELESS_BYTES, bytes);
   };
   return {

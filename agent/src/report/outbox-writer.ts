@@ -21,6 +21,7 @@ export class OutboxWriter {
   readonly #disk: Disk;
   readonly #device: string;
   readonly #newer: readonly string[];
+  readonly #newerBytes: number;
   /** Starts of this process with a report in the file that asks. */
   #asking = new Set<string>();
   #bytes: number;
@@ -33,19 +34,20 @@ export class OutboxWriter {
     this.#disk = disk;
     this.#device = device;
     this.#newer = newer;
+    this.#newerBytes = newer.reduce((sum, line) => sum + utf8.encode(line).length + 1, 0);
     this.#bytes = bytes;
     this.#lines = lines;
     this.#isSpoiled = isCut;
     this.#hasFirst = hasFirst;
   }
 
-  /** What was written, without what failed half way. */
+  /** What was written, without what failed half way, and without what a newer version left: no rewrite makes that less. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#bytes - this.#newerBytes;
   }
 
   get lines(): number {
-    return this.#lines;
+    return this.#lines - this.#newer.length;
   }
 
   /** Whether a later start of the agent could ask about this one, by a report that was written since. */
@@ -86,7 +88,7 @@ export class OutboxWriter {
     const newer = this.#newer.map((line) => `${line}\n`);
     const lines = [...newer, ...known, ...reports.map((report) => formatReport(this.#device, report))];
     const bytes = utf8.encode(lines.join(''));
-    this.#rewriteAbove = this.#bytes * 2;
+    this.#rewriteAbove = this.#bytes * 2 + 1;
     if (bytes.length > 0) await this.#disk.replace(OUTBOX_FILE, bytes);
     else await this.#disk.remove(OUTBOX_FILE);
     this.#bytes = bytes.length;

@@ -112,6 +112,41 @@ describe('the outbox log', () => {
     expect(onDisk()).toMatchObject({ newer: [newer], lines: 1 });
   });
 
+  it('does not write the file anew again and again for what a newer version left, however much that is', async () => {
+    const disk = new MemoryDisk();
+    const newer = `[3,"${'x'.repeat(50_000)}","AAAAAAAAAAAAAAAAAAAAAA"]\n`;
+    disk.files.set(OUTBOX_FILE, bytes(newer.repeat(4)));
+    const { file, keep, onDisk } = await openLog(disk);
+    for (let n = 0; n < 5; n += 1) {
+      await keep(event(n));
+      await file.tidy();
+    }
+    await file.tidy({ all: true });
+    expect(disk.writes.map(({ operation }) => operation)).toEqual(Array.from({ length: 5 }, () => 'append'));
+    expect(onDisk().newer).toHaveLength(4);
+  });
+
+  it('does not try with every report to move it where there is no room', async () => {
+    const disk = new MemoryDisk();
+    disk.files.set(FIRST_FILE, bytes(FIRST_FORMAT.join('')));
+    const { file, keep, codes } = await openLog(disk);
+    const replace = disk.replace.bind(disk);
+    let tries = 0;
+    disk.replace = async () => {
+      tries += 1;
+      throw Object.assign(new Error('No space left on device'), { code: 'ENOSPC' });
+    };
+    for (let n = 0; n < 40; n += 1) {
+      await keep(event(n, 'short'));
+      await file.tidy();
+    }
+    expect(tries).toBeLessThan(8);
+    expect(codes().length).toBeLessThan(16);
+    disk.replace = replace;
+    await file.tidy({ all: true });
+    expect([...disk.files.keys()]).toEqual([OUTBOX_FILE]);
+  });
+
   it('moves what the first version of the agent left into the one file', async () => {
     const disk = new MemoryDisk();
     disk.files.set(FIRST_FILE, bytes(FIRST_FORMAT.join('')));
