@@ -1,5 +1,5 @@
 /** A part of the devices of bench:burst, in a process of its own: makes their keys, seals what they will say, runs them. */
-import type { JWK } from 'jose';
+import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { makeTestKey } from '../harness/signing.ts';
 import { BurstDevice, newTally, type Tally } from './burst-device.ts';
 import { writeScript, type Script } from './burst-script.ts';
@@ -25,7 +25,7 @@ export interface Prepared {
   readonly devices: readonly {
     readonly deviceId: string;
     readonly key: {
-      readonly publicJwk: JWK;
+      readonly publicJwk: VerificationKey['jwk'];
       readonly verification: { readonly thumbprint: string; readonly keyId: string };
     };
   }[];
@@ -33,6 +33,7 @@ export interface Prepared {
 
 export interface Progress extends Omit<Tally, 'paces'> {
   readonly open: number;
+  readonly caughtUp: number;
   readonly done: number;
   /** Events that were told so far. */
   readonly events: number;
@@ -95,6 +96,7 @@ function progress(kind: Order['kind']): Progress {
     ...(kind !== 'result' && { liveMs: [], openedMs: [] }),
     paces: [...tally.paces],
     open: devices.filter(({ isOpen }) => isOpen).length,
+    caughtUp: devices.filter(({ hasCaughtUp }) => hasCaughtUp).length,
     done: devices.filter(({ isDone }) => isDone).length,
     events: devices.reduce((sum, { events }) => sum + events, 0),
     latestTickMs,

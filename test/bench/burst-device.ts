@@ -53,6 +53,7 @@ export class BurstDevice {
   #socket: Socket | null = null;
   #online = false;
   #opened = false;
+  #caughtUp = false;
   #recorded = new Set<number>();
   #again: number[] = [];
   /** Sent in this connection and not acknowledged: since when. */
@@ -80,10 +81,14 @@ export class BurstDevice {
     return this.#opened;
   }
 
-  /** Whether an answer covers everything that waited and everything that was sent. */
+  /** Whether answers cover everything that waited, its opening and its end. */
+  get hasCaughtUp(): boolean {
+    return this.#caughtUp;
+  }
+
+  /** Whether they cover every event as well. */
   get isDone(): boolean {
-    const { backlog } = this.#script;
-    return this.#recorded.size === backlog + 2 + this.#sentLive.size;
+    return this.#recorded.size === this.#script.backlog + 2 + this.#sentLive.size;
   }
 
   get events(): number {
@@ -194,19 +199,25 @@ export class BurstDevice {
 
   #answered(answer: Answer, now: number): void {
     this.#tally.answers += 1;
+    const { backlog } = this.#script;
     const sequence = [...this.#asked.keys()].find((asked) => answer.nonce === nonceOf(asked));
     if (sequence === undefined) return;
     for (const [first, last] of answer.recorded) for (let at = first; at <= last; at += 1) this.#recorded.add(at);
+    this.#caughtUp ||= this.#lacks(backlog + 2).length === 0;
     this.#asked.delete(sequence);
     this.#perSecond = answer.resendPerSecond ?? RESEND_PER_SECOND;
     this.#tally.paces.set(this.#perSecond, (this.#tally.paces.get(this.#perSecond) ?? 0) + 1);
     const live = this.#sentLive.get(sequence);
     if (live !== undefined) this.#tally.liveMs.push(Date.parse(answer.sentAt) - performance.timeOrigin - live);
-    const { backlog } = this.#script;
     if (!this.#opened && sequence === backlog) this.#openedBy(now);
     else if (sequence !== backlog + 1) return;
-    this.#again = Array.from({ length: backlog }, (_, at) => at).filter((at) => !this.#recorded.has(at));
+    this.#again = this.#lacks(backlog);
     this.#nextAgainAt = now;
+  }
+
+  /** Of the first so many sequences those that no answer calls recorded. */
+  #lacks(count: number): number[] {
+    return Array.from({ length: count }, (_, at) => at).filter((at) => !this.#recorded.has(at));
   }
 
   #openedBy(now: number): void {

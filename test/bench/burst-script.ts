@@ -32,7 +32,11 @@ export async function writeScript(
     boot: { id: `${deviceId}-boot` },
     uptimeMs: FIRST_UPTIME_MS + Math.min(sequence, backlog) * SPACING_MS + sequence,
     trigger: triggerOf(sequence, backlog),
-    outbox: { waiting: sequence > backlog + 1 ? 3 : Math.min(sequence, backlog) + 1, droppedRoutine: 0, droppedEvents: 0 },
+    outbox: {
+      waiting: sequence > backlog + 1 ? 3 : Math.min(sequence, backlog) + 1,
+      droppedRoutine: 0,
+      droppedEvents: 0,
+    },
     ...(sequence >= backlog && { ask: nonceOf(sequence) }),
   }));
   const envelopes = await Promise.all(reports.map((report) => seal('report', report, signing, deflater)));

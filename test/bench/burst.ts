@@ -66,6 +66,7 @@ class Clients {
       sends: sum((part) => part.sends),
       answers: sum((part) => part.answers),
       open: sum((part) => part.open),
+      caughtUp: sum((part) => part.caughtUp),
       done: sum((part) => part.done),
       events: sum((part) => part.events),
       liveMs: parts.flatMap(({ liveMs }) => liveMs),
@@ -96,9 +97,9 @@ async function until(clients: Clients, what: string, isSo: (progress: Progress) 
   for (let told = 0; ; told += 1) {
     const progress = await clients.tell({ kind: 'progress' });
     if (isSo(progress)) return progress;
-    const { open, done, refused, broken, sends } = progress;
+    const { open, caughtUp, refused, broken, sends } = progress;
     if (told % 25 === 0)
-      note(`  ${what}: ${open} open, ${done} done, ${sends} sends, ${refused} refused, ${broken} broken`);
+      note(`  ${what}: ${open} open, ${caughtUp} caught up, ${sends} sends, ${refused} refused, ${broken} broken`);
     if (performance.now() > giveUpAt) throw new Error(`Gave up waiting: ${what}`);
     await sleep(LOOK_EVERY_MS);
   }
@@ -134,8 +135,7 @@ async function burst(clients: Clients, database: FreshDatabase, port: number, cl
   await clients.tell({ kind: 'begin', port, livePerSecond });
   await until(clients, 'opening', ({ open }) => open === DEVICES);
   const openSeconds = (performance.now() - began) / 1000;
-  // All that waited, its opening and its end: events go on, so that there are always a few that are not answered yet.
-  await until(clients, 'draining', ({ done }) => done >= DEVICES - Number(flags.live));
+  await until(clients, 'draining', ({ caughtUp }) => caughtUp === DEVICES);
   const drainSeconds = (performance.now() - began) / 1000;
   const busy = await clients.tell({ kind: 'result' });
   const rssPeakBytes = await peakBytes(cloud.pid);
