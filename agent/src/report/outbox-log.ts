@@ -24,8 +24,6 @@ const FAILED =
 
 /** Reports on the disk, in order. A disk that fails is logged and tried again with the next change; it stops nothing. */
 export interface OutboxLog {
-  /** What earlier starts left. */
-  readonly found: Pick<ParsedOutbox, 'reports' | 'known'>;
   /** Whether a later start of the agent could ask about this one: a report in the file does. */
   asks(start: StartName): boolean;
   /** Resolves when they are on the disk, or when it has failed; `then` hears which before anything else is written. */
@@ -47,7 +45,13 @@ export interface OutboxLogParts {
   readonly outbox: Pick<Outbox, 'toKeep' | 'onDisk' | 'unwritten' | 'written' | 'aged'>;
 }
 
-export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
+export interface OpenedOutboxLog {
+  readonly file: OutboxLog;
+  /** What earlier starts left. No part of the log, which would keep all of it in memory for as long as it runs. */
+  readonly found: Pick<ParsedOutbox, 'reports' | 'known'>;
+}
+
+export async function openOutboxLog(parts: OutboxLogParts): Promise<OpenedOutboxLog> {
   const { log, device, outbox } = parts;
   const { found, writer } = await readFiles(parts);
   let isWell = true;
@@ -77,8 +81,7 @@ export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
     if (writer.hasFirst && writer.mayRewrite) return true;
     return isPossible && writer.bytes - bytes > Math.max(USELESS_BYTES, bytes);
   };
-  return {
-    found,
+  const file: OutboxLog = {
     asks: (start) => writer.asks(start),
     append(pick, then) {
       let written: readonly SealedReport[] | null = null;
@@ -104,6 +107,7 @@ export async function openOutboxLog(parts: OutboxLogParts): Promise<OutboxLog> {
       await inOrder(work, () => void (isTidying = false));
     },
   };
+  return { file, found };
 }
 
 /** What the files of this device hold, told where something is wrong with it. */

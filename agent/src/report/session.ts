@@ -12,11 +12,13 @@ import { keepSchedule, settled } from './schedule.ts';
 import { openOutboxStore, type OutboxStore } from './store.ts';
 import { createEventIntake, createUrgentReports, type EventIntake } from './storms.ts';
 
-/** How long events that still wait may take to reach the disk. */
+/** How long events that still wait may take to reach the disk, and the goodbye behind them to be made. */
 const FLUSH_WITHIN_MS = 1_500;
 /** How long a goodbye may take to reach the broker, and the connection to close. */
 const GOODBYE_WITHIN_MS = 2_000;
 const CLOSE_WITHIN_MS = 1_000;
+/** How long what is left may take to reach the disk at the very end. */
+const KEEP_WITHIN_MS = 1_500;
 
 export interface Session {
   outbox(): Outbox;
@@ -65,12 +67,13 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
       stopping.abort();
       await booted;
       await Promise.race([events.close(), clock.sleep(FLUSH_WITHIN_MS)]);
-      await reporter.report({ kind: 'shutdown' });
+      await Promise.race([reporter.report({ kind: 'shutdown' }), clock.sleep(FLUSH_WITHIN_MS)]);
       const online = connection.online();
       if (online) await pump.drained(timeout(clock, GOODBYE_WITHIN_MS));
       await Promise.race([link.close(), clock.sleep(CLOSE_WITHIN_MS)]);
-      const kept = Promise.race([time.close(), clock.sleep(CLOSE_WITHIN_MS)]);
-      await Promise.all([pump.stop(), store.close(online), kept, sensors.close()]);
+      // A disk that hangs must not keep the supervisor waiting until it kills.
+      const kept = Promise.all([time.close(), store.close(online)]);
+      await Promise.all([pump.stop(), Promise.race([kept, clock.sleep(KEEP_WITHIN_MS)]), sensors.close()]);
     },
   };
 }

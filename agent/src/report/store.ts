@@ -38,10 +38,9 @@ export interface StoreOptions extends Pick<SealedReport, 'incarnation' | 'start'
 export async function openOutboxStore(disk: Disk, options: StoreOptions, log: Log, clock: Clock): Promise<OutboxStore> {
   const limits = options.outbox;
   const outbox = new Outbox(limits, options);
-  const file = await openOutboxLog({ disk, clock, log, device: options.device, outbox });
-  for (const { start, since } of file.found.known) outbox.known(start, since);
-  for (const report of inOrderOfStarts(file.found.reports))
-    outbox.hold(report, { live: false, onDisk: true, heldAt: null });
+  const { file, found } = await openOutboxLog({ disk, clock, log, device: options.device, outbox });
+  for (const { start, since } of found.known) outbox.known(start, since);
+  for (const report of inOrderOfStarts(found.reports)) outbox.hold(report, { live: false, onDisk: true, heldAt: null });
   void file.tidy();
   const keepEvent = createEventKeeper(outbox, file, log);
   const spill = createSpill(outbox, file, options, log);

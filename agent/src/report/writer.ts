@@ -50,7 +50,8 @@ export function createWriter(
   let next = 0;
   return async (trigger, asks, happened) => {
     const host = await health();
-    const sequence = next++;
+    // Used up by a report that was made, and by no other: a gap would look like one that the network lost.
+    const sequence = next;
     const ask = asks ? randomBase64url() : null;
     const uptime = clock.monotonic();
     const segment = clock.segment();
@@ -58,6 +59,7 @@ export function createWriter(
     const taken = { uptime, segment, wall: clock.wall(), readings: parts.readings(uptime), exchanges };
     const told = { trigger: withAge(trigger, happened, { at: uptime, segment }), ask, host, outbox: parts.outbox() };
     const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
+    next += 1;
     time.told(exchanges, sequence);
     const { incarnation, start } = origin;
     const event = trigger.kind === 'event';

@@ -19,10 +19,10 @@ async function openLog(disk = new MemoryDisk()) {
     void said.push({ code: 'code' in fields ? String(fields.code) : '', writes: disk.writes.length });
   const log = { debug: say, info: say, warn: say, error: say };
   const outbox = new Outbox({ routineReports: 8, diskBytes: 1e6, maxAgeMs: Infinity }, THIS_START);
-  const file = await openOutboxLog({ disk, clock: new FakeClock(), log, device: DEVICE, outbox });
+  const { file, found } = await openOutboxLog({ disk, clock: new FakeClock(), log, device: DEVICE, outbox });
   const hold = (report: SealedReport, onDisk = true): void =>
     outbox.hold(report, { live: false, onDisk, heldAt: uptimeMs(0) });
-  for (const report of file.found.reports) hold(report);
+  for (const report of found.reports) hold(report);
   const keep = (report: SealedReport): Promise<void> =>
     file.append(
       () => [report],

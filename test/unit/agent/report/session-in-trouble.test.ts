@@ -1,8 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { until } from '../../../harness/agent/fake-clock.ts';
+import { FakeCloud } from '../../../harness/agent/fake-cloud.ts';
+import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
 import { DEVICE, SessionBench } from '../../../harness/agent/session.ts';
 import { OUTBOX_FILE, parseOutbox } from '@paddock/agent/report/outbox-file.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
+import { makeTestKey } from '../../../harness/signing.ts';
 
 /** Waits in real and in virtual time. */
 async function passing(bench: SessionBench, condition: () => boolean, what: string): Promise<void> {
@@ -58,6 +61,42 @@ describe('events when all goes wrong', () => {
     expect(bench.link.closed).toBe(true);
     const { report } = await bench.cloud.receive(bench.link.published.at(-1)?.payload ?? '');
     expect(report.trigger.kind).toBe('shutdown');
+  });
+});
+
+describe('a report that cannot be made', () => {
+  it('uses up no sequence: a gap would look like a loss of the network', async () => {
+    const key = await makeTestKey();
+    let isBroken = false;
+    const sign = async (bytes: Uint8Array): Promise<Uint8Array> => {
+      if (isBroken) throw new Error('The token is gone');
+      return key.signing.sign(bytes);
+    };
+    const cloud = await FakeCloud.create({ ...key, signing: { ...key.signing, sign } });
+    const bench = await (await SessionBench.start({}, new MemoryDisk(), cloud)).connected();
+    isBroken = true;
+    bench.tick();
+    await bench.clock.advance(0);
+    await until(() => bench.codes().includes('unexpected'), 'it is said');
+    isBroken = false;
+    bench.tick();
+    await bench.clock.advance(0);
+    expect((await bench.next()).report.sequence).toBe(1);
+  });
+});
+
+describe('the end with a disk that hangs', () => {
+  it('comes nevertheless, before the supervisor loses its patience', async () => {
+    const bench = await (await SessionBench.start()).connected();
+    bench.disk.hang(OUTBOX_FILE);
+    bench.event('card-swipe', { card: '1' });
+    await until(() => bench.disk.hanging === 1, 'the event waits for the disk');
+    const from = bench.clock.monotonic();
+    let isStopped = false;
+    void bench.session.stop().then(() => (isStopped = true));
+    await passing(bench, () => isStopped, 'stopped');
+    expect(bench.link.closed).toBe(true);
+    expect(bench.clock.monotonic() - from).toBeLessThan(5_000);
   });
 });
 
