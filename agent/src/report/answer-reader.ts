@@ -17,7 +17,7 @@ export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
   { device, cloudKeys, incarnation, start }: SessionOptions,
   store: OutboxStore,
-  answered: (digest: string) => void,
+  answered: (digest: string, isExchange: boolean) => void,
 ): (topic: string, payload: string) => void {
   const held = (digest: string): Held | undefined => store.outbox().find(digest);
   const origin = { incarnation, start };
@@ -27,10 +27,10 @@ export function createAnswerReader(
     try {
       const context = { device, keys: cloudKeys, inflater, held, origin, arrival, trusted: time.at };
       const { answer, answered: report } = await readAnswer(payload, context);
-      time.answered(answer, report, arrival);
+      const isExchange = time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
-      answered(report.digest);
+      answered(report.digest, isExchange);
     } catch (cause) {
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')
         log.debug({ code: cause.code }, 'An answer was not awaited');

@@ -13,7 +13,7 @@ const ASKS = {
 
 /**
  * Whether a report asks for an answer.
- * @param exchangeAt when the last answer came or the last report asked; null when neither was yet
+ * @param exchangeAt when the last exchange was made or the last report asked; null when neither was yet
  * @param oldAfterMs how old the last exchange may grow
  */
 export function asksForAnswer(

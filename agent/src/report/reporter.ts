@@ -16,7 +16,7 @@ export interface Reporter {
    * @param happened when the event was that it tells of
    */
   report(trigger: Trigger, happened?: Moment): Promise<Written | null>;
-  /** An answer came. */
+  /** An answer came that is an exchange. */
   exchanged(): void;
   /** When the last report was begun. */
   reportedAt(): UptimeMs;

@@ -51,8 +51,8 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
   });
-  const message = createAnswerReader(parts, options, store, (digest) => {
-    reporter.exchanged();
+  const message = createAnswerReader(parts, options, store, (digest, isExchange) => {
+    if (isExchange) reporter.exchanged();
     connection.answered(digest);
   });
   const events = createEventIntake(clock, (...event) => reporter.report(...event));

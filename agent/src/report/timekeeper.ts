@@ -16,8 +16,8 @@ import { openTimeFiles } from './time-files.ts';
 export interface Timekeeper {
   /** Trusted time at a moment of this boot. */
   readonly at: (moment: Moment) => TrustedInterval;
-  /** An answer was verified and taken. @param arrival stamped at its very arrival */
-  answered(answer: Answer, report: Held, arrival: Moment): void;
+  /** An answer was verified and taken. @param arrival stamped at its very arrival @returns whether it is an exchange */
+  answered(answer: Answer, report: Held, arrival: Moment): boolean;
   /** The exchanges that a report of this segment tells. */
   toTell(segment: number, asks: boolean): readonly Exchange[];
   /** That report was made. */
@@ -76,11 +76,15 @@ export async function openTimekeeper(parts: TimekeeperParts, options: Timekeeper
         book = covered(book, answer.recorded);
       const request = firstSentOf(report, options);
       // Without the nonce it is bound to nothing; and who knows when an earlier start sent its report.
-      if (request === null || answer.nonce === undefined) return;
+      if (request === null || answer.nonce === undefined) return false;
       const made = exchangeOf(request, answer, arrival);
-      if ('exchange' in made) return exchanged(made.exchange, arrival);
+      if ('exchange' in made) {
+        exchanged(made.exchange, arrival);
+        return true;
+      }
       const { receivedAt, sentAt } = answer;
       quiet((times) => log.warn({ code: made.fault, times, receivedAt, sentAt }, EXCHANGE_FAULTS[made.fault]));
+      return false;
     },
     toTell: (segment, asks) => toTell(book, segment, asks),
     told: (exchanges, sequence) => void (book = told(book, exchanges, sequence)),

@@ -165,6 +165,25 @@ describe('an answer that is no exchange', () => {
     expect(report.exchanges).toMatchObject([{ requestUptimeMs: 1_000, responseUptimeMs: 1_040 }]);
   });
 
+  it('puts off no exchange: the next routine report asks when the last real one is old', async () => {
+    const cloud = await FakeCloud.create(await makeTestKey());
+    const before = await SessionBench.start({}, new MemoryDisk(), cloud);
+    before.event('card-swipe', {});
+    await until(() => before.held.length === 2, 'the event is held');
+    const bench = await SessionBench.start({ start: 2 }, before.disk.copy(), cloud);
+    await exchanged(bench);
+    const event = await bench.next();
+    // The last of what an earlier start left is answered half an hour later.
+    await bench.clock.advance(29 * MINUTE);
+    await bench.answer(event);
+    const asks = (): boolean => bench.session.outbox().held.some(({ start, nonce }) => start === 2 && nonce !== null);
+    expect(asks()).toBe(false);
+    await bench.clock.advance(MINUTE);
+    bench.tick();
+    await bench.clock.advance(0);
+    await until(asks, 'it asks');
+  });
+
   it('when it comes twice, or again much later', async () => {
     const bench = await SessionBench.start();
     bench.link.connect();
