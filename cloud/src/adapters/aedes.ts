@@ -119,14 +119,15 @@ function handlers(events: BrokerEvents, clock: Clock): AedesOptions {
       // Without a client it is our own message; every other one is stamped before anything else.
       if (client === null) return done(null);
       const receivedAt = clock.wall();
-      if (!isOwn(client.id, topic, 'device')) {
+      const isReport = topic === topicOf('report', client.id);
+      if (!isReport && !isOwn(client.id, topic, 'device')) {
         events.foreign(client.id, topic);
         return done(new Error('Not a topic of this client'));
       }
       // Nobody may subscribe to what devices say, so that kept it would only fill the memory.
       packet.retain = false;
       // As a client of another broker would subscribe: a presence is a hint for whoever listens, and no report.
-      if (topic !== topicOf('report', client.id)) return done(null);
+      if (!isReport) return done(null);
       void events.message({ topic, payload: Buffer.from(payload), receivedAt }).then(() => done(null));
     },
     authorizeSubscribe: (client, subscription, done) =>

@@ -85,8 +85,7 @@ export class BatchClocks {
     const key = clockKeyOf(message);
     const before = this.#clocks.get(key);
     const { clock, closed, faults, isNews } = observe(before?.record ?? null, evidenceOf(message, this.#cloudErrorMs));
-    const odd = changesOf(message.report).some(({ uptimeMs }) => uptimeMs < 0);
-    const noticed = odd ? [...faults, 'change_before_boot' as const] : faults;
+    const noticed = tellsOfChangeBeforeBoot(message.report) ? [...faults, 'change_before_boot' as const] : faults;
     const entry = { ...(before ?? entryOf(message, place)), record: clock };
     const fresh = [...new Set(noticed)].filter((code) => !entry.faults.includes(code));
     this.#faults.push(...noticed);
@@ -172,9 +171,11 @@ function placed(ordered: OrderedReport, life: DeviceLife, cloudErrorMs: number):
 
 /** The last change of each binary and enum reading, where one was seen. */
 function changesOf({ readings, uptimeMs }: Report): Omit<PlacedChange, 'interval'>[] {
-  return Object.entries(readings).flatMap(([sensor, { changes = 0, changedAgoMs, value }]) =>
-    changes === 0 || changedAgoMs === undefined || changedAgoMs === null
-      ? []
-      : [{ sensor, changes, uptimeMs: uptimeMs - changedAgoMs, value }],
-  );
+  const told: Omit<PlacedChange, 'interval'>[] = [];
+  for (const [sensor, { changes = 0, changedAgoMs, value }] of Object.entries(readings))
+    if (changes > 0 && changedAgoMs !== undefined && changedAgoMs !== null)
+      told.push({ sensor, changes, uptimeMs: uptimeMs - changedAgoMs, value });
+  return told;
 }
+
+const tellsOfChangeBeforeBoot = (report: Report): boolean => changesOf(report).some(({ uptimeMs }) => uptimeMs < 0);

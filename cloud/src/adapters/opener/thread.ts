@@ -17,6 +17,9 @@ export interface Wanted {
 /** Keys that a thread remembers; past that it begins anew. */
 const MAX_KEYS = 50_000;
 
+/** What it makes is handed over at once: little survives, so that little memory does. */
+const MEMORY = { maxYoungGenerationSizeMb: 16, maxOldGenerationSizeMb: 96 } as const;
+
 /** One thread, replaced when it dies. */
 export class OpenerThread {
   readonly #program: URL;
@@ -62,7 +65,7 @@ export class OpenerThread {
   }
 
   #start(): Worker {
-    const worker = new Worker(this.#program, { name: 'opener' });
+    const worker = new Worker(this.#program, { name: 'opener', resourceLimits: MEMORY });
     // It never keeps the service from ending.
     worker.unref();
     worker.on('message', (opened: Opened) => this.#conclude(outcomesOf(opened)));
