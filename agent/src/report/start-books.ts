@@ -60,9 +60,15 @@ export class StartBooks {
     return null;
   }
 
+  /**
+   * What was sent of an earlier start and not asked about may have arrived: the next connection asks before it goes on,
+   * or one that always breaks within a batch would send the same reports for ever.
+   */
   disconnected(): void {
-    this.#unasked.clear();
-    for (const book of this.#books.values()) book.unasked = book.unaskedAgain = 0;
+    for (const book of this.#books.values()) {
+      book.unasked = 0;
+      book.unaskedAgain = this.#unasked.has(book) ? BATCH : 0;
+    }
   }
 
   /** @returns the earlier starts of which nothing is held any more */

@@ -63,6 +63,25 @@ describe('what earlier starts left', () => {
     expect(all.flatMap((sequence, place) => (sequence === 0 ? [place] : []))).toEqual([0, 65, 130, 153]);
   });
 
+  it('gets on though every connection breaks before a batch ends', () => {
+    const outbox = backlog([early(0, 'n'), ...Array.from({ length: 100 }, (_, n) => early(n + 1))]);
+    const recorded = new Set<number>();
+    let connections = 0;
+    for (; outbox.waiting > 0 && connections < 10; connections += 1) {
+      for (let sent = 0; sent < 30; sent += 1) {
+        const next = outbox.next(true, at(0));
+        if (next === null) break;
+        outbox.sent(next.digest, at(0));
+        recorded.add(next.sequence);
+        if (next.nonce === null) continue;
+        const ranges = [...recorded].map((one): [number, number] => [one, one]);
+        outbox.settle(answerTo(next, { recorded: ranges }), findHeld(outbox, next), at(0));
+      }
+      outbox.disconnected();
+    }
+    expect(connections).toBeLessThan(6);
+  });
+
   it('does not drop the one report that asks while others need it', () => {
     const outbox = backlog([early(0, 'n'), early(1), early(2), early(3)], { ...LIMITS, diskBytes: 30 });
     expect(sequences(outbox.held)).toEqual([0, 2, 3]);
