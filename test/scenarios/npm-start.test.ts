@@ -9,7 +9,7 @@ import { freePort } from '../harness/free-port.ts';
 import { processesWith } from '../harness/processes.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../demo/src/main.ts');
-const WITHIN = { timeout: 15_000, interval: 100 };
+const WITHIN = { timeout: 60_000, interval: 100 };
 
 interface Device {
   readonly deviceId: string;
