@@ -7,7 +7,7 @@ import { StoredKeyDirectory } from './ingest/directory.ts';
 import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
-import type { Broker } from './ports.ts';
+import type { Broker, ErrorAt } from './ports.ts';
 
 /** The broker of the service's own, or the one that it is told to use. */
 export const brokerOf = ({ config, clock, log }: Base): Broker =>
@@ -23,12 +23,12 @@ export const brokerOf = ({ config, clock, log }: Base): Broker =>
 /**
  * Builds the way from the broker to the archive and opens it.
  * @param on.reachable told whether devices can reach us through the broker
- * @param on.cloudErrorMs asked how wrong the cloud's clocks can be, with every batch
+ * @param on.errorAt asked about every stamp
  */
 export async function takeIn(
   base: Base,
   broker: Broker,
-  { reachable, cloudErrorMs }: { reachable: (is: boolean) => void; cloudErrorMs: () => number },
+  { reachable, errorAt }: { reachable: (is: boolean) => void; errorAt: ErrorAt },
   started: AsyncDisposableStack,
 ): Promise<void> {
   const { store, clock, metrics, log, onlineKey } = base;
@@ -54,7 +54,7 @@ export async function takeIn(
     clock,
     metrics,
     log,
-    cloudErrorMs,
+    errorAt,
   });
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());

@@ -70,7 +70,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   };
   await prepareDatabase(base, dataDir);
   const background = runInBackground(started);
-  const member = createMember(base);
+  const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });
   background((signal) => member.run(signal));
   const watch = createWatch({ ...base, listenerId: base.identity.instanceId, now: databaseNow });
   background((signal) => watch.run(signal));
@@ -78,13 +78,11 @@ export async function serve(config: CloudConfig): Promise<Service> {
   await deliverWebhooks(base, background);
   const broker = brokerOf(base);
   let reachable = false;
-  // An exchange may have been answered by another instance, by its clock.
-  const cloudErrorMs = (): number => Math.max(base.ownClock.errorMs(), member.fleetErrorMs);
   const app = await createApp({
     ...base,
     authenticate: (token) => authenticateToken(store, token),
     inflater,
-    cloudErrorMs,
+    cloudErrorMs: member.errors.now,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
     exposition: metrics,
     probes: probesOf(base, member, () => reachable),
@@ -95,7 +93,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     reachable = is;
     watch.reachable(is);
   };
-  await named('mqttPort', takeIn(base, broker, { reachable: heard, cloudErrorMs }, started));
+  await named('mqttPort', takeIn(base, broker, { reachable: heard, errorAt: member.errors.at }, started));
   const mqtt =
     withoutCredentials(config.brokerUrl) ??
     `mqtt://${config.mqttHost}:${broker instanceof EmbeddedBroker ? broker.port : 0}`;

@@ -25,6 +25,9 @@ export interface KernelClock {
   estimate(): KernelEstimate | null;
 }
 
+/** How wrong the cloud's clocks could be when they stamped this, in ms. */
+export type ErrorAt = (stamp: WallMs) => number;
+
 export interface Sql {
   /** Rows as objects; int8 as number, timestamptz as Date, jsonb parsed. */
   query<Row extends object = Record<string, unknown>>(text: string, values?: readonly unknown[]): Promise<Row[]>;

@@ -50,7 +50,7 @@ await rm(keyDir, { recursive: true });
 const opener = startOpener({ program: OPENER_PROGRAM });
 const answers = new Answers({ broker, signing, clock, metrics, log });
 const rejections = new Rejections({ sql: store, clock, metrics, log });
-const ingest = new Ingest({ store, keys, opener, answers, rejections, clock, metrics, log, cloudErrorMs: () => 100 });
+const ingest = new Ingest({ store, keys, opener, answers, rejections, clock, metrics, log, errorAt: () => 100 });
 
 const NAIVE_INSERT = `
   INSERT INTO reports (received_at, device_id, incarnation, start, sequence, boot_id, uptime_ms, segment, trigger,

@@ -7,7 +7,7 @@ import { Answers } from '@paddock/cloud/ingest/answer.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
 import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
-import type { Broker, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
+import type { Broker, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
 /** Counts what the service says of itself, by name and code. */
@@ -41,7 +41,7 @@ export async function startIngest(
   options: {
     brokerUrl?: string;
     shareGroup?: string;
-    cloudErrorMs?: () => number;
+    errorAt?: ErrorAt;
     limits?: Partial<IngestLimits>;
     cloudKey?: TestKey;
   } = {},
@@ -68,7 +68,7 @@ export async function startIngest(
     clock,
     metrics,
     log,
-    cloudErrorMs: options.cloudErrorMs ?? (() => 100),
+    errorAt: options.errorAt ?? (() => 100),
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();

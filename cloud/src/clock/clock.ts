@@ -75,7 +75,7 @@ export function observe(clock: ClockRecord | null, evidence: Evidence): Observed
     ['clock_contradiction', isContradicted],
     ['clock_unsteady', era.region.wander > known.era.region.wander],
     ['wall_stepped', (wall?.steps ?? 0) > (known.wall?.steps ?? 0)],
-    ['wall_wrong_at_boot', isNews && isWrongAtBoot(next)],
+    ['wall_wrong_at_boot', isNews && isWrongAtBoot(next) && !isWrongAtBoot(known)],
   ];
   return {
     clock: next,

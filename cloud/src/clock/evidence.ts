@@ -7,6 +7,8 @@ export interface Exchange {
   readonly cloudReceivedAt: WallMs;
   readonly cloudSentAt: WallMs;
   readonly responseUptimeMs: number;
+  /** How wrong the cloud's own clock could be when it stamped this, in ms: part of its bounds. */
+  readonly cloudErrorMs: number;
 }
 
 /** What one report, or one request for the time, says about its clock. */
@@ -17,7 +19,7 @@ export interface Evidence {
   /** What the device's wall clock claimed at `uptimeMs`; null when it said nothing. */
   readonly wallMs: WallMs | null;
   readonly exchanges: readonly Exchange[];
-  /** How wrong the cloud's own clock could be when it stamped this, in ms: part of every bound. */
+  /** The same of the arrival. */
   readonly cloudErrorMs: number;
 }
 
@@ -56,18 +58,22 @@ export function boundsOf(evidence: Evidence): { readonly bounds: Bounds; readonl
   });
   const { uptimeMs, receivedAt, cloudErrorMs } = evidence;
   const arrival = noLaterThan(uptimeMs, receivedAt, cloudErrorMs);
-  const upper = [arrival, ...sound.map((e) => noLaterThan(e.requestUptimeMs, e.cloudReceivedAt, cloudErrorMs))];
-  const lower = sound.map((e) => noEarlierThan(e.responseUptimeMs, e.cloudSentAt, cloudErrorMs));
+  const upper = [arrival, ...sound.map((e) => noLaterThan(e.requestUptimeMs, e.cloudReceivedAt, e.cloudErrorMs))];
+  const lower = sound.map((e) => noEarlierThan(e.responseUptimeMs, e.cloudSentAt, e.cloudErrorMs));
   if (lower.length === 0 || learn(upper, lower) !== null) return { bounds: { upper, lower }, faults };
   return { bounds: { upper: [arrival], lower: [] }, faults: [...faults, 'exchange_contradicts'] };
 }
 
-function faultOf(exchange: Exchange, { uptimeMs, receivedAt, cloudErrorMs }: Evidence): ClockFault | null {
-  const { requestUptimeMs, cloudReceivedAt, cloudSentAt, responseUptimeMs } = exchange;
+function faultOf(
+  exchange: Exchange,
+  { uptimeMs, receivedAt, cloudErrorMs: arrivalErrorMs }: Evidence,
+): ClockFault | null {
+  const { requestUptimeMs, cloudReceivedAt, cloudSentAt, responseUptimeMs, cloudErrorMs } = exchange;
   const awayMs = responseUptimeMs - requestUptimeMs;
   const inCloudMs = cloudSentAt - cloudReceivedAt;
   if (requestUptimeMs < 0 || awayMs < 0 || inCloudMs < 0) return 'exchange_backwards';
-  if (responseUptimeMs > uptimeMs || cloudSentAt > receivedAt + STEP_MS + 2 * cloudErrorMs) return 'exchange_future';
+  if (responseUptimeMs > uptimeMs || cloudSentAt > receivedAt + STEP_MS + arrivalErrorMs + cloudErrorMs)
+    return 'exchange_future';
   const longest = (awayMs + STEP_MS) * (1 + MAX_RATE_ERROR) + STEP_MS + 2 * cloudErrorMs;
   return inCloudMs > longest ? 'exchange_contradicts' : null;
 }

@@ -148,7 +148,8 @@ function evidenceOf(line: TraceLine, cloudErrorMs: number): Evidence {
   if (line.kind === 'time-request')
     return { uptimeMs: line.requestUptimeMs, receivedAt, wallMs: null, exchanges: [], cloudErrorMs };
   const { uptimeMs, wallMs: claimed = null, exchanges = [] } = line;
-  return { uptimeMs, receivedAt, wallMs: claimed, exchanges, cloudErrorMs };
+  const stamped = exchanges.map((exchange) => ({ ...exchange, cloudErrorMs }));
+  return { uptimeMs, receivedAt, wallMs: claimed, exchanges: stamped, cloudErrorMs };
 }
 
 const isSound = (line: ReportLine, agoMs: number): boolean => agoMs >= 0 && agoMs <= line.uptimeMs;

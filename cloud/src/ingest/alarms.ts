@@ -2,7 +2,7 @@ import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import { CLOCK_FAULTS } from '../clock/evidence.ts';
 import type { NotificationType } from '../monitoring/notifications.ts';
-import type { Sql } from '../ports.ts';
+import type { ErrorAt, Sql } from '../ports.ts';
 import type { Decision } from './decide.ts';
 import type { NewIncarnation } from './first-contact.ts';
 import type { StartEntry } from './ledger.ts';
@@ -41,12 +41,12 @@ const ADD_ALARMS = `
 /** A report of an older start, proved to be made after a newer start had reported: both are running. */
 const LIVE_BESIDE = `
   SELECT w.device_id, w.incarnation, w.start
-  FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::timestamptz[], $5::text[])
-    AS w (device_id, ordinal, start, earliest, incarnation)
+  FROM unnest($1::text[], $2::integer[], $3::bigint[], $4::timestamptz[], $5::text[],
+    $6::double precision[]) AS w (device_id, ordinal, start, earliest, incarnation, margin_ms)
   WHERE EXISTS (
     SELECT FROM starts s JOIN incarnations i USING (device_id, incarnation)
     WHERE s.device_id = w.device_id AND (i.ordinal, s.start) > (w.ordinal, w.start)
-      AND s.first_received_at < w.earliest - $6 * interval '1 millisecond')`;
+      AND s.first_received_at < w.earliest - w.margin_ms * interval '1 millisecond')`;
 
 /** What a batch showed that needs a human's eye. */
 export function alarmsOf({ outcomes, clocks }: Decision): Alarm[] {
@@ -82,7 +82,7 @@ export const livesOf = (newIncarnations: readonly NewIncarnation[]): Alarm[] =>
  * Two starts of one device that are both running: a copy of its disk is.
  * @param late reports that did not become the last known state
  */
-export async function liveClones(sql: Sql, late: readonly PlacedReport[], cloudErrorMs: number): Promise<Alarm[]> {
+export async function liveClones(sql: Sql, late: readonly PlacedReport[], errorAt: ErrorAt): Promise<Alarm[]> {
   const bounded = late.flatMap(({ message, place, interval }) => {
     const { earliest } = intervalColumns(interval);
     return earliest === null ? [] : [{ message, place, earliest }];
@@ -94,7 +94,7 @@ export async function liveClones(sql: Sql, late: readonly PlacedReport[], cloudE
     bounded.map(({ place }) => place.start),
     bounded.map(({ earliest }) => earliest),
     bounded.map(({ message }) => message.report.incarnation),
-    2 * cloudErrorMs,
+    bounded.map(({ message }) => 2 * errorAt(message.receivedAt)),
   ]);
   return rows.map(({ device_id, incarnation, start }) => ({
     type: 'device.clone',

@@ -1,4 +1,5 @@
 import type { Rejection } from '@paddock/shared/answer.ts';
+import type { ErrorAt } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import { bootKey, identityKey, startKeyOf, type BootEntry, type Ledger, type StartEntry } from './ledger.ts';
 import { isAfter, orderReport, type Place, type Verdict } from './order.ts';
@@ -25,16 +26,13 @@ export interface Decision {
 /** Answers name the newest refusals of a start; older ones were named before. */
 const MAX_REJECTIONS = 32;
 
-/**
- * Orders and reconciles a batch: second and third step of ingest, without any I/O.
- * @param cloudErrorMs how wrong the cloud's own clock can be
- */
-export function decide(batch: readonly AuthenticReport[], ledger: Ledger, cloudErrorMs: number): Decision {
+/** Orders and reconciles a batch: second and third step of ingest, without any I/O. */
+export function decide(batch: readonly AuthenticReport[], ledger: Ledger, errorAt: ErrorAt): Decision {
   const starts = new Map(ledger.starts);
   const boots = new Map(ledger.boots);
   const digests = new Map(ledger.digests);
   const outcomes: Outcome[] = [];
-  const clocks = new BatchClocks(ledger.clocks, cloudErrorMs);
+  const clocks = new BatchClocks(ledger.clocks, errorAt);
   const recorded: OrderedReport[] = [];
   for (const message of inOrder(batch, starts)) {
     const key = startKeyOf(message);

@@ -1,7 +1,7 @@
 import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { tell } from '../monitoring/telling.ts';
-import type { Clock, Inbound, Log, Metrics, Opener, Store } from '../ports.ts';
+import type { Clock, ErrorAt, Inbound, Log, Metrics, Opener, Store } from '../ports.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
 import { answerTo, answerToUnreadable, type Answers } from './answer.ts';
 import { authenticate, type AuthenticReport, type RefusedMessage } from './authenticate.ts';
@@ -25,8 +25,7 @@ export interface IngestDeps {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
-  /** How wrong the cloud's own clock can be now, in ms. */
-  readonly cloudErrorMs: () => number;
+  readonly errorAt: ErrorAt;
   readonly limits?: Partial<IngestLimits>;
 }
 
@@ -61,8 +60,6 @@ export class Ingest {
   readonly #queue: AuthenticReport[] = [];
   readonly #recording = new Set<Promise<void>>();
   #databaseAway = false;
-  /** How wrong the clock was at most while what waits was stamped: it may be better by the time that is recorded. */
-  #worstErrorMs = 0;
   readonly #defects: SparingLog;
   readonly #seenChanges = new SeenChanges();
 
@@ -84,8 +81,6 @@ export class Ingest {
    * only an answer says that a report is recorded. Never rejects.
    */
   async accept(inbound: Inbound): Promise<void> {
-    const before = this.#admission.waiting === 0 ? 0 : this.#worstErrorMs;
-    this.#worstErrorMs = Math.max(before, this.#deps.cloudErrorMs());
     if (!(await this.#admission.accept(inbound))) this.#deps.metrics.count('paddock_reports_dropped_total');
   }
 
@@ -165,10 +160,9 @@ export class Ingest {
   }
 
   async #tryToRecord(part: readonly AuthenticReport[]): Promise<{ readonly cause: unknown } | null> {
-    const { store, cloudErrorMs } = this.#deps;
+    const { store, errorAt } = this.#deps;
     try {
-      const errorMs = (): number => Math.max(this.#worstErrorMs, cloudErrorMs());
-      const recorded = await this.#persist(() => recordBatch(store, part, errorMs(), this.#seenChanges));
+      const recorded = await this.#persist(() => recordBatch(store, part, errorAt, this.#seenChanges));
       if (recorded) this.#conclude(recorded);
       return null;
     } catch (cause) {

@@ -5,6 +5,7 @@ import { observe, type ClockRecord } from '../clock/clock.ts';
 import type { ClosedEra } from '../clock/era.ts';
 import type { ClockFault, Evidence } from '../clock/evidence.ts';
 import { DeviceLife, type Moment } from '../clock/life.ts';
+import type { ErrorAt } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import type { Place } from './order.ts';
 
@@ -69,12 +70,11 @@ export class BatchClocks {
   readonly #lives = new Map<string, DeviceLife>();
   readonly #alarms: ClockAlarm[] = [];
   readonly #faults: ClockFault[] = [];
-  readonly #cloudErrorMs: number;
+  readonly #errorAt: ErrorAt;
 
-  /** @param cloudErrorMs how wrong the cloud's own clock can be */
-  constructor(known: ReadonlyMap<string, ClockEntry>, cloudErrorMs: number) {
+  constructor(known: ReadonlyMap<string, ClockEntry>, errorAt: ErrorAt) {
     this.#clocks = new Map(known);
-    this.#cloudErrorMs = cloudErrorMs;
+    this.#errorAt = errorAt;
   }
 
   /**
@@ -84,7 +84,7 @@ export class BatchClocks {
   observe({ message, place }: OrderedReport): boolean {
     const key = clockKeyOf(message);
     const before = this.#clocks.get(key);
-    const { clock, closed, faults, isNews } = observe(before?.record ?? null, evidenceOf(message, this.#cloudErrorMs));
+    const { clock, closed, faults, isNews } = observe(before?.record ?? null, evidenceOf(message, this.#errorAt));
     const noticed = tellsOfChangeBeforeBoot(message.report) ? [...faults, 'change_before_boot' as const] : faults;
     const entry = { ...(before ?? entryOf(message, place)), record: clock };
     const fresh = [...new Set(noticed)].filter((code) => !entry.faults.includes(code));
@@ -98,7 +98,7 @@ export class BatchClocks {
 
   /** Places a report, and the changes that it tells of, by all that was observed. */
   place(ordered: OrderedReport): PlacedReport {
-    return placed(ordered, this.#lifeOf(ordered.message), this.#cloudErrorMs);
+    return placed(ordered, this.#lifeOf(ordered.message), this.#errorAt(ordered.message.receivedAt));
   }
 
   /** Clocks that say more than before. */
@@ -131,7 +131,7 @@ export class BatchClocks {
   }
 }
 
-const evidenceOf = ({ report, receivedAt }: AuthenticReport, cloudErrorMs: number): Evidence => ({
+const evidenceOf = ({ report, receivedAt }: AuthenticReport, errorAt: ErrorAt): Evidence => ({
   uptimeMs: report.uptimeMs,
   receivedAt,
   wallMs: report.wallMs === undefined ? null : wallMs(report.wallMs),
@@ -140,8 +140,9 @@ const evidenceOf = ({ report, receivedAt }: AuthenticReport, cloudErrorMs: numbe
     cloudReceivedAt: fromInstant(exchange.receivedAt),
     cloudSentAt: fromInstant(exchange.sentAt),
     responseUptimeMs: exchange.responseUptimeMs,
+    cloudErrorMs: errorAt(fromInstant(exchange.sentAt)),
   })),
-  cloudErrorMs,
+  cloudErrorMs: errorAt(receivedAt),
 });
 
 const entryOf = ({ deviceId, report }: AuthenticReport, { ordinal, start }: Place): Omit<ClockEntry, 'record'> => ({

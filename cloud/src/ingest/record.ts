@@ -1,5 +1,5 @@
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
-import type { Sql, Store } from '../ports.ts';
+import type { ErrorAt, Sql, Store } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
 import { addAlarms, alarmsOf, liveClones, livesOf, type Alarm } from './alarms.ts';
 import { decide, type Decision } from './decide.ts';
@@ -94,12 +94,12 @@ const IDS_PER_NOTIFY = 190;
 export async function recordBatch(
   store: Store,
   batch: readonly AuthenticReport[],
-  cloudErrorMs: number,
+  errorAt: ErrorAt,
   seen: SeenChanges,
 ): Promise<Recorded> {
   const lives: Alarm[] = [];
   for (;;) {
-    const tried = await store.transaction((sql) => recordKnown(sql, batch, cloudErrorMs, seen));
+    const tried = await store.transaction((sql) => recordKnown(sql, batch, errorAt, seen));
     if ('decision' in tried) {
       seen.remember(tried.decision.reports);
       return { ...tried, alarms: [...lives, ...tried.alarms] };
@@ -112,14 +112,14 @@ export async function recordBatch(
 async function recordKnown(
   sql: Sql,
   batch: readonly AuthenticReport[],
-  cloudErrorMs: number,
+  errorAt: ErrorAt,
   seen: SeenChanges,
 ): Promise<Recorded | { readonly unseen: readonly AuthenticReport[] }> {
   const loaded = await loadLedger(sql, batch);
   if ('unseen' in loaded) return loaded;
-  const decision = decide(batch, loaded.ledger, cloudErrorMs);
+  const decision = decide(batch, loaded.ledger, errorAt);
   const late = await writeDecision(sql, decision, loaded.ledger.starts, seen);
-  const noticed = [...alarmsOf(decision), ...(await liveClones(sql, late, cloudErrorMs))];
+  const noticed = [...alarmsOf(decision), ...(await liveClones(sql, late, errorAt))];
   return { decision, alarms: await addAlarms(sql, noticed, lastArrival(batch)) };
 }
 

@@ -1,6 +1,7 @@
 import type { Clock, Log, Metrics, Store } from '../ports.ts';
 import { measureOffset } from './clock-offset.ts';
 import { DATABASE } from './clock-watch.ts';
+import { ErrorHistory } from './error-history.ts';
 import type { OwnClock } from './own-clock.ts';
 import { listInstances, readClockAlarm, sayAlive, sayGone, type Identity } from './register.ts';
 
@@ -11,6 +12,8 @@ export interface MemberParts {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly identity: Identity;
+  /** How wrong a clock can be of which nothing is known, in ms. */
+  readonly configuredErrorMs: number;
 }
 
 export interface Member {
@@ -19,8 +22,8 @@ export interface Member {
   run(signal: AbortSignal): Promise<void>;
   /** Whether this clock contradicts the others'; what does, in words, otherwise null. */
   readonly disagreement: string | null;
-  /** How wrong the clock of any running instance can be, as it said last, in ms; 0 before the first round. */
-  readonly fleetErrorMs: number;
+  /** Of this instance's clock and the others', as they said last. */
+  readonly errors: ErrorHistory;
 }
 
 const ROUND_MS = 10_000;
@@ -29,9 +32,15 @@ const LOOK_MS = 1_000;
 
 /** One instance among others: its row, its clock's figures, and its own view of the alarm. */
 export function createMember(parts: MemberParts): Member {
-  const { store, clock, ownClock, metrics, log, identity } = parts;
+  const { store, clock, ownClock, metrics, log, identity, configuredErrorMs } = parts;
   let disagreement: string | null = null;
   let fleetErrorMs = 0;
+  const errors = new ErrorHistory({
+    clock,
+    ownClock,
+    fleetErrorMs: () => fleetErrorMs,
+    configuredMs: configuredErrorMs,
+  });
 
   async function round(): Promise<void> {
     const offset = await measureOffset(store, clock);
@@ -47,6 +56,7 @@ export function createMember(parts: MemberParts): Member {
 
   async function watchOwnClock(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      errors.now();
       metrics.gauge('paddock_clock_error_seconds', ownClock.errorMs() / 1000);
       metrics.gauge('paddock_clock_synchronized', ownClock.source === 'kernel' ? 1 : 0);
       await clock.sleep(LOOK_MS, signal);
@@ -77,9 +87,7 @@ export function createMember(parts: MemberParts): Member {
     get disagreement() {
       return disagreement;
     },
-    get fleetErrorMs() {
-      return fleetErrorMs;
-    },
+    errors,
   };
 }
 

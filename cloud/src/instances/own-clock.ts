@@ -59,6 +59,7 @@ export class OwnClock {
   #before: Span;
   #step: { readonly ms: number; readonly at: number } | null = null;
   #steps = 0;
+  #steppedMs = 0;
 
   constructor(parts: OwnClockParts) {
     this.#parts = parts;
@@ -82,6 +83,11 @@ export class OwnClock {
     return this.#steps;
   }
 
+  /** By how much it was set since then, in ms, whichever way each time. */
+  get steppedMs(): number {
+    return this.#steppedMs;
+  }
+
   #look(): void {
     const now = this.#parts.clock.monotonic();
     this.#findStep(now);
@@ -96,6 +102,7 @@ export class OwnClock {
     if (Math.abs(stepMs) <= this.#bound.errorMs) return;
     this.#before = span;
     this.#steps += 1;
+    this.#steppedMs += Math.abs(stepMs);
     this.#reread(now);
     this.#step = { ms: Math.abs(stepMs) + (this.#step?.ms ?? 0), at: now };
     this.#parts.onStep(stepMs);

@@ -196,7 +196,7 @@ test('a start that is recorded with what waited longer began no sooner, and a la
       payloadBytes: 1,
     };
   };
-  const record = (...batch: AuthenticReport[]) => recordBatch(database.store, batch, 100, new SeenChanges());
+  const record = (...batch: AuthenticReport[]) => recordBatch(database.store, batch, () => 100, new SeenChanges());
   const at = (uptimeMs: number, sequence: number) => ({ start: 1, boot: { id: 'boot-a' }, uptimeMs, sequence });
   const now = first.uptime();
   // The database was away for half an hour: what arrived at its beginning and at its end is one batch.

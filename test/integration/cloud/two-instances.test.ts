@@ -42,7 +42,7 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
     clock,
     metrics,
     log,
-    cloudErrorMs: () => 100,
+    errorAt: () => 100,
     // Small batches: many transactions meet.
     limits: { batch: 7 },
   });

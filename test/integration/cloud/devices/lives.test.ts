@@ -32,6 +32,7 @@ function live(boot: number, exchanges: boolean): { record: ClockRecord; closed: 
       cloudReceivedAt: at(uptimeMs, upMs),
       cloudSentAt: at(uptimeMs, upMs),
       responseUptimeMs: uptimeMs + upMs + downMs,
+      cloudErrorMs: 1,
     };
     const receivedAt = at(uptimeMs + 300, upMs);
     const told = exchanges ? [exchange] : [];

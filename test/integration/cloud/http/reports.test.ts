@@ -64,6 +64,7 @@ test('a report is placed by what its boot knows now', async () => {
     cloudReceivedAt: wallMs(base - 3_600_000),
     cloudSentAt: wallMs(base - 3_599_990),
     responseUptimeMs: 60_020,
+    cloudErrorMs: 100,
   };
   const evidence = {
     uptimeMs: 60_100,

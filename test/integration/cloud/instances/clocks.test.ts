@@ -36,7 +36,8 @@ function instance(instanceId: string, wrong: { ms: number }, claimedMs = CONFIGU
   const ownClock = new OwnClock({ clock, kernel, configuredMs: claimedMs, onStep: () => undefined });
   const identity = { instanceId, host: 'test', version: '0.0.0' };
   const log = pino({ level: 'silent' });
-  return createMember({ store: database.store, clock, ownClock, metrics: new CountedMetrics(), log, identity });
+  const parts = { store: database.store, clock, ownClock, metrics: new CountedMetrics(), log, identity };
+  return createMember({ ...parts, configuredErrorMs: CONFIGURED_MS });
 }
 
 const watched = async () => watchClocks(database.store, await databaseNow(database.store), CONFIGURED_MS);
@@ -63,7 +64,7 @@ describe('instances on one database', () => {
     expect(offset?.lowMs).toBeLessThanOrEqual(20);
     expect(offset?.highMs).toBeGreaterThanOrEqual(20);
     expect(errorMs).toBe(CONFIGURED_MS);
-    expect(members[0]?.fleetErrorMs).toBe(CONFIGURED_MS);
+    expect(members[0]?.errors.now()).toBe(CONFIGURED_MS);
   });
 
   test('name the one whose clock contradicts the others, once, and say once when it is over', async () => {

@@ -48,7 +48,8 @@ function run(crystal: Crystal, reports: readonly Sent[]) {
     const arrivedAtUptime = uptimeMs + upMs + 30 + downMs;
     const cloudSentAt = wallMs(Math.floor(trueAt(crystal, arrivedAtUptime) - downMs));
     const responseUptimeMs = Math.floor(arrivedAtUptime);
-    told = [{ requestUptimeMs: Math.floor(uptimeMs), cloudReceivedAt: receivedAt, cloudSentAt, responseUptimeMs }];
+    const stamped = { cloudReceivedAt: receivedAt, cloudSentAt, cloudErrorMs: 0 };
+    told = [{ requestUptimeMs: Math.floor(uptimeMs), ...stamped, responseUptimeMs }];
   }
   if (record === null) throw new Error('Nothing was sent');
   return { record, closed, faults };
@@ -174,6 +175,7 @@ describe('a clock that breaks the assumptions', () => {
                 cloudReceivedAt: wallMs(Math.floor(trueAt(after, asked) + 50)),
                 cloudSentAt: wallMs(Math.floor(trueAt(after, asked) + 55)),
                 responseUptimeMs: asked + 105,
+                cloudErrorMs: 0,
               },
             ]
           : [];

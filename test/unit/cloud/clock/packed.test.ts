@@ -24,7 +24,8 @@ it('reads every clock back from its row as it was, whatever it went through', ()
         const receivedAt = wallMs(offsetMs + uptimeMs + delayMs);
         const cloudReceivedAt = wallMs(receivedAt - delayMs - 1);
         const requestUptimeMs = Math.max(0, uptimeMs - 1);
-        const told = { requestUptimeMs, cloudReceivedAt, cloudSentAt: cloudReceivedAt, responseUptimeMs: uptimeMs };
+        const stamped = { cloudReceivedAt, cloudSentAt: cloudReceivedAt, cloudErrorMs: 0.25 };
+        const told = { requestUptimeMs, ...stamped, responseUptimeMs: uptimeMs };
         const wall = wallSkewMs === null ? null : wallMs(offsetMs + uptimeMs + wallSkewMs);
         const evidence = { uptimeMs, receivedAt, wallMs: wall, exchanges: exchange ? [told] : [], cloudErrorMs: 0.25 };
         record = observe(record, evidence).clock;

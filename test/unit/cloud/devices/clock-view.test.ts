@@ -17,6 +17,7 @@ function clockOf(ppm: number, hours: number): ClockRecord {
       cloudReceivedAt: at(sent + 10),
       cloudSentAt: at(sent + 10),
       responseUptimeMs: sent + 20,
+      cloudErrorMs: 0,
     };
     const evidence = {
       uptimeMs: sent + 50,

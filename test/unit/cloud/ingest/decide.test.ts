@@ -31,7 +31,7 @@ const ledgerOf = (starts: StartEntry[], digests: [string, string][] = []): Ledge
 });
 
 const verdicts = (batch: AuthenticReport[], ledger: Ledger) =>
-  decide(batch, ledger, 0).outcomes.map(({ message, verdict }) => [
+  decide(batch, ledger, () => 0).outcomes.map(({ message, verdict }) => [
     message.report.sequence,
     verdict.kind === 'refused' ? verdict.code : verdict.kind,
   ]);
@@ -39,7 +39,7 @@ const verdicts = (batch: AuthenticReport[], ledger: Ledger) =>
 describe('deciding on a batch', () => {
   it('records what is new, in the order of the device and not of arrival', () => {
     const batch = [2, 0, 1].map((sequence) => authentic({ sequence, uptimeMs: 1000 + sequence }));
-    const decision = decide(batch, ledgerOf([startEntry()]), 0);
+    const decision = decide(batch, ledgerOf([startEntry()]), () => 0);
     expect(decision.reports.map(({ place }) => place.sequence)).toEqual([0, 1, 2]);
     expect(decision.starts.values().next().value?.recorded).toEqual([[0, 2]]);
     expect(decision.newest.map(({ place }) => place.sequence)).toEqual([2]);
@@ -68,7 +68,7 @@ describe('deciding on a batch', () => {
       [4, 'new'],
       [4, 'identity_conflict'],
     ]);
-    const { starts } = decide([original, clone], ledgerOf([startEntry()]), 0);
+    const { starts } = decide([original, clone], ledgerOf([startEntry()]), () => 0);
     expect(starts.get(startKeyOf(clone))?.rejected).toEqual([
       { sequence: 4, digest: clone.digest, code: 'identity_conflict' },
     ]);
@@ -84,7 +84,7 @@ describe('deciding on a batch', () => {
 
   it('refuses a late report from later than the newest of its boot', () => {
     const ledger = ledgerOf([startEntry({ recorded: [[5, 5]] })]);
-    const boots = decide([authentic({ sequence: 6, uptimeMs: 9000 })], ledger, 0).boots;
+    const boots = decide([authentic({ sequence: 6, uptimeMs: 9000 })], ledger, () => 0).boots;
     const late = authentic({ sequence: 1, uptimeMs: 9001 });
     expect(verdicts([late], { ...ledger, boots: new Map(boots) })).toEqual([[1, 'uptime_backwards']]);
   });
@@ -101,7 +101,7 @@ describe('deciding on a batch', () => {
       startEntry({ incarnation: 'BBBBBBBBBBB', start: 900, ordinal: 1, bootId: 'b1' }),
       startEntry({ incarnation: 'CCCCCCCCCCC', start: 1, ordinal: 2, bootId: 'b2' }),
     ]);
-    expect(decide([young, old], ledger, 0).newest.map(({ message }) => message.report.incarnation)).toEqual([
+    expect(decide([young, old], ledger, () => 0).newest.map(({ message }) => message.report.incarnation)).toEqual([
       'CCCCCCCCCCC',
     ]);
   });
@@ -111,7 +111,7 @@ describe('deciding on a batch', () => {
       ...authentic({ sequence: 0 }),
       digest: `${n}`.padEnd(43, 'x'),
     }));
-    const [start] = decide(clones, ledgerOf([startEntry()]), 0).starts.values();
+    const [start] = decide(clones, ledgerOf([startEntry()]), () => 0).starts.values();
     expect(start?.rejected).toHaveLength(32);
     expect(start?.rejected.at(-1)?.digest).toBe(clones.at(-1)?.digest);
   });
@@ -124,7 +124,7 @@ describe('deciding on a batch', () => {
         let batch: AuthenticReport[] = [];
         const recorded: number[] = [];
         const commit = () => {
-          const decision = decide(batch, ledger, 0);
+          const decision = decide(batch, ledger, () => 0);
           recorded.push(...decision.reports.map(({ place }) => place.sequence));
           const digests = decision.outcomes.map(({ message }): [string, string] => [
             identityKey(message),
@@ -168,7 +168,7 @@ describe('deciding on a batch', () => {
     const at = (ms: number) => toInstant(wallMs(1_795_464_000_000 + ms));
     const exchanges = [{ requestUptimeMs: 1000, receivedAt: at(0), sentAt: at(5), responseUptimeMs: 1050 }];
     const batch = [told(0, 1000), told(1, 61_000, { exchanges }), told(2, 365 * 86_400_000), told(3, 181_000)];
-    const decision = decide(batch, ledgerOf([startEntry()]), 0);
+    const decision = decide(batch, ledgerOf([startEntry()]), () => 0);
     expect(decision.outcomes.map(({ verdict }) => verdict.kind)).toEqual(['new', 'new', 'new', 'new']);
     expect(decision.clocks.alarms).toMatchObject([{ code: 'clock_contradiction' }]);
     expect(decision.boots.values().next().value?.newest).toMatchObject({ place: { sequence: 3 }, uptimeMs: 181_000 });
@@ -180,13 +180,27 @@ describe('deciding on a batch', () => {
     ]);
   });
 
+  it('bounds an exchange by what the cloud’s clock was worth when it stamped that', () => {
+    const began = 1_795_464_000_000;
+    const at = (ms: number) => toInstant(wallMs(began + ms));
+    const exchanges = [{ requestUptimeMs: 1000, receivedAt: at(20), sentAt: at(20), responseUptimeMs: 1040 }];
+    const report = { ...authentic({ uptimeMs: 61_000, exchanges, readings: {} }), receivedAt: wallMs(began + 60_020) };
+    const widthWhen = (errorAt: (stamp: number) => number): number => {
+      const [placed] = decide([report], ledgerOf([startEntry()]), errorAt).reports;
+      return Math.round((placed?.interval.latest ?? NaN) - (placed?.interval.earliest ?? NaN));
+    };
+    const right = widthWhen(() => 0);
+    expect(widthWhen((stamp) => (stamp < began + 1000 ? 700 : 0))).toBeGreaterThanOrEqual(right + 700);
+    expect(widthWhen((stamp) => (stamp < began + 1000 ? 0 : 700))).toBeLessThanOrEqual(right + 50);
+  });
+
   it('tells each change of a reading once in a batch, and none from before the boot', () => {
     const readings = {
       door: { value: true, ageMs: 1, changes: 3, changedAgoMs: 400 },
       lock: { value: true, ageMs: 1, changes: 1, changedAgoMs: 99_000 },
       light: { value: true, ageMs: 1, changes: 0, changedAgoMs: null, heldForMs: 4 },
     };
-    const decision = decide([authentic({ sequence: 1, uptimeMs: 5000, readings })], ledgerOf([startEntry()]), 0);
+    const decision = decide([authentic({ sequence: 1, uptimeMs: 5000, readings })], ledgerOf([startEntry()]), () => 0);
     expect(
       decision.reports.flatMap(({ changes }) => changes.map((change) => [change.sensor, change.uptimeMs])),
     ).toEqual([['door', 4600]]);
