@@ -35,7 +35,7 @@ export const Answer = Type.Object({
   expiresAt: Instant,
   desired: DesiredVersion,
   /** At most so many reports a second may be sent again, until another answer says otherwise; absent means 20. */
-  resendPerSecond: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+  resendPerSecond: Type.Optional(Type.Number({ minimum: 0.1, maximum: 1000 })),
   /** What else the cloud wants to be sent. */
   wants: Type.Array(Type.Literal('inventory')),
 });

@@ -6,11 +6,11 @@ describe('the pace of what is sent again', () => {
   it.each([
     [0, 20],
     [0.25, 20],
-    [0.5, 10],
-    [0.7, 2],
-    [0.75, 1],
-    [1, 1],
-  ])('with the queue at %d: %i a second', (fullness, pace) => {
+    [0.5, 2],
+    [0.7, 0.3],
+    [0.75, 0.2],
+    [1, 0.2],
+  ])('with the queue at %d: %d a second', (fullness, pace) => {
     expect(resendPerSecond(fullness)).toBe(pace);
   });
 
@@ -19,8 +19,7 @@ describe('the pace of what is sent again', () => {
     fc.assert(
       fc.property(fullness, fullness, (a, b) => {
         expect(resendPerSecond(Math.min(a, b))).toBeGreaterThanOrEqual(resendPerSecond(Math.max(a, b)));
-        expect(Number.isInteger(resendPerSecond(a))).toBe(true);
-        expect(resendPerSecond(a)).toBeGreaterThanOrEqual(1);
+        expect(resendPerSecond(a)).toBeGreaterThanOrEqual(0.1);
       }),
     );
   });
