@@ -9,6 +9,8 @@ import { MESSAGE_KINDS, type MessageKind } from './topics.ts';
 export const MAX_ENVELOPE_BYTES = 65_536;
 export const MAX_PAYLOAD_BYTES = 262_144;
 const MAX_HEADER_CHARS = 512;
+/** Objects and arrays inside of each other; a report needs five. */
+const MAX_DEPTH = 32;
 
 /** Raw deflate (RFC 1951) with a preset dictionary; handed in, because Node and browsers bring different ones. */
 export interface Deflate {
@@ -124,7 +126,12 @@ export function inflatePayload(bytes: Uint8Array, dictionary: DictionaryId | nul
 }
 
 /** @throws Refusal `payload_malformed` */
-export const parsePayload = (json: Uint8Array): unknown => orMalformed(() => parseJson(strictUtf8.decode(json)));
+export const parsePayload = (json: Uint8Array): unknown =>
+  orMalformed(() => {
+    const payload = parseJson(strictUtf8.decode(json));
+    if (isDeeper(payload, MAX_DEPTH)) throw new Refusal('payload_malformed', `nested deeper than ${MAX_DEPTH}`);
+    return payload;
+  });
 
 function orMalformed<T>(read: () => T): T {
   try {
@@ -135,7 +142,7 @@ function orMalformed<T>(read: () => T): T {
   }
 }
 
-/** JSON whose strings any store and any language can hold: no U+0000, no half of a surrogate pair. */
+/** JSON that any store and any language can hold: no U+0000, no half of a surrogate pair, no depth that ends a stack. */
 function parseJson(text: string): unknown {
   if (!text.includes('\\u')) return JSON.parse(text);
   return JSON.parse(text, (key, value: unknown) => {
@@ -143,6 +150,13 @@ function parseJson(text: string): unknown {
       throw new Refusal('payload_malformed', 'a string holds U+0000 or half of a surrogate pair');
     return value;
   });
+}
+
+function isDeeper(value: unknown, depth: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  if (depth === 0) return true;
+  for (const name in value) if (isDeeper((value as Record<string, unknown>)[name], depth - 1)) return true;
+  return false;
 }
 
 const isPlainText = (text: string): boolean => text.isWellFormed() && !text.includes('\0');

@@ -45,7 +45,7 @@ export interface Database {
     readonly start: number;
     readonly sequence: number;
     readonly digest: string;
-    readonly report: unknown;
+    readonly report: Report | null;
   } | null;
   readonly incarnations: number;
   /** Codes of refused messages. */
@@ -54,7 +54,7 @@ export interface Database {
 
 /** Reads all that is known of a device, past the code that answers for it. */
 export async function readDatabase(sql: Sql, device: string, key: VerificationKey): Promise<Database> {
-  const rows = await sql.query<Omit<Archived, 'report'> & { envelope: string }>(
+  const rows = await sql.query<Sealed<Omit<Archived, 'report'>>>(
     `SELECT incarnation, start, sequence, ordinal, encode(digest, 'base64') AS digest, earliest, latest, envelope
      FROM reports JOIN incarnations USING (device_id, incarnation) WHERE device_id = $1`,
     [device],
@@ -68,8 +68,8 @@ export async function readDatabase(sql: Sql, device: string, key: VerificationKe
     'SELECT incarnation, start, recorded::text FROM starts WHERE device_id = $1',
     [device],
   );
-  const [state = null] = await sql.query<NonNullable<Database['state']>>(
-    `SELECT incarnation, start, sequence, encode(digest, 'base64') AS digest, report
+  const [state] = await sql.query<Sealed<Omit<NonNullable<Database['state']>, 'report'>>>(
+    `SELECT incarnation, start, sequence, encode(digest, 'base64') AS digest, envelope
      FROM device_state WHERE device_id = $1`,
     [device],
   );
@@ -81,17 +81,20 @@ export async function readDatabase(sql: Sql, device: string, key: VerificationKe
     archive: await Promise.all(rows.map((row) => open(row, device, key))),
     changes,
     starts: starts.map((row) => ({ ...row, recorded: fromMultirange(row.recorded) })),
-    state,
+    state: state ? await open(state, device, key) : null,
     incarnations: incarnations.length,
     rejections: rejections.map(({ code }) => code),
   };
 }
 
-async function open(
-  { envelope, ...row }: Omit<Archived, 'report'> & { envelope: string },
+type Sealed<Row> = Row & { readonly envelope: string };
+type Identified = Pick<Archived, 'incarnation' | 'start' | 'sequence' | 'digest'>;
+
+async function open<Row extends Identified>(
+  { envelope, ...row }: Sealed<Row>,
   device: string,
   key: VerificationKey,
-): Promise<Archived> {
+): Promise<Omit<Sealed<Row>, 'envelope'> & { readonly report: Report | null }> {
   try {
     const parsed = parseEnvelope(envelope);
     const report = parseReport(await openEnvelope(parsed, key, inflater));

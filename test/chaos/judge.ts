@@ -157,7 +157,7 @@ function judgeArchive({ archive, starts, state }: Database, swipes: number): str
   if (placeOf(newest) !== placeOf(state) || newest.digest !== state.digest)
     findings.push(`The last known state is ${placeOf(state)}, the newest report ${placeOf(newest)}`);
   else if (!isDeepStrictEqual(newest.report, state.report))
-    findings.push('The last known state says something else than its envelope');
+    findings.push('The last known state says something else than the newest report');
   return findings;
 }
 

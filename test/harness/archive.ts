@@ -36,18 +36,19 @@ export async function record(
        latest, basis, digest, envelope) VALUES ($1, $2, $3, $4, $5, $6, $7, 0, $8, $1, 'arrival', $9, $10)`,
     [at, report.device, ...identityOf(report), report.trigger.kind, digest, envelope],
   );
-  await hearAll(sql, [report.device], receivedAt, report, digest);
+  await moveStates(sql, [report.device], receivedAt, report, { envelope, digest });
   return { report, envelope };
 }
 
 const MOVE_STATE = `
   INSERT INTO device_state AS s (device_id, revision, ordinal, incarnation, start, sequence, boot_id, uptime_ms,
-    received_at, heard_at, latest, basis, digest, report)
-  SELECT device_id, nextval('state_revision'), 1, $2, $3, $4, $5, $6, $7, $7, $7, 'arrival', $8, $9
+    received_at, heard_at, latest, basis, digest, segment, next_within_ms, goodbye, envelope)
+  SELECT device_id, nextval('state_revision'), 1, $2, $3, $4, $5, $6, $7, $7, $7, 'arrival', $8, 0, $9, $10, $11
   FROM unnest($1::text[]) AS device_id
   ON CONFLICT (device_id) DO UPDATE SET revision = excluded.revision, start = excluded.start,
     sequence = excluded.sequence, uptime_ms = excluded.uptime_ms, received_at = excluded.received_at,
-    heard_at = excluded.heard_at, latest = excluded.latest, digest = excluded.digest, report = excluded.report`;
+    heard_at = excluded.heard_at, latest = excluded.latest, digest = excluded.digest,
+    next_within_ms = excluded.next_within_ms, goodbye = excluded.goodbye, envelope = excluded.envelope`;
 
 const identityOf = ({ incarnation, start, sequence, boot, uptimeMs }: Report) => [
   incarnation,
@@ -63,16 +64,24 @@ export async function hearAll(
   deviceIds: readonly string[],
   receivedAt: number,
   fields: Partial<Report> = {},
-  digest: Uint8Array = new Uint8Array(32),
 ): Promise<void> {
   const report = reportOf(fields);
-  await sql.query(MOVE_STATE, [
-    [...deviceIds],
-    ...identityOf(report),
-    new Date(receivedAt),
-    digest,
-    JSON.stringify(report),
-  ]);
+  const { signing } = await makeTestKey();
+  const envelope = await seal('report', report, signing, deflater);
+  await moveStates(sql, deviceIds, receivedAt, report, { envelope, digest: new Uint8Array(32) });
+}
+
+async function moveStates(
+  sql: Sql,
+  deviceIds: readonly string[],
+  receivedAt: number,
+  report: Report,
+  { envelope, digest }: { readonly envelope: string; readonly digest: Uint8Array },
+): Promise<void> {
+  const { nextWithinMs, trigger } = report;
+  const judged = [nextWithinMs, trigger.kind === 'shutdown'];
+  const values = [[...deviceIds], ...identityOf(report), new Date(receivedAt), digest, ...judged, envelope];
+  await sql.query(MOVE_STATE, values);
   for (const deviceId of deviceIds)
     await sql.query(`SELECT pg_notify('paddock_recorded', $1)`, [JSON.stringify([deviceId])]);
 }

@@ -1,6 +1,7 @@
-import { base64url, type JWK } from 'jose';
+import type { JWK } from 'jose';
 import { DICTIONARIES } from '@paddock/shared/dictionary.ts';
-import { parseEnvelope, readPayload, type Inflate } from '@paddock/shared/envelope.ts';
+import { parseEnvelope, type Inflate } from '@paddock/shared/envelope.ts';
+import type { Report } from '@paddock/shared/report.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { DeviceLife } from '../clock/life.ts';
 import type { Scope } from '../customers/scope.ts';
@@ -8,6 +9,7 @@ import type { Sql } from '../ports.ts';
 import { scopeOf, whereOf } from './conditions.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
 import { lifeAround } from './lives.ts';
+import { payloadOf } from './payload.ts';
 import { momentOf, timeView, type PlacedRow, type TimeView } from './placement.ts';
 import { keysOf, type DeviceKey } from './registry.ts';
 
@@ -27,7 +29,7 @@ export interface ReportView extends ReportIdentity {
   /** SHA-256 of the JWS signing input, base64url. */
   readonly digest: string;
   readonly time: TimeView;
-  readonly payload: Record<string, unknown>;
+  readonly payload: Report;
 }
 
 /** The last known state: the newest report in the device's own order, whole. */
@@ -38,7 +40,7 @@ export interface StateView extends ReportIdentity {
   readonly heardAt: string;
   readonly digest: string;
   readonly time: TimeView;
-  readonly report: Record<string, unknown>;
+  readonly report: Report;
 }
 
 /** All that it takes to verify a report without us, for ever. */
@@ -137,14 +139,14 @@ export class Archive {
   async state(scope: Scope, deviceId: string): Promise<StateView | null> {
     const { where, values } = whereOf([...scopeOf(scope), ['d.device_id = ?', deviceId]]);
     const [row] = await this.#sql.query<StateRow>(
-      `SELECT s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms, coalesce((s.report ->> 'segment')::int, 0) AS segment,
-              s.received_at, s.heard_at, s.earliest, s.latest, s.basis, encode(s.digest, 'base64') AS digest, s.report
+      `SELECT s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms, s.segment,
+              s.received_at, s.heard_at, s.earliest, s.latest, s.basis, encode(s.digest, 'base64') AS digest, s.envelope
        FROM device_state s
        JOIN devices d ON d.device_id = s.device_id ${where}`,
       values,
     );
     if (row === undefined) return null;
-    const { incarnation, start, sequence, report } = row;
+    const { incarnation, start, sequence, envelope } = row;
     const life = await lifeAround(this.#sql, deviceId, [row]);
     return {
       deviceId,
@@ -155,7 +157,7 @@ export class Archive {
       heardAt: instant(row.heard_at),
       digest: urlSafe(row.digest),
       time: this.#timeOf(row, life),
-      report,
+      report: payloadOf(envelope, this.#inflater),
     };
   }
 
@@ -222,16 +224,9 @@ interface StateRow extends PlacedRow {
   sequence: number;
   heard_at: Date;
   digest: string;
-  report: Record<string, unknown>;
+  envelope: string;
 }
 
 const keyOf = (row: ReportRow) => [instant(row.received_at), row.start, row.sequence, row.incarnation];
 const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
 const urlSafe = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');
-
-/** What is in the archive was verified and found to fit the schema before it was recorded. */
-function payloadOf(envelope: string, inflater: Inflate): Record<string, unknown> {
-  const { signingInput, dictionary } = parseEnvelope(envelope);
-  const body = signingInput.slice(signingInput.indexOf('.') + 1);
-  return readPayload(base64url.decode(body), dictionary, inflater) as Record<string, unknown>;
-}

@@ -1,4 +1,5 @@
-import type { Host, Reading, Report, Trigger } from '@paddock/shared/report.ts';
+import type { Inflate } from '@paddock/shared/envelope.ts';
+import type { Host, Reading, Trigger } from '@paddock/shared/report.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { ClockRecord } from '../clock/clock.ts';
 import type { ClockFault } from '../clock/evidence.ts';
@@ -11,6 +12,7 @@ import { scopeOf, whereOf, type Condition } from './conditions.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
 import { DELIVERY_COLUMNS, deliveryOf, type DeliveryRow, type DeliveryView } from './delivery.ts';
 import { hasExchanged, lifeOfClock, newestLives } from './lives.ts';
+import { payloadOf } from './payload.ts';
 import { momentOf, timeView, type PlacedRow, type TimeView } from './placement.ts';
 import type { Presence } from './presence.ts';
 
@@ -78,7 +80,7 @@ const COLUMNS = `
   d.device_id, d.name, d.customer_id, d.site_id, d.model_id, d.serial_number, d.registered_at, d.retired_at, d.version,
   ${PRESENCE} AS presence, coalesce(p.since, d.registered_at) AS presence_since,
   greatest(s.revision, p.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
-  s.received_at, s.earliest, s.latest, s.basis, s.report, c.record AS clock, c.faults,
+  s.received_at, s.earliest, s.latest, s.basis, s.segment, s.envelope, c.record AS clock, c.faults,
   st.start IS NOT NULL AS has_start, ${DELIVERY_COLUMNS}`;
 
 const JOINS = `
@@ -86,10 +88,10 @@ const JOINS = `
   LEFT JOIN presence p ON p.device_id = d.device_id
   LEFT JOIN device_state s ON s.device_id = d.device_id
   LEFT JOIN clocks c ON c.device_id = s.device_id AND c.boot_id = s.boot_id
-    AND c.segment = coalesce((s.report ->> 'segment')::int, 0)
+    AND c.segment = s.segment
   LEFT JOIN starts st ON st.device_id = s.device_id AND st.incarnation = s.incarnation AND st.start = s.start`;
 
-interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'>, DeliveryRow {
+interface ViewRow extends Omit<PlacedRow, 'received_at'>, DeliveryRow {
   device_id: string;
   name: string;
   customer_id: string;
@@ -106,7 +108,7 @@ interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'>, DeliveryRo
   start: number;
   sequence: number;
   received_at: Date | null;
-  report: Report;
+  envelope: string;
   clock: PackedClock | null;
   faults: ClockFault[] | null;
   has_start: boolean;
@@ -115,11 +117,13 @@ interface ViewRow extends Omit<PlacedRow, 'received_at' | 'segment'>, DeliveryRo
 /** Reads devices as people see them; never writes. */
 export class DeviceViews {
   readonly #sql: Sql;
+  readonly #inflater: Inflate;
   readonly #cloudErrorMs: () => number;
 
   /** @param deps.cloudErrorMs how wrong the cloud's own clock can be: part of every interval */
-  constructor(deps: { sql: Sql; cloudErrorMs: () => number }) {
+  constructor(deps: { sql: Sql; inflater: Inflate; cloudErrorMs: () => number }) {
     this.#sql = deps.sql;
+    this.#inflater = deps.inflater;
     this.#cloudErrorMs = deps.cloudErrorMs;
   }
 
@@ -197,9 +201,34 @@ export class DeviceViews {
       retiredAt: row.retired_at && instant(row.retired_at),
       presence: row.presence,
       presenceSince: instant(row.presence === 'retired' && row.retired_at ? row.retired_at : row.presence_since),
-      ...lastKnown(row, record, life, this.#cloudErrorMs()),
+      ...this.#lastKnown(row, record, life),
     };
     return { view, version: row.version, revision: row.revision };
+  }
+
+  #lastKnown(row: ViewRow, record: ClockRecord | null, life: DeviceLife | undefined): LastKnown {
+    const { received_at, boot_id: bootId, segment } = row;
+    if (received_at === null) return NEVER_HEARD;
+    const report = payloadOf(row.envelope, this.#inflater);
+    const own = life ?? lifeOfClock(record && { bootId, segment, record, closed: [] });
+    const placed = own.place(momentOf({ ...row, received_at }, this.#cloudErrorMs()));
+    const lastReport = {
+      receivedAt: instant(received_at),
+      incarnation: row.incarnation,
+      start: row.start,
+      sequence: row.sequence,
+      trigger: report.trigger,
+      uptimeMs: row.uptime_ms,
+      bootId,
+      time: timeView(placed),
+    };
+    return {
+      lastReport,
+      readings: report.readings,
+      host: report.host ?? null,
+      clock: record && clockView(record, row.faults ?? [], report, placed),
+      delivery: row.has_start ? { ...deliveryOf(row), waiting: report.outbox?.waiting ?? null } : null,
+    };
   }
 }
 
@@ -214,36 +243,6 @@ const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
 
 type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'clock' | 'delivery'>;
 const NEVER_HEARD: LastKnown = { lastReport: null, readings: {}, host: null, clock: null, delivery: null };
-
-function lastKnown(
-  row: ViewRow,
-  record: ClockRecord | null,
-  life: DeviceLife | undefined,
-  cloudErrorMs: number,
-): LastKnown {
-  const { received_at, report, boot_id: bootId } = row;
-  if (received_at === null) return NEVER_HEARD;
-  const { segment = 0 } = report;
-  const own = life ?? lifeOfClock(record && { bootId, segment, record, closed: [] });
-  const placed = own.place(momentOf({ ...row, received_at, segment }, cloudErrorMs));
-  const lastReport = {
-    receivedAt: instant(received_at),
-    incarnation: row.incarnation,
-    start: row.start,
-    sequence: row.sequence,
-    trigger: report.trigger,
-    uptimeMs: row.uptime_ms,
-    bootId,
-    time: timeView(placed),
-  };
-  return {
-    lastReport,
-    readings: report.readings,
-    host: report.host ?? null,
-    clock: record && clockView(record, row.faults ?? [], report, placed),
-    delivery: row.has_start ? { ...deliveryOf(row), waiting: report.outbox?.waiting ?? null } : null,
-  };
-}
 
 function filterOf({ customer, site, model, presence, q }: DeviceFilter): Condition[] {
   const equal: readonly (readonly [string, string | undefined])[] = [

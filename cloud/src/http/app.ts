@@ -60,7 +60,7 @@ const CLOSE_WITHIN_MS = 2_000;
 /** The HTTP service: everything it needs is handed in, nothing is running before listen(). */
 export async function createApp(parts: HttpParts): Promise<App> {
   const routes: string[] = [];
-  const views = new DeviceViews({ sql: parts.store, cloudErrorMs: parts.cloudErrorMs });
+  const views = new DeviceViews({ sql: parts.store, inflater: parts.inflater, cloudErrorMs: parts.cloudErrorMs });
   const archive = new Archive({ sql: parts.store, inflater: parts.inflater, cloudErrorMs: parts.cloudErrorMs });
   const hub = new EventHub({ ...parts, views, ...(parts.hub && { settings: parts.hub }) });
   const app = framework(parts);

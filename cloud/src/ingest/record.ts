@@ -59,19 +59,20 @@ const UPSERT_BOOTS = `
 const MOVE_STATE = `
   WITH moved AS (
   INSERT INTO device_state AS d (device_id, revision, ordinal, incarnation, start, sequence, boot_id, uptime_ms,
-    received_at, heard_at, earliest, latest, basis, digest, report)
+    received_at, heard_at, earliest, latest, basis, digest, segment, next_within_ms, goodbye, envelope)
   SELECT device_id, nextval('state_revision'), ordinal, incarnation, start, sequence, boot_id, uptime_ms,
-    received_at, received_at, earliest, latest, basis, decode(digest, 'base64'), report
+    received_at, received_at, earliest, latest, basis, decode(digest, 'base64'), segment, next_within_ms, goodbye, envelope
   FROM json_to_recordset($1) AS n (device_id text, ordinal integer, incarnation text, start bigint, sequence bigint,
     boot_id text, uptime_ms bigint, received_at timestamptz, earliest timestamptz, latest timestamptz, basis text,
-    digest text, report jsonb)
+    digest text, segment integer, next_within_ms bigint, goodbye boolean, envelope text)
   ORDER BY device_id
   ON CONFLICT (device_id) DO UPDATE SET
     revision = EXCLUDED.revision, ordinal = EXCLUDED.ordinal, incarnation = EXCLUDED.incarnation,
     start = EXCLUDED.start, sequence = EXCLUDED.sequence, boot_id = EXCLUDED.boot_id, uptime_ms = EXCLUDED.uptime_ms,
     received_at = EXCLUDED.received_at, heard_at = EXCLUDED.heard_at,
     earliest = EXCLUDED.earliest, latest = EXCLUDED.latest, basis = EXCLUDED.basis, digest = EXCLUDED.digest,
-    report = EXCLUDED.report
+    segment = EXCLUDED.segment, next_within_ms = EXCLUDED.next_within_ms, goodbye = EXCLUDED.goodbye,
+    envelope = EXCLUDED.envelope
   WHERE (EXCLUDED.ordinal, EXCLUDED.start, EXCLUDED.sequence) > (d.ordinal, d.start, d.sequence)
   RETURNING device_id),
   paged AS (SELECT device_id, (row_number() OVER () - 1) / $2::integer AS page FROM moved),
@@ -187,29 +188,30 @@ const startRow = (entry: StartEntry, arrivals: readonly WallMs[]) => ({
 });
 
 /** What archive and last known state have in common. */
-const placedRow = ({ message: { deviceId, report, digest, receivedAt }, interval }: PlacedReport) => ({
+const placedRow = ({ message: { deviceId, report, digest, receivedAt, envelope }, interval }: PlacedReport) => ({
   device_id: deviceId,
   incarnation: report.incarnation,
   start: report.start,
   sequence: report.sequence,
   boot_id: report.boot.id,
   uptime_ms: report.uptimeMs,
+  segment: report.segment ?? 0,
   received_at: toInstant(receivedAt),
   ...intervalColumns(interval),
   digest: `${digest.replaceAll('-', '+').replaceAll('_', '/')}=`,
+  envelope,
 });
 
 const archiveRow = (placed: PlacedReport) => ({
   ...placedRow(placed),
-  segment: placed.message.report.segment ?? 0,
   trigger: placed.message.report.trigger.kind,
-  envelope: placed.message.envelope,
 });
 
 const stateRow = (placed: PlacedReport) => ({
   ...placedRow(placed),
   ordinal: placed.place.ordinal,
-  report: placed.message.report,
+  next_within_ms: placed.message.report.nextWithinMs,
+  goodbye: placed.message.report.trigger.kind === 'shutdown',
 });
 
 function bootRows({ reports, boots }: Decision) {

@@ -199,10 +199,17 @@ describe('refused by its payload, though signed', () => {
     ['JSON that is not', () => jwsOf(header, '{v:1}', key)],
     ['two values', () => jwsOf(header, '{}{}', key)],
     ['U+0000', () => jwsOf(header, '{"v":1,"x":"\\u0000"}', key)],
+    ['33 levels', () => jwsOf(header, `{"v":1,"x":[${'['.repeat(31)}${']'.repeat(32)}}`, key)],
+    ['20,000 levels', () => jwsOf(header, `{"v":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, key)],
     ['half a surrogate pair', () => jwsOf(header, '{"v":1,"\\ud800":1}', key)],
   ])('%s', async (_, make) => {
     const text = await make();
     expect(await refusalOf(() => open(text))).toBe('payload_malformed');
+  });
+
+  it('reads 32 levels', async () => {
+    const text = `{"v":1,"x":${'['.repeat(31)}${']'.repeat(31)}}`;
+    expect(await open(await jwsOf(header, text, key))).toEqual(JSON.parse(text));
   });
 
   it('reads escapes that are plain text', async () => {
