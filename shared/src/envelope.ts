@@ -3,7 +3,24 @@ import { isCanonicalBase64url } from './base64url.ts';
 import { DICTIONARIES, type DictionaryId } from './dictionary.ts';
 import { Refusal } from './errors.ts';
 import { ALGORITHMS, type Algorithm, type VerificationKey } from './keys.ts';
-import { MESSAGE_KINDS, type MessageKind } from './topics.ts';
+import { MESSAGE_KINDS } from './topics.ts';
+
+/** What is sealed and travels over no topic: the JWS `typ` of each. */
+export const DOCUMENT_TYPS = {
+  enrolment: 'paddock-enrolment',
+  enrolled: 'paddock-enrolled',
+  keys: 'paddock-keys',
+} as const satisfies Record<string, string>;
+
+const TYPS = {
+  ...(Object.fromEntries(Object.entries(MESSAGE_KINDS).map(([kind, { typ }]) => [kind, typ])) as Record<
+    keyof typeof MESSAGE_KINDS,
+    string
+  >),
+  ...DOCUMENT_TYPS,
+};
+/** Everything that an envelope can hold. */
+export type SealedKind = keyof typeof TYPS;
 
 /** Bounds of one message, in bytes: on the wire, and after inflation. */
 export const MAX_ENVELOPE_BYTES = 65_536;
@@ -32,7 +49,7 @@ export interface Signing {
 /** A compact JWS whose shape was checked and whose signature was not. */
 export interface Envelope {
   readonly jws: string;
-  readonly kind: MessageKind;
+  readonly kind: SealedKind;
   readonly algorithm: Algorithm;
   readonly keyId: string;
   readonly dictionary: DictionaryId | null;
@@ -43,19 +60,17 @@ export interface Envelope {
   readonly signature: string;
 }
 
-const KIND_OF_TYP = new Map<string, MessageKind>(
-  Object.entries(MESSAGE_KINDS).map(([kind, row]) => [row.typ, kind as MessageKind]),
-);
+const KIND_OF_TYP = new Map<string, SealedKind>(Object.entries(TYPS).map(([kind, typ]) => [typ, kind as SealedKind]));
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Signs a payload as a compact JWS (RFC 7515, section 7.1), deflated when a deflater is given. */
-export async function seal(kind: MessageKind, payload: object, signing: Signing, deflater?: Deflate): Promise<string> {
+export async function seal(kind: SealedKind, payload: object, signing: Signing, deflater?: Deflate): Promise<string> {
   const json = utf8.encode(JSON.stringify(payload));
   const header = {
     alg: signing.algorithm,
     kid: signing.keyId,
-    typ: MESSAGE_KINDS[kind].typ,
+    typ: TYPS[kind],
     ...(deflater && { cty: 'd1' satisfies DictionaryId }),
   };
   const body = deflater ? deflater.deflate(json, DICTIONARIES.d1) : json;
