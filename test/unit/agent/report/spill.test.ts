@@ -107,6 +107,7 @@ describe('an outage', () => {
     await until(() => bench.held.length === 1, 'a routine report waits');
     expect(writes(bench.disk)).toEqual([]);
     const stopped = bench.session.stop();
+    await until(() => bench.held.length === 2, 'the goodbye waits');
     await bench.clock.advance(4_000);
     await stopped;
     // The boot report asks for them, the goodbye is the last of them.
