@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
-import { ApiClient, ApiError, type Item } from './adapters/api-client.ts';
-import { readOperatorToken } from './adapters/data-dir.ts';
+import { ApiError, type Item } from './adapters/api-client.ts';
+import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
-import { ConfigError, readClientConfig, readConfig, SETTINGS, type SettingName } from './config.ts';
+import { ConfigError, readConfig, SETTINGS, type SettingName } from './config.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
 import { parseListener, showMosquitto, writeMosquitto } from './broker-config.ts';
 import {
@@ -19,14 +19,7 @@ import {
 } from './terminal/words.ts';
 import { deviceSheet } from './terminal/device-sheet.ts';
 import { eventLine } from './terminal/event-line.ts';
-import { sheet, table, type Column } from './terminal/table.ts';
-
-/** Exit codes, as --help says them. */
-const EXIT = { ok: 0, failed: 1, usage: 2, unreachable: 3 } as const;
-const EXIT_HELP = `
-Exit codes: 0 done; 1 refused or not valid; 2 wrong usage or configuration; 3 the service does not answer.`;
-
-type Options = Readonly<Record<string, string | boolean | undefined>>;
+import { sheet } from './terminal/table.ts';
 
 /** Runs one command line. Sets the process's exit code. */
 export async function run(argv: readonly string[]): Promise<void> {
@@ -335,11 +328,6 @@ function parseExported(text: string): unknown {
   }
 }
 
-function sub(parent: Command, usage: string, description: string, examples: readonly string[]): Command {
-  const lines = examples.map((example) => `  $ paddock ${example}`).join('\n');
-  return parent.command(usage).description(description).addHelpText('after', `\nExamples:\n${lines}\n${EXIT_HELP}`);
-}
-
 function withAttributes(command: Command, attributes: readonly Attribute[], purpose: 'create' | 'edit'): Command {
   for (const { flag, help, required } of attributes)
     command.addOption(new Option(flag, help).makeOptionMandatory(purpose === 'create' && required === true));
@@ -352,26 +340,4 @@ function attributesOf(options: Options, attributes: readonly Attribute[]): Recor
   return Object.fromEntries(
     given.flatMap(([key, value]) => (typeof value === 'string' ? [[key, value === '' ? null : value]] : [])),
   );
-}
-
-async function api(command: Command): Promise<ApiClient> {
-  const { url, token, dataDir } = readClientConfig(process.env, command.optsWithGlobals());
-  return new ApiClient({ url, token: token ?? (await readOperatorToken(dataDir)) });
-}
-
-const isJson = (command: Command): boolean => command.optsWithGlobals<Options>()['json'] === true;
-
-function print(command: Command, body: object, human: () => string): void {
-  console.log(isJson(command) ? JSON.stringify(body) : human());
-}
-
-async function printList(
-  command: Command,
-  path: string,
-  columns: readonly Column<Item>[],
-  query: Readonly<Record<string, string | undefined>> = {},
-): Promise<void> {
-  const items: Item[] = [];
-  for await (const item of (await api(command)).list(path, query)) items.push(item);
-  print(command, items, () => table(items, columns));
 }
