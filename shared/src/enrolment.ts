@@ -40,8 +40,48 @@ export const EnrolmentRequest = Type.Object({
   csr: Der,
   /** A claim from the factory: a JWT for one serial number. */
   claim: Type.Optional(Type.String({ pattern: '^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$', maxLength: 8192 })),
+  /** The device's key before this one says that this one is its next: an {@link Endorsement}, sealed by the old key. */
+  endorsement: Type.Optional(Type.String({ maxLength: 8192 })),
 });
 export type EnrolmentRequest = Static<typeof EnrolmentRequest>;
+
+/** What the old key of a device signs so that a new one takes its place, and it is revoked itself. */
+export const Endorsement = Type.Object({
+  v: Type.Integer(),
+  device: DeviceId,
+  /** RFC 7638 thumbprint of the new key. */
+  thumbprint: Digest,
+  /** That of the request which carries it: good once. */
+  nonce: Nonce,
+});
+export type Endorsement = Static<typeof Endorsement>;
+
+/** Seconds since 1970 (RFC 7519, NumericDate). */
+const NumericDate = Type.Integer({ minimum: 0, maximum: 253_402_300_799 });
+
+/**
+ * What a factory gives one device with its serial number: a JWT (RFC 7519) sealed by a batch key. It lets the device
+ * in once, and says where the cloud is and by what to know it, so that nothing is trusted on first use.
+ */
+export const Claim = Type.Object({
+  v: Type.Integer(),
+  /** The batch, whose key seals it. */
+  iss: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' }),
+  /** The one serial number that it is for. */
+  sub: SerialNumber,
+  /** Good once. */
+  jti: Type.String({ pattern: '^[A-Za-z0-9_-]{11,43}$' }),
+  nbf: NumericDate,
+  exp: NumericDate,
+  model: Type.Optional(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' })),
+  /** Where to enrol. */
+  url: Type.String({ pattern: '^https://[^/?#]+$', maxLength: 512 }),
+  /** SHA-256 of the certificate (DER) of the authority that the cloud's servers have theirs from. */
+  ca: Digest,
+  /** The fleet root's public key: whose seal the list of keys carries. */
+  root: PublicJwk,
+});
+export type Claim = Static<typeof Claim>;
 
 /** A client certificate and when to ask for the next one. */
 export const IssuedCertificate = Type.Object({
@@ -99,6 +139,10 @@ export type KeyList = Static<typeof KeyList>;
 
 /** @throws Refusal `version_unsupported` or `payload_invalid` */
 export const parseEnrolmentRequest = parserOf(EnrolmentRequest);
+/** @throws Refusal `version_unsupported` or `payload_invalid` */
+export const parseEndorsement = parserOf(Endorsement);
+/** @throws Refusal `version_unsupported` or `payload_invalid` */
+export const parseClaim = parserOf(Claim);
 /** @throws Refusal `version_unsupported` or `payload_invalid` */
 export const parseEnrolled = parserOf(Enrolled);
 /** @throws Refusal `version_unsupported` or `payload_invalid` */

@@ -10,6 +10,8 @@ export const DOCUMENT_TYPS = {
   enrolment: 'paddock-enrolment',
   enrolled: 'paddock-enrolled',
   keys: 'paddock-keys',
+  claim: 'paddock-claim',
+  endorsement: 'paddock-endorsement',
 } as const satisfies Record<string, string>;
 
 const TYPS = {
