@@ -3,10 +3,11 @@ import type { Prometheus } from './adapters/prometheus.ts';
 import type { CloudConfig } from './config.ts';
 import type { OwnClock } from './instances/own-clock.ts';
 import type { Identity } from './instances/register.ts';
-import type { Clock, Log, Store } from './ports.ts';
+import type { Audit, Clock, Log, Store } from './ports.ts';
 
 /** What every part of the service is made of. */
 export interface Base {
+  readonly audit: Audit;
   readonly config: CloudConfig;
   readonly clock: Clock;
   readonly ownClock: OwnClock;

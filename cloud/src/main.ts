@@ -12,6 +12,7 @@ import { openPostgres } from './adapters/postgres.ts';
 import { createPrometheus } from './adapters/prometheus.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import { webhookPoster } from './adapters/webhook.ts';
+import { AuditLog } from './audit/log.ts';
 import { runInBackground, type Background, type Base } from './base.ts';
 import type { CloudConfig, SettingName } from './config.ts';
 import { SETTINGS } from './config.ts';
@@ -58,7 +59,10 @@ export async function serve(config: CloudConfig): Promise<Service> {
   const metrics = createPrometheus();
   const dataDir = await openDataDir(config.dataDir);
   const store = await openStore(config, dataDir, log, started);
+  const audit = new AuditLog({ sql: store, clock, log });
+  started.defer(() => audit.close());
   const base: Base = {
+    audit,
     config,
     clock,
     ownClock: ownClockOf(config, clock, log, metrics),

@@ -88,6 +88,39 @@ export interface Opener {
   open(envelope: Envelope, key: VerificationKey): Promise<SignedPayload | null>;
 }
 
+/** One thing that somebody did, or was refused, for the audit log. Texts are bounded and cleaned by who keeps them. */
+export interface AuditEntry {
+  /**
+   * Who: `token:<id>`, `device:<id>`, `factory:<id of the batch>`, `terminal:<user>` (a command that works without the
+   * API), `service`, or `unknown` for somebody who did not prove who it is.
+   */
+  readonly actor: string;
+  /** What, in camelCase: the operationId of the HTTP API, or a word of its own such as `enrol`, `connect`. */
+  readonly action: string;
+  readonly result: 'done' | 'refused' | 'failed';
+  /** Why it was refused or failed: a stable code. */
+  readonly code?: string | undefined;
+  /** As it was told: with the actor `unknown` nobody has proved it. */
+  readonly deviceId?: string | undefined;
+  /** By default the customer of the device. */
+  readonly customerId?: string | undefined;
+  /** Where from: an IP address. */
+  readonly address?: string | undefined;
+  readonly requestId?: string | undefined;
+  /** What else is worth knowing; never a secret. */
+  readonly detail?: Readonly<Record<string, string | number | boolean | null>> | undefined;
+}
+
+/** The audit log, as those write it who do things. */
+export interface Audit {
+  /**
+   * Never rejects, and never keeps anybody waiting who does not want to: resolves when the entry is written, or counted
+   * in place of being written (a flood of refusals is sampled), or given up because the database is away for long.
+   * To be called after the transaction of what was done.
+   */
+  add(entry: AuditEntry): Promise<void>;
+}
+
 /** Counters, gauges and durations for Prometheus; never labelled by device. */
 export interface Metrics {
   count(name: MetricName, labels?: Readonly<Record<string, string>>, by?: number): void;

@@ -7,6 +7,7 @@ import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { authenticateToken, createToken } from '@paddock/cloud/customers/tokens.ts';
 import { createApp, type App, type HttpParts } from '@paddock/cloud/http/app.ts';
 import type { Store } from '@paddock/cloud/ports.ts';
+import { CollectedAudit } from './audit.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
 /** An answer, with its body parsed where it is JSON. */
@@ -23,6 +24,8 @@ export interface TestHttp {
   readonly app: App;
   readonly url: string;
   readonly cloudKey: TestKey;
+  /** What the audit log was told, unless another one was given. */
+  readonly audit: CollectedAudit;
   /** Reaches every customer. */
   readonly operator: string;
   /** Makes a customer of this id where there is none, and a token of its own. */
@@ -41,7 +44,9 @@ export interface CallOptions {
 /** The HTTP service on a real database and a real port. */
 export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): Promise<TestHttp> {
   const cloudKey = await makeTestKey();
+  const audit = new CollectedAudit();
   const app = await createApp({
+    audit,
     store,
     clock: systemClock,
     log: pino({ level: 'silent' }),
@@ -61,6 +66,7 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
     app,
     url,
     cloudKey,
+    audit,
     operator,
     tokenOf: async (customerId) => {
       await store

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import fastify, { type FastifyError, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
@@ -5,7 +6,8 @@ import type { KeySet } from '@paddock/shared/keys.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import { Archive } from '../devices/archive.ts';
 import { DeviceViews } from '../devices/views.ts';
-import type { Clock, Log, Store } from '../ports.ts';
+import type { Audit, Clock, Log, Store } from '../ports.ts';
+import { auditing } from './audited.ts';
 import { authentication, Failures, type Authenticate, type FailureLimit } from './auth.ts';
 import { EventHub, type HubSettings } from './event-hub.ts';
 import { DOCUMENT } from './document.ts';
@@ -23,6 +25,7 @@ import { tokenRoutes } from './routes/tokens.ts';
 import { serializerCompiler, validatorCompiler } from './validation.ts';
 
 export interface HttpParts {
+  readonly audit: Audit;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
@@ -118,7 +121,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
 
 const routeName = (method: string, url: string): string => `${method} ${url.replace(/:(\w+)/g, '{$1}')}`;
 
-function framework({ logger, log }: HttpParts): Http {
+function framework({ logger, log, audit, clock }: HttpParts): Http {
   const app: Http = fastify({
     ...(logger ? { loggerInstance: logger } : { logger: false }),
     bodyLimit: MAX_BODY_BYTES,
@@ -126,11 +129,16 @@ function framework({ logger, log }: HttpParts): Http {
     forceCloseConnections: 'idle',
     routerOptions: { maxParamLength: 128 },
     return503OnClosing: true,
+    genReqId: () => randomUUID(),
   });
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
   app.decorateRequest('principal', null);
-  app.addHook('onSend', async (_request, reply) => void reply.headers(headersFor(reply)));
+  app.decorateRequest('problemCode', null);
+  app.addHook('onSend', async (request, reply) => {
+    reply.headers(headersFor(reply)).header('x-request-id', request.id);
+  });
+  app.addHook('onSend', auditing(audit, clock));
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply, log));
   app.setNotFoundHandler((request, reply) => refuse(new HttpError('not_found'), request, reply, log));
   return app;
@@ -154,6 +162,7 @@ const UNLESS_SAID = {
 
 function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
   const problem = problemOf(error);
+  request.problemCode = problem.code;
   if (problem.status >= 500) log.error({ err: error, method: request.method, url: request.url }, 'A request failed');
   if (problem.status === 401) reply.header('www-authenticate', `Bearer realm="paddock", error="${problem.code}"`);
   if (problem.status === 429) reply.header('retry-after', '60');

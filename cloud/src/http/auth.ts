@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { FastifyRequest } from 'fastify';
+import { withRequest } from '../customers/scope.ts';
 import type { Authenticated } from '../customers/tokens.ts';
 import type { Clock } from '../ports.ts';
 import { HttpError } from './problem.ts';
@@ -82,10 +83,13 @@ export function authentication(authenticate: Authenticate, failures: Failures) {
     const token = tokenOf(request);
     if (token === undefined) throw new HttpError('token_missing');
     failures.check(request.ip, token);
-    request.principal = await authenticate(token);
-    if (request.principal !== null) return failures.succeeded(token);
-    failures.failed(request.ip, token);
-    throw new HttpError('token_invalid');
+    const found = await authenticate(token);
+    if (found === null) {
+      failures.failed(request.ip, token);
+      throw new HttpError('token_invalid');
+    }
+    failures.succeeded(token);
+    request.principal = { ...found, actor: withRequest(found.actor, request.id) };
   };
 }
 
