@@ -19,6 +19,8 @@ export const INSTANT_PATTERN =
   '^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01])T([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d\\.\\d{3}Z$';
 
 export const toInstant = (ms: WallMs): string => new Date(ms).toISOString();
+/** For libraries that want one: nothing reads the time from it. */
+export const toDate = (ms: WallMs): Date => new Date(ms);
 export const fromInstant = (instant: string): WallMs => Date.parse(instant) as WallMs;
 
 /**

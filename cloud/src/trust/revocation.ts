@@ -1,0 +1,40 @@
+import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
+import type { Sql } from '../ports.ts';
+import type { IssuedToDevice } from './authority.ts';
+import type { Revoked } from './revocation-list.ts';
+
+/** Keeps what was issued to a device. In the transaction of the answer that brings it, so that none is out unrecorded. */
+export async function recordCertificate(sql: Sql, deviceId: string, issued: IssuedToDevice): Promise<void> {
+  const { serial, identityThumbprint, notBefore, notAfter } = issued;
+  await sql.query(
+    `INSERT INTO certificates (serial, device_id, identity_thumbprint, not_before, not_after) VALUES ($1, $2, $3, $4, $5)`,
+    [serial, deviceId, identityThumbprint, toInstant(notBefore), toInstant(notAfter)],
+  );
+}
+
+/**
+ * Takes back every certificate of a device, for good. Every instance hears of it when the transaction commits, and
+ * closes the device's connections.
+ * @param actor who stands for it in the history
+ * @returns how many were good until now
+ */
+export async function revokeCertificates(sql: Sql, actor: string, deviceId: string, reason: string): Promise<number> {
+  await sql.query("SELECT set_config('paddock.actor', $1, true)", [actor]);
+  const rows = await sql.query(
+    `UPDATE certificates SET revoked_at = now(), reason = $2 WHERE device_id = $1 AND revoked_at IS NULL
+     RETURNING serial`,
+    [deviceId, reason],
+  );
+  return rows.length;
+}
+
+/** What a revocation list has to hold: certificates taken back, and those of retired devices, that have not expired. */
+export async function readRevoked(sql: Sql, now: WallMs): Promise<Revoked[]> {
+  const rows = await sql.query<{ serial: string; revoked_at: Date }>(
+    `SELECT c.serial, coalesce(c.revoked_at, d.retired_at) AS revoked_at
+     FROM certificates c JOIN devices d USING (device_id)
+     WHERE coalesce(c.revoked_at, d.retired_at) IS NOT NULL AND c.not_after > $1 ORDER BY c.serial`,
+    [toInstant(now)],
+  );
+  return rows.map(({ serial, revoked_at }) => ({ serial, revokedAt: wallMs(revoked_at.getTime()) }));
+}
