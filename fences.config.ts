@@ -10,6 +10,7 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['sense'],
   'agent/report': ['clock'],
+  'cloud/audit': ['customers'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/ingest': ['clock', 'monitoring'],
   'cloud/instances': ['monitoring'],

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { ApiError, type Item } from './adapters/api-client.ts';
 import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
+import { addAudit } from './cli-audit.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
 import { ConfigError, readConfig, SETTINGS, type SettingName } from './config.ts';
@@ -74,6 +75,7 @@ function program(quiet: boolean): Command {
   addVerify(root);
   addInstances(root);
   addBrokerConfig(root);
+  addAudit(root);
   return root;
 }
 

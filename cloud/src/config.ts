@@ -122,6 +122,13 @@ export const SETTINGS = {
     fallback: 400,
     help: 'days that reports are kept, 0 for ever',
   }),
+  auditRetentionDays: setting({
+    env: 'PADDOCK_AUDIT_RETENTION_DAYS',
+    flag: '--audit-retention-days <days>',
+    parse: wholeNumber(0, 36_500),
+    fallback: 1_825,
+    help: 'days that the audit log is kept, 0 for ever',
+  }),
   clockErrorMs: setting({
     env: 'PADDOCK_CLOCK_ERROR_MS',
     flag: '--clock-error-ms <ms>',

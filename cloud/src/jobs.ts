@@ -1,4 +1,5 @@
 import type { Background, Base } from './base.ts';
+import { forgetAudit } from './audit/retention.ts';
 import { watchClocks } from './instances/clock-watch.ts';
 import { runElected, type Job } from './instances/elected.ts';
 import { tell } from './monitoring/telling.ts';
@@ -36,6 +37,8 @@ function jobsOf({ config, log }: Base, watch: Watch): Job[] {
         const forgotten = await forgetOld(store, now, { retentionDays: config.retentionDays });
         if (Object.values(forgotten).some((count) => count > 0))
           log.info(forgotten, 'What was past the retention is forgotten');
+        const audit = await forgetAudit(store, now, { retentionDays: config.auditRetentionDays });
+        if (audit > 0) log.info({ entries: audit }, 'The oldest entries of the audit log are forgotten');
       },
     },
     { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },

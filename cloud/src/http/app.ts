@@ -13,6 +13,7 @@ import { EventHub, type HubSettings } from './event-hub.ts';
 import { DOCUMENT } from './document.ts';
 import { HttpError, problemOf } from './problem.ts';
 import type { Http } from './routes.ts';
+import { auditRoutes } from './routes/audit.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { deviceRoutes } from './routes/devices.ts';
@@ -92,6 +93,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));
         await guarded.register(instanceRoutes(parts));
+        await guarded.register(auditRoutes(parts));
         await guarded.register(eventRoutes({ hub, authenticate: parts.authenticate }));
       });
     },

@@ -16,6 +16,7 @@ export const DOCUMENT = {
     { name: 'sites', description: 'Where kiosks stand' },
     { name: 'models', description: 'What kinds of kiosk there are' },
     { name: 'tokens', description: 'Bearer tokens for this API' },
+    { name: 'audit', description: 'Who did what, from where, and with which result' },
     { name: 'service', description: 'The service itself' },
   ],
   components: {

@@ -26,7 +26,7 @@ CREATE FUNCTION paddock_chain_audit() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
   told jsonb := NEW.entry::jsonb;
 BEGIN
-  PERFORM pg_advisory_xact_lock(7233626);
+  PERFORM pg_advisory_xact_lock(7233640);
   SELECT a.seq + 1, a.hash INTO NEW.seq, NEW.previous FROM audit_log a ORDER BY a.seq DESC LIMIT 1;
   NEW.seq := coalesce(NEW.seq, 1);
   NEW.previous := coalesce(NEW.previous, decode(repeat('00', 32), 'hex'));

@@ -2,8 +2,11 @@ import { createHash } from 'node:crypto';
 import { pino } from 'pino';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
+import { ChainWalk } from '@paddock/cloud/audit/chain.ts';
 import { AuditLog } from '@paddock/cloud/audit/log.ts';
+import { forgetAudit } from '@paddock/cloud/audit/retention.ts';
 import type { AuditEntry } from '@paddock/cloud/ports.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 
 let database: FreshDatabase;
@@ -111,9 +114,23 @@ it('lets retention take the oldest only, and says so in the log', async () => {
   await forget('seq <= 3');
   const left = await rows();
   expect(left[0]?.seq).toBe(4);
+  const walk = new ChainWalk();
+  for (const { seq, entry, previous, hash } of left)
+    walk.take({ seq, entry, previous: previous.toString('hex'), hash: hash.toString('hex') });
+  expect(walk.end().first).toBe(4);
   expect(JSON.parse(left.at(-1)?.entry ?? '')).toMatchObject({
     actor: 'service',
     action: 'forgetAudit',
     detail: { first: 1, last: 3, hash: third?.hash.toString('hex') },
   });
+});
+
+it('forgets by age: the oldest, in turns, and never the newest', async () => {
+  const tomorrow = wallMs(Date.now() + 2 * 86_400_000);
+  const count = (await rows()).length;
+  expect(await forgetAudit(database.store, tomorrow, { retentionDays: 0 })).toBe(0);
+  expect(await forgetAudit(database.store, wallMs(Date.now()), { retentionDays: 1 })).toBe(0);
+  expect(await forgetAudit(database.store, tomorrow, { retentionDays: 1, rows: 10 })).toBe(10);
+  expect(await forgetAudit(database.store, tomorrow, { retentionDays: 1 })).toBe(count - 10);
+  expect(await rows()).toHaveLength(2);
 });

@@ -1,7 +1,14 @@
+import { pino } from 'pino';
+import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
+import { ChainWalk, type ChainLink } from '@paddock/cloud/audit/chain.ts';
+import { AuditLog } from '@paddock/cloud/audit/log.ts';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { startHttp, type TestHttp } from '../../../harness/http.ts';
 import { makeTestKey } from '../../../harness/signing.ts';
+
+const openLog = (): AuditLog =>
+  new AuditLog({ sql: database.store, clock: systemClock, log: pino({ level: 'silent' }) });
 
 let database: FreshDatabase;
 let http: TestHttp;
@@ -64,4 +71,60 @@ it('tells of what was refused, and why, and not of what was only read', async ()
   expect(http.audit.entries).toHaveLength(5);
   expect(http.audit.entries[1]?.customerId).toBe('acme');
   expect(JSON.stringify(http.audit.entries)).not.toContain('paddock_');
+});
+
+it('lists page by page, filters, follows, and keeps to the scope of the token', async () => {
+  const log = openLog();
+  const token = await http.tokenOf('acme');
+  const publicKey = (await makeTestKey()).publicJwk;
+  await http.call('POST', '/api/v1/devices', { token, body: { deviceId: 'kiosk-of-acme', publicKey } });
+  for (let index = 0; index < 5; index += 1)
+    await log.add({ actor: 'service', action: 'other', result: 'done', deviceId: 'kiosk-of-acme' });
+  await log.add({ actor: 'unknown', action: 'connect', result: 'refused', code: 'key_revoked', address: '10.0.0.9' });
+  await log.close();
+
+  const seqs: unknown[] = [];
+  let cursor = '';
+  do {
+    const { items, body } = await http.call('GET', `/api/v1/audit?limit=2${cursor}`);
+    seqs.push(...items.map(({ seq }) => seq));
+    cursor = typeof body['next'] === 'string' ? `&cursor=${body['next']}` : '';
+  } while (cursor !== '');
+  expect(seqs).toEqual([6, 5, 4, 3, 2, 1]);
+
+  const actions = async (query: string, options = {}) =>
+    (await http.call('GET', `/api/v1/audit?${query}`, options)).items.map(({ action }) => action);
+  expect(await actions('actor=unknown')).toEqual(['connect']);
+  expect(await actions('result=refused&after=0')).toEqual(['connect']);
+  expect(await actions('device=kiosk-of-acme&limit=500')).toHaveLength(5);
+  expect(await actions('to=2020-01-01T00:00:00.000Z')).toEqual([]);
+  expect(await actions('after=5')).toEqual(['connect']);
+  expect(await actions('', { token })).toEqual(['other', 'other', 'other', 'other', 'other']);
+  expect((await http.call('GET', '/api/v1/audit/6', { token })).status).toBe(404);
+  expect((await http.call('GET', '/api/v1/audit/chain', { token })).body['code']).toBe('scope_forbidden');
+  expect((await http.call('GET', '/api/v1/audit?after=x')).body['code']).toBe('request_invalid');
+});
+
+it('shows an entry with the edits of its request, and hands out a chain that can be verified', async () => {
+  const log = openLog();
+  const { headers } = await http.call('POST', '/api/v1/customers', { body: { customerId: 'edited', name: 'Edited' } });
+  const requestId = headers.get('x-request-id') ?? '';
+  await log.add({ actor: 'token:x', action: 'createCustomer', result: 'done', requestId });
+  await log.close();
+  const [newest] = (await http.call('GET', '/api/v1/audit?limit=1')).items;
+  const { body } = await http.call('GET', `/api/v1/audit/${String(newest?.['seq'])}`);
+  expect(body).toMatchObject({
+    entry: { requestId },
+    edits: [{ table: 'customers', id: 'edited', operation: 'insert', before: null, after: { name: 'Edited' } }],
+  });
+  const walk = new ChainWalk();
+  const { items } = await http.call('GET', '/api/v1/audit/chain?limit=500');
+  for (const link of items) walk.take(link as Record<string, unknown> & ChainLink);
+  expect(walk.end()).toMatchObject({ first: 1, last: newest?.['seq'], entries: items.length });
+});
+
+it('knows no way to change the log', async () => {
+  const written = http.app.routes.filter((route) => route.includes('/audit'));
+  expect(written.filter((route) => !route.startsWith('GET '))).toEqual([]);
+  expect(written).toHaveLength(3);
 });
