@@ -1,4 +1,4 @@
-import type { OnlineKey } from './adapters/data-dir.ts';
+import type { OwnKey } from './adapters/data-dir.ts';
 import type { Prometheus } from './adapters/prometheus.ts';
 import type { CloudConfig } from './config.ts';
 import type { OwnClock } from './instances/own-clock.ts';
@@ -14,7 +14,7 @@ export interface Base {
   readonly log: Log;
   readonly metrics: Prometheus;
   readonly store: Store;
-  readonly onlineKey: OnlineKey;
+  readonly onlineKey: OwnKey;
   readonly identity: Identity;
 }
 

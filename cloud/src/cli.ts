@@ -6,6 +6,7 @@ import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } fro
 import { addAudit } from './cli-audit.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
+import { addRoot } from './cli-root.ts';
 import { ConfigError, readConfig, SETTINGS, type SettingName } from './config.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
 import { parseListener, showMosquitto, writeMosquitto } from './broker-config.ts';
@@ -74,6 +75,7 @@ function program(quiet: boolean): Command {
   addTokens(root);
   addVerify(root);
   addInstances(root);
+  addRoot(root);
   addBrokerConfig(root);
   addAudit(root);
   return root;

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import manifest from '../package.json' with { type: 'json' };
 import { EmbeddedBroker } from './adapters/aedes.ts';
-import { loadOnlineKey, openDataDir, type DataDir } from './adapters/data-dir.ts';
+import { keptAuthority, loadOnlineKey, openDataDir, type DataDir } from './adapters/data-dir.ts';
 import { startEmbeddedPostgres, type DatabaseLog } from './adapters/embedded-postgres.ts';
 import { inflater } from './adapters/inflate.ts';
 import { openKernelClock } from './adapters/kernel-clock.ts';
@@ -26,7 +26,9 @@ import { runJobs } from './jobs.ts';
 import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
+import { believedBy, keepKeyList } from './own-keys.ts';
 import type { Clock, Log, Metrics, Store } from './ports.ts';
+import { newAuthorityCertificate, openAuthority } from './trust/authority.ts';
 import { databaseNow } from './store/database-clock.ts';
 import { migrate } from './store/migrate.ts';
 import { keepPartitionsAtStart } from './store/partitions.ts';
@@ -73,6 +75,12 @@ export async function serve(config: CloudConfig): Promise<Service> {
     identity: { instanceId: randomUUID(), host: hostname(), version: manifest.version },
   };
   await prepareDatabase(base, dataDir);
+  const authority = await openAuthority(
+    await keptAuthority(dataDir.path, (key) => newAuthorityCertificate(key, clock.wall())),
+    clock.wall(),
+  );
+  const believed = believedBy(base, [authority.certificateDer]);
+  await keepKeyList(base, dataDir.path, believed);
   const background = runInBackground(started);
   const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });
   background((signal) => member.run(signal));
@@ -87,6 +95,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     authenticate: (token) => authenticateToken(store, token),
     inflater,
     cloudErrorMs: member.errors.now,
+    believed,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
     exposition: metrics,
     probes: probesOf(base, member, () => reachable),

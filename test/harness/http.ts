@@ -54,6 +54,12 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
     inflater,
     cloudErrorMs: () => 100,
     cloudKeys: () => ({ keys: [cloudKey.publicJwk] }),
+    believed: (root, epoch = 0) => ({
+      root,
+      keys: [cloudKey.publicJwk],
+      authorities: [Buffer.alloc(64, 1).toString('base64url')],
+      epoch,
+    }),
     exposition: createPrometheus(),
     probes: [{ name: 'database', check: async () => store.query('SELECT 1').then(() => ({ ready: true })) }],
     ...parts,

@@ -15,8 +15,9 @@ export interface DataDir {
   readonly databasePassword: string;
 }
 
-export interface OnlineKey {
-  /** Signs answers. The key stays in this process. */
+/** A key of the service's own. */
+export interface OwnKey {
+  /** Signs with it. The key stays in this process. */
   readonly signing: Signing;
   /** With `kid`, `alg` and `use`, as devices pin it. */
   readonly publicJwk: JWK;
@@ -24,6 +25,8 @@ export interface OnlineKey {
 
 const OPERATOR_TOKEN_FILE = 'operator.token';
 const ONLINE_KEY_FILE = 'online.key.pem';
+const AUTHORITY_FILES = { key: 'ca.key.pem', certificate: 'ca.cert.pem' } as const;
+const FLEET_ROOT_FILE = 'fleet-root.key.pem';
 
 export class DataDirError extends Error {
   override readonly name = 'DataDirError';
@@ -53,8 +56,26 @@ export const readOperatorToken = (dataDir: string): Promise<string | null> =>
  * The cloud's online key, ES256 (P-256, RFC 7518, section 3.4), made on first use.
  * @throws DataDirError `secret_readable`
  */
-export async function loadOnlineKey(dataDir: string): Promise<OnlineKey> {
-  const pem = await keptSecret(join(resolve(dataDir), ONLINE_KEY_FILE), newKeyPem);
+export async function loadOnlineKey(dataDir: string): Promise<OwnKey> {
+  return ownKey(await keptSecret(join(resolve(dataDir), ONLINE_KEY_FILE), newKeyPem));
+}
+
+/**
+ * The fleet root, as long as it is kept here: it seals lists of keys, and is needed only for that.
+ * @param mayMake on a new service; later a missing one was moved away on purpose
+ * @throws DataDirError `secret_readable`
+ */
+export async function loadFleetRoot(dataDir: string, mayMake: boolean): Promise<OwnKey | null> {
+  const path = rootFileOf(dataDir);
+  const pem = mayMake ? await keptSecret(path, newKeyPem) : await readSecret(path);
+  return pem === null ? null : ownKey(pem);
+}
+
+/** Where the fleet root is as long as the service keeps it. */
+export const rootFileOf = (dataDir: string): string => join(resolve(dataDir), FLEET_ROOT_FILE);
+
+/** @param pem a P-256 key, PKCS#8 */
+export async function ownKey(pem: string): Promise<OwnKey> {
   const privateKey = createPrivateKey(pem);
   const jwk = createPublicKey(privateKey).export({ format: 'jwk' }) as JWK;
   const keyId = keyIdOf(await calculateJwkThumbprint(jwk, 'sha256'));
@@ -69,16 +90,30 @@ export async function loadOnlineKey(dataDir: string): Promise<OnlineKey> {
   };
 }
 
+/**
+ * The certificate authority's key and certificate, made on first use.
+ * @param certify makes the certificate of a new key, both in PEM
+ * @throws DataDirError `secret_readable`
+ */
+export async function keptAuthority(
+  dataDir: string,
+  certify: (keyPem: string) => Promise<string>,
+): Promise<{ readonly key: string; readonly certificate: string }> {
+  const file = (name: string): string => join(resolve(dataDir), name);
+  const key = await keptSecret(file(AUTHORITY_FILES.key), newKeyPem);
+  return { key, certificate: await keptSecret(file(AUTHORITY_FILES.certificate), () => certify(key)) };
+}
+
 const newKeyPem = (): string =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 /** A secret in a file, made on first use: the file appears whole or not at all, and whoever comes second reads it. */
-async function keptSecret(path: string, make: () => string): Promise<string> {
+async function keptSecret(path: string, make: () => string | Promise<string>): Promise<string> {
   const existing = await readSecret(path);
   if (existing !== null) return existing;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const draft = `${path}.${randomBytes(6).toString('hex')}`;
-  await writeFile(draft, `${make().trim()}\n`, { mode: 0o600, flag: 'wx', flush: true });
+  await writeFile(draft, `${(await make()).trim()}\n`, { mode: 0o600, flag: 'wx', flush: true });
   try {
     await link(draft, path);
   } catch (error) {

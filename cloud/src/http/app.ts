@@ -18,6 +18,7 @@ import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { instanceRoutes } from './routes/instances.ts';
+import { keyListRoutes, type KeyListParts } from './routes/key-lists.ts';
 import { lifeRoutes } from './routes/lives.ts';
 import { eventRoutes } from './routes/events.ts';
 import { reportRoutes } from './routes/reports.ts';
@@ -38,6 +39,7 @@ export interface HttpParts {
   readonly cloudErrorMs: () => number;
   /** The cloud's public keys as they are now. */
   readonly cloudKeys: () => KeySet;
+  readonly believed: KeyListParts['believed'];
   readonly exposition: Exposition;
   /** What must work for the service to be ready. */
   readonly probes: readonly Probe[];
@@ -92,6 +94,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
         await guarded.register(customerRoutes(parts));
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));
+        await guarded.register(keyListRoutes(parts));
         await guarded.register(instanceRoutes(parts));
         await guarded.register(auditRoutes(parts));
         await guarded.register(eventRoutes({ hub, authenticate: parts.authenticate }));

@@ -17,6 +17,7 @@ export const DOCUMENT = {
     { name: 'models', description: 'What kinds of kiosk there are' },
     { name: 'tokens', description: 'Bearer tokens for this API' },
     { name: 'audit', description: 'Who did what, from where, and with which result' },
+    { name: 'trust', description: 'Whom devices believe' },
     { name: 'service', description: 'The service itself' },
   ],
   components: {

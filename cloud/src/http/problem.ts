@@ -1,5 +1,6 @@
 import { FleetError, type FleetErrorKind } from '../customers/errors.ts';
 import { CursorError } from '../devices/cursor.ts';
+import { KeyListError } from '../trust/key-lists.ts';
 
 /**
  * Problem details (RFC 9457). `code` is stable, and what clients switch on; titles may change.
@@ -80,6 +81,11 @@ const FLEET_KINDS = {
   invalid: 'request_invalid',
 } as const satisfies Record<FleetErrorKind, ProblemCode>;
 
+const KEY_LIST_KINDS = {
+  key_list_invalid: 'request_invalid',
+  key_list_out_of_step: 'conflict',
+} as const satisfies Record<KeyListError['code'], ProblemCode>;
+
 /** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
 const UNAVAILABLE =
   /^(08...|40...|53...|57...|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOENT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
@@ -90,6 +96,7 @@ const CONNECTION_LOST = /^(Connection terminated|timeout exceeded when trying to
 export function problemOf(error: unknown): Problem {
   if (error instanceof HttpError) return problem(error.code, error.message, error.code, error.errors);
   if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
+  if (error instanceof KeyListError) return problem(KEY_LIST_KINDS[error.code], error.message, error.code);
   const code = codeOf(error);
   if (code === null) return problem(isConnectionLost(error) ? 'unavailable' : 'internal');
   if (error instanceof CursorError) return problem(error.code, error.message);

@@ -104,6 +104,15 @@ const offsetOf = (clock: Item): string => {
   return `${Number(lowMs).toFixed(1)} to ${Number(highMs).toFixed(1)}`;
 };
 
+export const KEY_LIST_COLUMNS: readonly Column<Item>[] = [
+  column('VERSION', 'version'),
+  column('SEALED', 'issuedAt'),
+  column('EPOCH', 'epoch'),
+  column('NEXT ROOT', 'rootKeyId'),
+  { heading: 'KEYS', show: ({ keyIds }) => (keyIds as string[]).join(' ') },
+  column('AUTHORITIES', 'authorities'),
+];
+
 export const INSTANCE_COLUMNS: readonly Column<Item>[] = [
   column('INSTANCE', 'instanceId'),
   column('HOST', 'host'),

@@ -62,6 +62,28 @@ afterAll(async () => {
 });
 
 describe('paddock', () => {
+  test('moves the fleet root away, and seals with it from a file: a new root, then by that one', async () => {
+    const path = (name: string): string => join(dataDir, name);
+    await writeFile(path('pass.txt'), 'correct horse battery\n');
+    await writeFile(path('wrong.txt'), 'correct horse botany\n');
+    const exported = ['root', 'export', path('root.pem'), '--passphrase-file', path('pass.txt'), '--remove'];
+    expect(await json(...exported)).toMatchObject({ removed: true });
+    expect(await readFile(path('root.pem'), 'utf8')).toContain('ENCRYPTED');
+    await expect(stat(path('fleet-root.key.pem'))).rejects.toThrow('ENOENT');
+    expect((await paddock('root', 'sign')).err).toContain('root_missing');
+    const by = (key: string, pass = 'pass.txt') => ['--key', path(key), '--passphrase-file', path(pass)];
+    expect((await paddock('root', 'sign', ...by('root.pem', 'wrong.txt'))).err).toContain('root_unreadable');
+    expect(await json('root', 'sign', ...by('root.pem'))).toEqual({ version: null });
+    await json('root', 'new', path('root-2.pem'), '--passphrase-file', path('pass.txt'));
+    const named = ['--new-root', path('root-2.pem'), '--new-root-passphrase-file', path('pass.txt')];
+    expect((await paddock('root', 'sign', ...by('root-2.pem'), ...named)).err).toContain('key_list_invalid');
+    expect(await json('root', 'sign', ...by('root.pem'), ...named)).toMatchObject({ version: 2 });
+    const [newest, first] = (await json('root', 'show')) as { version: number; rootKeyId: string }[];
+    expect([newest?.version, first?.version]).toEqual([2, 1]);
+    expect(newest?.rootKeyId).not.toBe(first?.rootKeyId);
+    expect((await paddock('root', 'show')).out).toContain('NEXT ROOT');
+  });
+
   test('makes customers, sites and models, and edits what is there', async () => {
     expect(await json('customers', 'create', 'acme', '--name', 'Acme')).toMatchObject({
       customerId: 'acme',

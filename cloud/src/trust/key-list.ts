@@ -1,0 +1,63 @@
+import type { JWK } from 'jose';
+import { importVerificationKey } from '@paddock/shared/keys.ts';
+import type { KeyList } from '@paddock/shared/enrolment.ts';
+import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
+import { toInstant, type WallMs } from '@paddock/shared/time.ts';
+
+/** Whom devices should believe, as this service sees it. */
+export interface Believed {
+  /** Whose seal the next list carries. */
+  readonly root: JWK;
+  /** Keys that this service signs with. */
+  readonly keys: readonly JWK[];
+  /** Certificates of authorities, DER in base64url. */
+  readonly authorities: readonly string[];
+  readonly epoch: number;
+}
+
+/** What an operator takes out of the next list. */
+export interface Withdrawn {
+  readonly keyIds?: readonly string[];
+  /** Places in the newest list, from 0. */
+  readonly authorities?: readonly number[];
+}
+
+const MAX_KEYS = 16;
+const MAX_AUTHORITIES = 8;
+
+/**
+ * The list that should follow the newest one, or null when that says all of it. Keys and authorities stay until somebody
+ * withdraws them: another instance may sign with them, and a device that slept may still be answered by them.
+ */
+export async function nextKeyList(
+  newest: KeyList | null,
+  believed: Believed,
+  now: WallMs,
+  withdrawn: Withdrawn = {},
+): Promise<KeyList | null> {
+  const before = newest?.keys ?? [];
+  const known = await named([...believed.keys, ...before]);
+  const kept = known.filter(({ keyId }) => !withdrawn.keyIds?.includes(keyId));
+  const authorities = (newest?.authorities ?? []).filter((_, at) => !withdrawn.authorities?.includes(at));
+  const [root] = await named([believed.root]);
+  const next = {
+    v: PAYLOAD_VERSION,
+    version: (newest?.version ?? 0) + 1,
+    issuedAt: toInstant(now),
+    root: root?.jwk ?? believed.root,
+    keys: kept.map(({ jwk }) => jwk).slice(0, MAX_KEYS),
+    authorities: [...new Set([...believed.authorities, ...authorities])].slice(0, MAX_AUTHORITIES),
+    epoch: Math.max(believed.epoch, newest?.epoch ?? 0),
+  } as KeyList;
+  return newest !== null && contentOf(newest) === contentOf(next) ? null : next;
+}
+
+/** Public parts only, each once. */
+async function named(keys: readonly JWK[]) {
+  const imported = await Promise.all(keys.map((jwk) => importVerificationKey(jwk)));
+  return [...new Map(imported.map((key) => [key.thumbprint, key])).values()];
+}
+
+/** In an order of its own: which key stands first is no news. */
+const contentOf = ({ root, keys, authorities, epoch }: KeyList): string =>
+  JSON.stringify([[root.x, root.y], keys.map(({ x, y }) => `${x} ${y}`).toSorted(), authorities.toSorted(), epoch]);
