@@ -22,7 +22,7 @@ export interface TimeFiles {
 }
 
 /** How often the status is written at most. */
-const STATUS_EVERY_MS = 10 * 60_000;
+const STATUS_EVERY_MS = 60 * 60_000;
 
 const LOSSES = {
   empty: 'The file of trusted time is empty',
