@@ -23,6 +23,7 @@ export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/data-dir-lock': ['koffi'],
   'agent/modbus': ['modbus-serial'],
   'agent/mqtt': ['mqtt'],
+  'agent/pkcs11': ['pkcs11js'],
   'agent/serial': ['serialport'],
   'agent/system-clock': ['koffi'],
   'cloud/aedes': ['aedes'],

@@ -33,7 +33,7 @@ await build({
   minifyWhitespace: true,
   minifySyntax: true,
   // Native addons are found beside the bundle at run time.
-  external: ['koffi', '@serialport/bindings-cpp'],
+  external: ['koffi', '@serialport/bindings-cpp', 'pkcs11js'],
   // CommonJS inside an ES module asks for the modules of Node by `require`.
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
   logLevel: 'warning',

@@ -101,14 +101,15 @@ function seconds(text: string): number {
 async function init(
   options: Common & { device?: string; url: string; cloudKeys?: string; force?: boolean },
 ): Promise<void> {
-  const { setUp } = await import('./setup.ts');
+  const [{ setUp }, { keyPlace }] = await Promise.all([import('./setup.ts'), import('./identity-key.ts')]);
   const { config, key, madeConfig, madeKey } = await setUp({ ...options, force: options.force ?? false });
   const { jwk, thumbprint } = key.public;
   const register = `paddock devices register ${config.device} --public-key '${JSON.stringify(jwk)}' --cloud-keys-out cloud-keys.json`;
   const facts = {
     device: config.device,
     config: config.file,
-    keyFile: config.key.file,
+    keyFile: config.key.file ?? null,
+    keyPlace: keyPlace(config),
     publicKey: jwk,
     fingerprint: thumbprint,
     cloudKeys: config.cloud.keys,
@@ -118,7 +119,7 @@ async function init(
   };
   print(options, facts, [
     `${madeConfig ? 'Made' : 'Kept'} ${config.file}`,
-    `${madeKey ? 'Made' : 'Kept'} the identity key ${config.key.file} (mode 0600; it never leaves this machine)`,
+    `${madeKey ? 'Made' : 'Kept'} the identity key: ${keyPlace(config)} (it never leaves)`,
     '',
     `device       ${config.device}`,
     `fingerprint  ${thumbprint}`,
@@ -171,13 +172,14 @@ async function state(options: Common & { seconds: number }): Promise<void> {
   const [{ loadConfig }, { inspect }] = await Promise.all([import('./config.ts'), import('./inspect.ts')]);
   const config = await loadConfig(options.config);
   const inspection = await inspect(config, options.seconds * 1000);
-  const { report, ports, identity, eventsWaiting } = inspection;
+  const { report, ports, identity, keyPlace, eventsWaiting } = inspection;
   const reading = Object.entries(report.readings).map(([name, { value, unit = '', quality = 'good', reason = '' }]) =>
     `  ${name.padEnd(24)} ${String(value)} ${unit} ${quality === 'good' ? '' : `${quality}: ${reason}`}`.trimEnd(),
   );
   print(options, inspection, [
     `device       ${report.device}`,
     `identity     ${identity ? `incarnation ${identity.incarnation}, start ${identity.start}` : 'none yet: the agent has never run'}`,
+    `key          ${keyPlace}`,
     `outbox       ${report.outbox?.waiting ?? 0} reports on the disk wait for an answer, ${eventsWaiting} of events`,
     `boot         ${report.boot.id}, up ${Math.round(report.uptimeMs / 1000)} s`,
     'ports',

@@ -5,6 +5,7 @@ import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
 import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
 import { brokerUrlFault } from './config/broker-url.ts';
+import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -36,13 +37,7 @@ const AgentSchema = Type.Object(
     }),
     /** Relative to the configuration file. */
     dataDir: Type.String({ minLength: 1, default: './state' }),
-    key: Type.Object(
-      {
-        /** Relative to `dataDir`. */
-        file: Type.String({ minLength: 1, default: 'identity.key.pem' }),
-      },
-      { ...strict, default: {} },
-    ),
+    key: KeySchema,
     cloud: Type.Object(
       {
         url: Type.Refine(
@@ -98,7 +93,8 @@ const AgentSchema = Type.Object(
 type Basics = Static<typeof AgentSchema>;
 
 /** The agent's whole configuration, defaults included; every path is absolute. */
-export interface AgentConfig extends Omit<Basics, 'ports' | 'sensors' | 'events'>, SenseConfig {
+export interface AgentConfig extends Omit<Basics, 'key' | 'ports' | 'sensors' | 'events'>, SenseConfig {
+  readonly key: KeyConfig;
   /** The file it was read from. */
   readonly file: string;
 }
@@ -283,7 +279,7 @@ function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentCon
     ...config,
     file,
     dataDir,
-    key: { file: resolve(dataDir, config.key.file) },
+    key: keyConfig(config.key, (path) => resolve(dataDir, path)),
     cloud: { ...config.cloud, keys: resolve(home, config.cloud.keys) },
   };
 }

@@ -2,13 +2,14 @@ import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { longestGapMs } from './adapters/cron.ts';
 import { DataDirError, explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
 import { openDisk } from './adapters/disk.ts';
-import { readKeyFile, type DeviceKey } from './adapters/file-key.ts';
 import { createMqttLink } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
+import { checkKey } from './doctor-key.ts';
 import { checkPorts } from './doctor-ports.ts';
 import { checkTime } from './doctor-time.ts';
 import type { Finding } from './finding.ts';
+import type { IdentityKey } from './identity-key.ts';
 import { linkOptions } from './main.ts';
 import type { Clock } from './ports.ts';
 import { codeOf } from './report/log.ts';
@@ -20,15 +21,16 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
   const clock = createSystemClock();
   const dataDir = await checkDataDir(config.dataDir);
   const running = dataDir.code === 'data_dir_in_use';
-  const { finding: keyFinding, key } = await checkKey(config.key.file);
+  const { findings: keyFindings, key } = await checkKey(config, clock);
   const time = await checkTime(config, clock);
   const [cloudKeys, broker, ports] = await Promise.all([
     checkCloudKeys(config.cloud.keys),
     checkBroker(config, key, running, clock),
     running ? [skipped('ports')] : checkPorts(config, clock, listenMs),
   ]);
+  key?.close();
   const configuration: Finding = { check: 'configuration', status: 'ok', message: `${config.file} can be used` };
-  return [configuration, checkSchedule(config), time, dataDir, keyFinding, cloudKeys, broker, ...ports];
+  return [configuration, checkSchedule(config), time, dataDir, ...keyFindings, cloudKeys, broker, ...ports];
 }
 
 function checkSchedule({ report }: AgentConfig): Finding {
@@ -58,16 +60,6 @@ async function checkDataDir(dir: string): Promise<Finding> {
   }
 }
 
-async function checkKey(file: string): Promise<{ finding: Finding; key: DeviceKey | null }> {
-  try {
-    const key = await readKeyFile(file);
-    const message = `${key.signer.algorithm}, fingerprint ${key.public.thumbprint}`;
-    return { key, finding: { check: 'identity key', status: 'ok', message } };
-  } catch (cause) {
-    return { key: null, finding: failed('identity key', cause) };
-  }
-}
-
 async function checkCloudKeys(file: string): Promise<Finding> {
   try {
     const keys = await readCloudKeys(file);
@@ -84,7 +76,7 @@ async function checkCloudKeys(file: string): Promise<Finding> {
 /** Connects just as the agent does; a second connection of a running agent's device would end its first. */
 async function checkBroker(
   config: AgentConfig,
-  key: DeviceKey | null,
+  key: IdentityKey | null,
   running: boolean,
   clock: Clock,
 ): Promise<Finding> {

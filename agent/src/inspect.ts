@@ -4,6 +4,7 @@ import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { longestGapMs } from './adapters/cron.ts';
 import type { AgentConfig } from './config.ts';
+import { keyPlace } from './identity-key.ts';
 import { readState } from './identity/state-file.ts';
 import { AGENT_VERSION } from './main.ts';
 import { buildReport } from './report/build.ts';
@@ -18,6 +19,8 @@ export interface Inspection {
   readonly ports: readonly PortState[];
   /** The last start that was begun; null before the first. */
   readonly identity: { readonly incarnation: string; readonly start: number } | null;
+  /** Where the identity key lives, in words. Neither key nor token is opened for it. */
+  readonly keyPlace: string;
   /** Events on the disk that no answer covers yet. */
   readonly eventsWaiting: number;
 }
@@ -56,5 +59,11 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
     outbox: { waiting: waiting.length, droppedRoutine: 0, droppedEvents: 0 },
   });
   await sensors.close();
-  return { report, ports, identity, eventsWaiting: waiting.filter(({ event }) => event).length };
+  return {
+    report,
+    ports,
+    identity,
+    keyPlace: keyPlace(config),
+    eventsWaiting: waiting.filter(({ event }) => event).length,
+  };
 }

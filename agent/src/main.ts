@@ -9,13 +9,13 @@ import { cronScheduler, longestGapMs } from './adapters/cron.ts';
 import { explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
 import { deflater, inflater } from './adapters/deflate.ts';
 import { openDisk } from './adapters/disk.ts';
-import { ensureKeyFile, readKeyFile } from './adapters/file-key.ts';
 import { createMachine } from './adapters/machine.ts';
 import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { createWallClock } from './adapters/system-clock-set.ts';
 import { BUILT_AT } from './built-at.ts';
 import type { AgentConfig } from './config.ts';
+import { startIdentityKey } from './identity-key.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
 import type { LinkOptions, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
@@ -33,7 +33,7 @@ export interface RunningAgent {
 
 /**
  * Runs the agent until it is stopped.
- * @throws errors with a `code` for everything that keeps it from starting: CronError, CloudKeysError, KeyFileError, DataDirError
+ * @throws errors with a `code` for everything that keeps it from starting: CronError, CloudKeysError, KeyFileError, TokenError, DataDirError
  */
 export async function runAgent(config: AgentConfig, log: Log): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
@@ -58,9 +58,8 @@ async function runLocked(
   config: AgentConfig,
   { log, scheduleGapMs, cloudKeys, release }: Prepared,
 ): Promise<RunningAgent> {
-  if (await ensureKeyFile(config.key.file)) log.info({ file: config.key.file }, 'Made the identity key');
-  const { signer } = await readKeyFile(config.key.file);
   const clock = createSystemClock();
+  const { signer, close: closeKey } = await startIdentityKey(config, clock, log);
   const disk = await openDisk(config.dataDir);
   const start = await beginStart(disk);
   tellStart(start, log);
@@ -97,7 +96,7 @@ async function runLocked(
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
-  return { stop: () => session.stop().finally(release) };
+  return { stop: () => session.stop().finally(closeKey).finally(release) };
 }
 
 /** Who connects, what it hears, and what the broker says of it when the connection breaks. */

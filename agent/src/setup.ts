@@ -2,9 +2,9 @@ import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { isDeviceId } from '@paddock/shared/topics.ts';
 import { readCloudKeys } from './adapters/cloud-keys.ts';
-import { ensureKeyFile, readKeyFile, type DeviceKey } from './adapters/file-key.ts';
 import { agentYaml } from './agent-template.ts';
 import { loadConfig, readConfig, type AgentConfig } from './config.ts';
+import { ensureIdentityKey, openIdentityKey, type IdentityKey } from './identity-key.ts';
 
 export class SetupError extends Error {
   override readonly name = 'SetupError';
@@ -27,7 +27,7 @@ export interface SetupOptions {
 
 export interface SetUp {
   readonly config: AgentConfig;
-  readonly key: DeviceKey;
+  readonly key: Pick<IdentityKey, 'public' | 'token'>;
   readonly madeConfig: boolean;
   readonly madeKey: boolean;
 }
@@ -38,8 +38,10 @@ export async function setUp(options: SetupOptions): Promise<SetUp> {
   const madeConfig = await ensureConfig(file, options);
   const config = await loadConfig(file);
   if (options.cloudKeys !== undefined) await pinCloudKeys(resolve(options.cloudKeys), config.cloud.keys);
-  const madeKey = await ensureKeyFile(config.key.file);
-  return { config, key: await readKeyFile(config.key.file), madeConfig, madeKey };
+  const madeKey = await ensureIdentityKey(config);
+  const key = await openIdentityKey(config);
+  key.close();
+  return { config, key, madeConfig, madeKey };
 }
 
 async function ensureConfig(file: string, { device, url, force }: SetupOptions): Promise<boolean> {

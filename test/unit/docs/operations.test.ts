@@ -1,7 +1,9 @@
 import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
+import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
 import { SETTINGS } from '@paddock/cloud/config.ts';
@@ -114,6 +116,23 @@ const leavesOf = (value: object, prefix = ''): [path: string, value: unknown][] 
       : [[prefix + key, inner]],
   );
 
+describe('a key on a token', () => {
+  it('has a row for every key, with its default', () => {
+    const { properties } = TokenKeySchema;
+    const rows = rowsUnder('| key of `key.pkcs11` |').map(([key = '', , fallback = '']) => [key, fallback]);
+    const known = Object.entries(properties).map(([key, schema]): [string, string] => {
+      const fallback = 'default' in schema ? written(schema.default) : undefined;
+      return [code(key), fallback ?? (['module', 'pinFile'].includes(key) ? 'required' : '-')];
+    });
+    expect(Object.fromEntries(rows)).toEqual(Object.fromEntries(known));
+  });
+
+  it('has a row for every code, in the words of the code', () => {
+    const rows = new Map(rowsUnder('| `code` of a token |').map(([key = '', text = '']) => [key, text]));
+    for (const [one, text] of Object.entries(TOKEN_ERRORS)) expect(rows.get(code(one))).toBe(text);
+  });
+});
+
 describe('the tables of agent.yaml', () => {
   it.each(SECTIONS)('$head lists every key, and no other', ({ head, schemas }) => {
     const known = new Set(schemas.flatMap((schema) => keysOf(schema).map(([path]) => code(path))));
@@ -134,7 +153,7 @@ describe('the tables of agent.yaml', () => {
     const asWritten = {
       ...config,
       dataDir: `./${basename(config.dataDir)}`,
-      key: { file: basename(config.key.file) },
+      key: { file: basename(config.key.file ?? '') },
       cloud: { ...config.cloud, keys: basename(config.cloud.keys) },
     };
     const given = new Map(leavesOf(required));

@@ -1,0 +1,142 @@
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { until } from '../../harness/agent/fake-clock.ts';
+import { agent, newHome, startAgent } from '../../harness/agent/cli.ts';
+import { makeSoftHsm, PIN, type SoftHsm } from '../../harness/agent/softhsm.ts';
+import { startCloudProcess, type CloudProcess } from '../../harness/cloud-process.ts';
+
+const DEVICE = 'kiosk-0001';
+let hsm: SoftHsm;
+let cloud: CloudProcess;
+
+beforeAll(async () => {
+  hsm = makeSoftHsm();
+  // The agents that are started here have it from their environment, as on a kiosk.
+  process.env['SOFTHSM2_CONF'] = hsm.environment.SOFTHSM2_CONF;
+  cloud = await startCloudProcess();
+});
+afterAll(async () => {
+  await cloud.stop();
+  hsm.remove();
+});
+
+interface Finding {
+  readonly check: string;
+  readonly status: string;
+  readonly code?: string;
+  readonly message: string;
+}
+
+/** A kiosk whose configuration puts its key on a token of its own. */
+function newKiosk(label: string, change: Readonly<Record<string, string | number>> = {}): string {
+  const home = newHome();
+  const pkcs11 = { ...hsm.token(label, { kind: 'P-256' }), ...change };
+  const config = { device: DEVICE, cloud: { url: cloud.mqttUrl }, key: { pkcs11 } };
+  writeFileSync(join(home, 'agent.yaml'), JSON.stringify(config));
+  return home;
+}
+
+async function findings(home: string): Promise<Record<string, Finding>> {
+  const { out } = await agent(home, 'doctor', '--seconds', '0', '--json');
+  const all = (JSON.parse(out) as { findings: Finding[] }).findings;
+  return Object.fromEntries(all.map((finding) => [finding.check, finding]));
+}
+
+describe('an agent with its key on a token', () => {
+  it('registers, reports to the cloud and is answered, and neither log nor disk holds the PIN', async () => {
+    const home = newKiosk('kiosk');
+    const made = await agent(home, 'init', '--json');
+    expect(made).toMatchObject({ code: 0 });
+    const facts = JSON.parse(made.out) as Record<string, unknown>;
+    expect(facts).toMatchObject({ madeKey: true, keyFile: null, publicKey: { crv: 'P-256' } });
+    expect(JSON.parse((await agent(home, 'init', '--json')).out)).toMatchObject({
+      madeKey: false,
+      fingerprint: facts['fingerprint'],
+    });
+    const device = { deviceId: DEVICE, publicKey: facts['publicKey'] };
+    expect((await cloud.call('POST', '/devices', device)).status).toBe(201);
+    const { body } = await cloud.call('GET', '/cloud-keys');
+    writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify(body));
+
+    expect(await findings(home)).toMatchObject({
+      'token library': { status: 'ok', message: expect.stringContaining('SoftHSM') as string },
+      token: { status: 'ok', message: expect.stringContaining('kiosk, SoftHSM') as string },
+      'identity key': { status: 'ok', message: expect.stringContaining(String(facts['fingerprint'])) as string },
+      'trial signature': { status: 'ok' },
+      broker: { status: 'ok' },
+    });
+    const { out } = await agent(home, 'state', '--seconds', '0');
+    expect(out).toContain('key "identity" on token "kiosk" of /');
+
+    const running = startAgent(home, 'run');
+    // Written after an exchange, which takes an answer that was believed.
+    await until(() => existsSync(join(home, 'state/clock-status.json')), 'an answer');
+    running.child.kill('SIGTERM');
+    const { code, err } = await running.ended;
+    expect(code).toBe(0);
+    expect(err + made.out).not.toContain(PIN);
+    const { body: recorded } = await cloud.call('GET', `/devices/${DEVICE}/state`);
+    expect(recorded).toMatchObject({ report: { trigger: { kind: 'shutdown' } } });
+    expect(existsSync(join(home, 'state/identity.key.pem'))).toBe(false);
+  });
+
+  it('does not start without its key, and makes none by itself', async () => {
+    const home = newKiosk('empty');
+    writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify((await cloud.call('GET', '/cloud-keys')).body));
+    const { code, out } = await agent(home, 'run', '--json');
+    expect([code, JSON.parse(out)]).toMatchObject([1, { error: { code: 'key_missing' } }]);
+    expect(await findings(home)).toMatchObject({
+      token: { status: 'ok' },
+      'identity key': { status: 'fail', code: 'key_missing' },
+      'trial signature': { code: 'not_checked' },
+    });
+  });
+
+  it('tries a wrong PIN once, however often it is started or examined', async () => {
+    const home = newKiosk('guarded');
+    writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify((await cloud.call('GET', '/cloud-keys')).body));
+    const pinFile = join(hsm.home, 'guarded.pin');
+    writeFileSync(pinFile, 'wrong-pin\n');
+    for (const expected of ['CKR_PIN_INCORRECT', 'not tried again', 'not tried again']) {
+      const { code, out } = await agent(home, 'run', '--json');
+      const { error } = JSON.parse(out) as { error: { code: string; message: string } };
+      expect([code, error.code]).toEqual([1, 'pin_refused']);
+      expect(error.message).toContain(expected);
+    }
+    expect((await findings(home))['token']).toMatchObject({
+      code: 'pin_refused',
+      message: expect.stringContaining('not tried again') as string,
+    });
+    expect(readFileSync(join(home, 'state/pin-refused'), 'utf8')).not.toContain('wrong-pin');
+  });
+
+  it('says what is wrong with the library, and that the rest was not looked at', async () => {
+    const home = newKiosk('lost', { module: '/etc/hostname' });
+    expect(await findings(home)).toMatchObject({
+      'token library': { status: 'fail', code: 'module_invalid' },
+      token: { code: 'not_checked' },
+      broker: { code: 'not_checked' },
+    });
+  });
+
+  it('needs the native addon for that alone, and says how to get it', async () => {
+    const home = newKiosk('no-addon');
+    const withoutAddon = `import { registerHooks } from 'node:module';
+      registerHooks({ resolve(name, context, next) {
+        if (name === 'pkcs11js') throw Object.assign(new Error('Cannot find package'), { code: 'ERR_MODULE_NOT_FOUND' });
+        return next(name, context);
+      } });`;
+    process.env['NODE_OPTIONS'] = `--import data:text/javascript,${encodeURIComponent(withoutAddon)}`;
+    try {
+      expect((await findings(home))['token library']).toMatchObject({
+        status: 'fail',
+        code: 'addon_missing',
+        message: expect.stringContaining('npm rebuild pkcs11js') as string,
+      });
+      expect((await agent(newHome(), 'init', '--device', DEVICE)).code).toBe(0);
+    } finally {
+      delete process.env['NODE_OPTIONS'];
+    }
+  });
+});
