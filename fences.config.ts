@@ -12,6 +12,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/report': ['clock'],
   'cloud/audit': ['customers'],
   'cloud/devices': ['clock', 'customers'],
+  'cloud/enrolment': ['customers', 'devices', 'trust'],
   'cloud/ingest': ['clock', 'monitoring'],
   'cloud/instances': ['monitoring'],
   'cloud/monitoring': ['devices'],

@@ -82,6 +82,26 @@ export const SETTINGS = {
     fallback: '127.0.0.1',
     help: 'address that the HTTP API listens on',
   }),
+  enrolPort: setting({
+    env: 'PADDOCK_ENROL_PORT',
+    flag: '--enrol-port <port>',
+    parse: port,
+    fallback: 8443,
+    help: 'port that devices enrol at, over TLS',
+  }),
+  enrolHost: setting({
+    env: 'PADDOCK_ENROL_HOST',
+    flag: '--enrol-host <address>',
+    parse: host,
+    fallback: '127.0.0.1',
+    help: 'address that it listens on',
+  }),
+  enrolPerAddress: setting({
+    env: 'PADDOCK_ENROL_PER_ADDRESS',
+    parse: wholeNumber(1, 1_000_000),
+    fallback: 600,
+    help: 'requests to enrol in a minute that one address may make (an IPv6 network of 64 bits is one)',
+  }),
   mqttPort: setting({
     env: 'PADDOCK_MQTT_PORT',
     flag: '--mqtt-port <port>',

@@ -1,5 +1,7 @@
 import type { Background, Base } from './base.ts';
 import { forgetAudit } from './audit/retention.ts';
+import { forgetNonces } from './enrolment/nonces.ts';
+import { forgetPending } from './enrolment/pending.ts';
 import { watchClocks } from './instances/clock-watch.ts';
 import { runElected, type Job } from './instances/elected.ts';
 import { tell } from './monitoring/telling.ts';
@@ -12,6 +14,7 @@ const LEASE_MS = 15_000;
 const PARTITIONS = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 60_000 } as const;
 const RETENTION = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 90_000 } as const;
 const PRESENCE = { everyMs: 2_000, retryMs: 2_000, leaseMs: LEASE_MS } as const;
+const ENROLMENT = { everyMs: 60_000, retryMs: 60_000, leaseMs: LEASE_MS } as const;
 const CLOCKS = { everyMs: 10_000, retryMs: 10_000, leaseMs: LEASE_MS } as const;
 
 /** Starts what one instance does for all of them, whichever comes first when it is due. */
@@ -39,6 +42,14 @@ function jobsOf({ config, log }: Base, watch: Watch): Job[] {
           log.info(forgotten, 'What was past the retention is forgotten');
         const audit = await forgetAudit(store, now, { retentionDays: config.auditRetentionDays });
         if (audit > 0) log.info({ entries: audit }, 'The oldest entries of the audit log are forgotten');
+      },
+    },
+    {
+      job: 'enrolment',
+      ...ENROLMENT,
+      async work(store, now) {
+        await forgetNonces(store, now);
+        await forgetPending(store, now);
       },
     },
     { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },

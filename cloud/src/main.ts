@@ -16,6 +16,7 @@ import { AuditLog } from './audit/log.ts';
 import { runInBackground, type Background, type Base } from './base.ts';
 import type { CloudConfig, SettingName } from './config.ts';
 import { SETTINGS } from './config.ts';
+import { openEnrolment } from './enrolment-server.ts';
 import { authenticateToken, registerOperatorToken } from './customers/tokens.ts';
 import { createApp } from './http/app.ts';
 import type { Probe } from './http/routes/service.ts';
@@ -35,7 +36,7 @@ import { keepPartitionsAtStart } from './store/partitions.ts';
 
 export interface Service {
   /** Where people and devices reach it. */
-  readonly urls: { readonly http: string; readonly mqtt: string };
+  readonly urls: { readonly http: string; readonly enrol: string; readonly mqtt: string };
   /** Records what was taken in, answers it, and stops; everything that it started is stopped too. */
   close(): Promise<void>;
 }
@@ -75,12 +76,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     identity: { instanceId: randomUUID(), host: hostname(), version: manifest.version },
   };
   await prepareDatabase(base, dataDir);
-  const authority = await openAuthority(
-    await keptAuthority(dataDir.path, (key) => newAuthorityCertificate(key, clock.wall())),
-    clock.wall(),
-  );
-  const believed = believedBy(base, [authority.certificateDer]);
-  await keepKeyList(base, dataDir.path, believed);
+  const { authority, believed } = await prepareTrust(base, dataDir);
   const background = runInBackground(started);
   const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });
   background((signal) => member.run(signal));
@@ -90,12 +86,18 @@ export async function serve(config: CloudConfig): Promise<Service> {
   await deliverWebhooks(base, background);
   const broker = brokerOf(base);
   let reachable = false;
+  let mqtt = '';
+  const enrolment = await named(
+    'enrolPort',
+    openEnrolment(base, authority, () => mqtt, started),
+  );
   const app = await createApp({
     ...base,
     authenticate: (token) => authenticateToken(store, token),
     inflater,
     cloudErrorMs: member.errors.now,
     believed,
+    claimTerms: enrolment.claimTerms,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
     exposition: metrics,
     probes: probesOf(base, member, () => reachable),
@@ -107,11 +109,20 @@ export async function serve(config: CloudConfig): Promise<Service> {
     watch.reachable(is);
   };
   await named('mqttPort', takeIn(base, broker, { reachable: heard, errorAt: member.errors.at }, started));
-  const mqtt =
+  mqtt =
     withoutCredentials(config.brokerUrl) ??
     `mqtt://${config.mqttHost}:${broker instanceof EmbeddedBroker ? broker.port : 0}`;
   const running = started.move();
-  return { urls: { http, mqtt }, close: () => running.disposeAsync() };
+  return { urls: { http, enrol: enrolment.url, mqtt }, close: () => running.disposeAsync() };
+}
+
+/** The authority, and a list of keys that tells devices of it and of this service's key. */
+async function prepareTrust(base: Base, { path }: DataDir) {
+  const now = base.clock.wall();
+  const authority = await openAuthority(await keptAuthority(path, (key) => newAuthorityCertificate(key, now)), now);
+  const believed = believedBy(base, [authority.certificateDer]);
+  await keepKeyList(base, path, believed);
+  return { authority, believed };
 }
 
 /** What is printed and logged must not hold a password. */

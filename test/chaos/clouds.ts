@@ -35,7 +35,7 @@ export class CloudInstance {
       DATABASE_URL: database && toDatabase ? database.urlAt(toDatabase.port) : '',
       PADDOCK_BROKER_URL: toBroker?.url ?? '',
     };
-    const args = ['serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
+    const args = ['serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0', '--enrol-port', '0'];
     const launch = programOf(name, PROGRAM, args, env);
     return new CloudInstance(new Supervised((life) => launch(folder, life)), toBroker, toDatabase);
   }

@@ -34,7 +34,7 @@ export async function startCloudProcess(
 ): Promise<CloudProcess> {
   const dataDir = await mkdtemp(join(tmpdir(), 'paddock-cloud-'));
   if (beside) await copyFile(join(beside.dataDir, ONLINE_KEY), join(dataDir, ONLINE_KEY));
-  const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0'];
+  const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0', '--enrol-port', '0'];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },

@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import type { Claim } from '@paddock/shared/enrolment.ts';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { createPrometheus } from '@paddock/cloud/adapters/prometheus.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
@@ -59,6 +60,11 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
       keys: [cloudKey.publicJwk],
       authorities: [Buffer.alloc(64, 1).toString('base64url')],
       epoch,
+    }),
+    claimTerms: async () => ({
+      url: 'https://localhost:8443',
+      ca: cloudKey.verification.thumbprint,
+      root: cloudKey.publicJwk as Claim['root'],
     }),
     exposition: createPrometheus(),
     probes: [{ name: 'database', check: async () => store.query('SELECT 1').then(() => ({ ready: true })) }],

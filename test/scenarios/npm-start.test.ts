@@ -31,7 +31,11 @@ describe('npm start', () => {
   const started: ChildProcess[] = [];
 
   function start(...args: string[]): Started {
-    const settings = { PADDOCK_HTTP_PORT: String(ports.http), PADDOCK_MQTT_PORT: String(ports.mqtt) };
+    const settings = {
+      PADDOCK_HTTP_PORT: String(ports.http),
+      PADDOCK_MQTT_PORT: String(ports.mqtt),
+      PADDOCK_ENROL_PORT: '0',
+    };
     const env = { ...process.env, ...settings, PADDOCK_DATA_DIR: dataDir };
     const child = spawn(process.execPath, [PROGRAM, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     started.push(child);

@@ -155,7 +155,8 @@ export async function keysOf(sql: Sql, scope: Scope, deviceId: string): Promise<
   }));
 }
 
-async function importKey(publicKey: JWK): Promise<VerificationKey> {
+/** @throws FleetError `key_unsupported` */
+export async function importKey(publicKey: JWK): Promise<VerificationKey> {
   try {
     return await importVerificationKey(publicKey);
   } catch (cause) {
@@ -164,7 +165,8 @@ async function importKey(publicKey: JWK): Promise<VerificationKey> {
   }
 }
 
-async function addKey(sql: Sql, deviceId: string, { thumbprint, keyId, jwk }: VerificationKey): Promise<void> {
+/** In a transaction that acts as somebody. @throws FleetError `key_in_use` */
+export async function addKey(sql: Sql, deviceId: string, { thumbprint, keyId, jwk }: VerificationKey): Promise<void> {
   const added = await sql.query(
     `INSERT INTO device_keys (thumbprint, device_id, key_id, jwk) VALUES ($1, $2, $3, $4)
      ON CONFLICT (thumbprint) DO NOTHING RETURNING thumbprint`,

@@ -1,17 +1,15 @@
-import { randomUUID } from 'node:crypto';
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import fastify, { type FastifyError, type FastifyReply, type FastifyRequest, type FastifyServerOptions } from 'fastify';
+import type { FastifyServerOptions } from 'fastify';
 import type { KeySet } from '@paddock/shared/keys.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import { Archive } from '../devices/archive.ts';
 import { DeviceViews } from '../devices/views.ts';
 import type { Audit, Clock, Log, Store } from '../ports.ts';
-import { auditing } from './audited.ts';
 import { authentication, Failures, type Authenticate, type FailureLimit } from './auth.ts';
 import { EventHub, type HubSettings } from './event-hub.ts';
 import { DOCUMENT } from './document.ts';
-import { HttpError, problemOf } from './problem.ts';
+import { framework } from './framework.ts';
 import type { Http } from './routes.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
@@ -20,11 +18,13 @@ import { deviceRoutes } from './routes/devices.ts';
 import { instanceRoutes } from './routes/instances.ts';
 import { keyListRoutes, type KeyListParts } from './routes/key-lists.ts';
 import { lifeRoutes } from './routes/lives.ts';
+import { factoryKeyRoutes, type ClaimTerms } from './routes/factory-keys.ts';
+import { factoryListRoutes } from './routes/factory-list.ts';
+import { pendingRoutes } from './routes/pending.ts';
 import { eventRoutes } from './routes/events.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { serviceRoutes, type Exposition, type Probe } from './routes/service.ts';
 import { tokenRoutes } from './routes/tokens.ts';
-import { serializerCompiler, validatorCompiler } from './validation.ts';
 
 export interface HttpParts {
   readonly audit: Audit;
@@ -43,6 +43,8 @@ export interface HttpParts {
   readonly exposition: Exposition;
   /** What must work for the service to be ready. */
   readonly probes: readonly Probe[];
+  /** What claims of factories say of this cloud. */
+  readonly claimTerms: ClaimTerms;
   readonly failureLimit?: FailureLimit;
   readonly hub?: HubSettings;
 }
@@ -57,9 +59,6 @@ export interface App {
   readonly document: () => object;
 }
 
-const MAX_BODY_BYTES = 65_536;
-/** How long a client may take to send a request. */
-const REQUEST_TIMEOUT_MS = 30_000;
 /** How long requests under way may take to end when the service stops. */
 const CLOSE_WITHIN_MS = 2_000;
 
@@ -95,6 +94,9 @@ export async function createApp(parts: HttpParts): Promise<App> {
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));
         await guarded.register(keyListRoutes(parts));
+        await guarded.register(factoryKeyRoutes(parts));
+        await guarded.register(factoryListRoutes(parts));
+        await guarded.register(pendingRoutes(parts));
         await guarded.register(instanceRoutes(parts));
         await guarded.register(auditRoutes(parts));
         await guarded.register(eventRoutes({ hub, authenticate: parts.authenticate }));
@@ -125,51 +127,3 @@ export async function createApp(parts: HttpParts): Promise<App> {
 }
 
 const routeName = (method: string, url: string): string => `${method} ${url.replace(/:(\w+)/g, '{$1}')}`;
-
-function framework({ logger, log, audit, clock }: HttpParts): Http {
-  const app: Http = fastify({
-    ...(logger ? { loggerInstance: logger } : { logger: false }),
-    bodyLimit: MAX_BODY_BYTES,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    forceCloseConnections: 'idle',
-    routerOptions: { maxParamLength: 128 },
-    return503OnClosing: true,
-    genReqId: () => randomUUID(),
-  });
-  app.setValidatorCompiler(validatorCompiler);
-  app.setSerializerCompiler(serializerCompiler);
-  app.decorateRequest('principal', null);
-  app.decorateRequest('problemCode', null);
-  app.addHook('onSend', async (request, reply) => {
-    reply.headers(headersFor(reply)).header('x-request-id', request.id);
-  });
-  app.addHook('onSend', auditing(audit, clock));
-  app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply, log));
-  app.setNotFoundHandler((request, reply) => refuse(new HttpError('not_found'), request, reply, log));
-  return app;
-}
-
-/** What every answer says to browsers; the pages under /docs bring their own content policy. */
-function headersFor(reply: FastifyReply): Record<string, string> {
-  const missing = Object.entries(UNLESS_SAID).filter(([name]) => !reply.hasHeader(name));
-  return { ...ALWAYS_SAID, ...Object.fromEntries(missing) };
-}
-
-const ALWAYS_SAID = {
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-  'referrer-policy': 'no-referrer',
-};
-const UNLESS_SAID = {
-  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
-  'cache-control': 'no-store',
-};
-
-function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
-  const problem = problemOf(error);
-  request.problemCode = problem.code;
-  if (problem.status >= 500) log.error({ err: error, method: request.method, url: request.url }, 'A request failed');
-  if (problem.status === 401) reply.header('www-authenticate', `Bearer realm="paddock", error="${problem.code}"`);
-  if (problem.status === 429) reply.header('retry-after', '60');
-  return reply.code(problem.status).type('application/problem+json').serializer(JSON.stringify).send(problem);
-}

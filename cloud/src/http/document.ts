@@ -10,6 +10,7 @@ export const DOCUMENT = {
   },
   tags: [
     { name: 'devices', description: 'Devices and their attributes' },
+    { name: 'enrolment', description: 'How devices are let in' },
     { name: 'reports', description: 'What devices reported, with proof' },
     { name: 'events', description: 'What happens, as it happens' },
     { name: 'customers', description: 'Whom kiosks belong to' },

@@ -1,6 +1,10 @@
+import { Refusal, type RefusalCode } from '@paddock/shared/errors.ts';
+import { KeyError } from '@paddock/shared/keys.ts';
 import { FleetError, type FleetErrorKind } from '../customers/errors.ts';
 import { CursorError } from '../devices/cursor.ts';
 import { KeyListError } from '../trust/key-lists.ts';
+import { EnrolmentError, type EnrolmentErrorKind } from '../enrolment/errors.ts';
+import { TrustError } from '../trust/errors.ts';
 
 /**
  * Problem details (RFC 9457). `code` is stable, and what clients switch on; titles may change.
@@ -13,14 +17,17 @@ export const PROBLEMS = {
   event_id_invalid: { status: 400, title: 'Last-Event-ID is not one that this stream gave out' },
   token_missing: { status: 401, title: 'A bearer token is needed' },
   token_invalid: { status: 401, title: 'The bearer token is not valid' },
+  message_refused: { status: 400, title: 'The signed message is refused' },
+  device_forbidden: { status: 403, title: 'The device is not let in' },
   scope_forbidden: { status: 403, title: 'The token is not allowed to do this' },
   not_found: { status: 404, title: 'There is nothing under this address' },
   conflict: { status: 409, title: 'The request contradicts what is there' },
   precondition_failed: { status: 412, title: 'It was changed since: read it again' },
   body_too_large: { status: 413, title: 'The body is larger than this service takes' },
-  media_type_unsupported: { status: 415, title: 'The body must be application/json' },
+  media_type_unsupported: { status: 415, title: 'The body is not of a type that this address takes' },
   precondition_required: { status: 428, title: 'An edit needs If-Match with the ETag that was read' },
   too_many_failures: { status: 429, title: 'Too many wrong tokens from this address' },
+  too_many: { status: 429, title: 'Too many: come again later' },
   internal: { status: 500, title: 'The service failed; its log says more' },
   unavailable: { status: 503, title: 'The service cannot answer now' },
 } as const satisfies Record<string, { status: number; title: string }>;
@@ -85,6 +92,15 @@ const KEY_LIST_KINDS = {
   key_list_invalid: 'request_invalid',
   key_list_out_of_step: 'conflict',
 } as const satisfies Record<KeyListError['code'], ProblemCode>;
+/** What the kinds of refusal of enrolment mean. */
+const ENROLMENT_KINDS = {
+  invalid: 'request_invalid',
+  forbidden: 'device_forbidden',
+  missing: 'not_found',
+  exists: 'conflict',
+  refused: 'conflict',
+  flood: 'too_many',
+} as const satisfies Record<EnrolmentErrorKind, ProblemCode>;
 
 /** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
 const UNAVAILABLE =
@@ -97,6 +113,10 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof HttpError) return problem(error.code, error.message, error.code, error.errors);
   if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
   if (error instanceof KeyListError) return problem(KEY_LIST_KINDS[error.code], error.message, error.code);
+  if (error instanceof EnrolmentError) return problem(ENROLMENT_KINDS[error.kind], error.message, error.code);
+  if (error instanceof Refusal) return problem(ofRefusal(error.code), error.message, error.code);
+  if (error instanceof KeyError || error instanceof TrustError)
+    return problem('message_refused', error.message, error.code);
   const code = codeOf(error);
   if (code === null) return problem(isConnectionLost(error) ? 'unavailable' : 'internal');
   if (error instanceof CursorError) return problem(error.code, error.message);
@@ -117,6 +137,9 @@ function problem(kind: ProblemCode, detail?: string, code: string = kind, errors
     ...(errors && { errors }),
   };
 }
+
+const ofRefusal = (code: RefusalCode): ProblemCode =>
+  code === 'envelope_too_large' ? 'body_too_large' : 'message_refused';
 
 const isConnectionLost = (error: unknown): boolean => error instanceof Error && CONNECTION_LOST.test(error.message);
 

@@ -48,6 +48,7 @@ beforeAll(async () => {
     PADDOCK_DATA_DIR: dataDir,
     PADDOCK_HTTP_PORT: String(await freePort()),
     PADDOCK_MQTT_PORT: '0',
+    PADDOCK_ENROL_PORT: '0',
   };
   service = spawn(process.execPath, [PROGRAM, 'serve'], { env, stdio: ['ignore', 'inherit', 'pipe'] });
   if (service.stderr) await said(service.stderr, 'mqtt: ');

@@ -1,0 +1,196 @@
+import type { Signing } from '@paddock/shared/envelope.ts';
+import { Refusal } from '@paddock/shared/errors.ts';
+import { KeyError } from '@paddock/shared/keys.ts';
+import { toInstant, type WallMs } from '@paddock/shared/time.ts';
+import { FleetError } from '../customers/errors.ts';
+import type { Audit, AuditEntry, Clock, Store } from '../ports.ts';
+import type { Authority } from '../trust/authority.ts';
+import { TrustError } from '../trust/errors.ts';
+import { certificateOf, sealAnswer, type Outcome } from './answer.ts';
+import { faultOfClaim, readClaim, verifyClaim } from './claim.ts';
+import { decide, type GoodClaim, type Verdict } from './decide.ts';
+import { endorserOf } from './endorsement.ts';
+import { EnrolmentError } from './errors.ts';
+import { readKnown, readKnownClaim } from './known.ts';
+import { actorOf, letIn } from './let-in.ts';
+import { isRace } from './newcomer.ts';
+import { giveNonce, NONCE_LIMITS, takeNonce, type NonceLimits } from './nonces.ts';
+import { readRequest, type ProvedRequest } from './request.ts';
+import { keepWaiting, WAITING_LIMITS, type WaitingLimits } from './waiting.ts';
+
+export interface EnrolmentParts {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly audit: Audit;
+  readonly authority: Pick<Authority, 'issueDevice'>;
+  /** The online key. */
+  readonly signing: Signing;
+  /** The newest list of keys, sealed by the fleet root. */
+  readonly keyList: () => Promise<string>;
+  /** Where devices report to. */
+  readonly mqttUrl: () => string;
+  readonly nonceLimits?: NonceLimits;
+  readonly waitingLimits?: WaitingLimits;
+}
+
+/** Seconds after which a device asks again: a human may decide any minute, and hardly ever changes a no. */
+const ASK_AGAIN = { pending: 30, rejected: 3_600 } as const;
+
+/** Lets devices in: by their key, by a claim, by the factory's list, or by a human. */
+export class Enrolment {
+  readonly #parts: EnrolmentParts;
+
+  constructor(parts: EnrolmentParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws EnrolmentError `nonces_too_many` */
+  async nonce(address: string): Promise<{ nonce: string; sentAt: string }> {
+    const { store, clock, nonceLimits = NONCE_LIMITS } = this.#parts;
+    const now = clock.wall();
+    return { nonce: await giveNonce(store, address, now, nonceLimits), sentAt: toInstant(now) };
+  }
+
+  /**
+   * @param body an envelope of kind `enrolment`
+   * @returns an envelope of kind `enrolled`
+   * @throws Refusal, KeyError, EnrolmentError, TrustError; none of them changed anything but the nonce
+   */
+  async request(body: string, address: string): Promise<string> {
+    const { store, clock, signing, audit } = this.#parts;
+    const receivedAt = clock.wall();
+    let proved: ProvedRequest | null = null;
+    try {
+      proved = await readRequest(body);
+      await takeNonce(store, proved.request.nonce, receivedAt);
+      const outcome = await this.#outcomeOf(proved, address, receivedAt);
+      return await sealAnswer(proved, outcome, { receivedAt, sentAt: clock.wall(), signing });
+    } catch (error) {
+      void audit.add(failureOf(error, proved, address));
+      throw error;
+    }
+  }
+
+  async #outcomeOf(proved: ProvedRequest, address: string, now: WallMs): Promise<Outcome> {
+    try {
+      return await this.#act(proved, await this.#decide(proved, now), address, now);
+    } catch (error) {
+      if (!isRace(error)) throw error;
+      return this.#act(proved, await this.#decide(proved, now), address, now);
+    }
+  }
+
+  async #decide({ request, key }: ProvedRequest, now: WallMs): Promise<Verdict> {
+    const { store } = this.#parts;
+    const token = request.claim === undefined ? null : readClaim(request.claim);
+    const serialNumber = request.serialNumber ?? token?.claim.sub ?? null;
+    const known = await readKnown(store, key.thumbprint, serialNumber);
+    if (known.owner !== null) return decide({ request, known, endorser: null, claim: null });
+    const { endorsement, nonce } = request;
+    const endorser =
+      endorsement === undefined ? null : await endorserOf(store, endorsement, { thumbprint: key.thumbprint, nonce });
+    const claim = token === null || endorser !== null ? null : await this.#goodClaim(token, request, now);
+    return decide({ request, known, endorser, claim });
+  }
+
+  async #goodClaim(
+    token: ReturnType<typeof readClaim>,
+    request: ProvedRequest['request'],
+    now: WallMs,
+  ): Promise<GoodClaim> {
+    const { claim } = token;
+    const known = await readKnownClaim(this.#parts.store, claim);
+    if (known === null) throw new EnrolmentError('batch_unknown', claim.iss);
+    await verifyClaim(token, known.batch);
+    const fault = faultOfClaim({ claim, ...known, request, now });
+    if (fault !== null) throw new EnrolmentError(fault);
+    const { customerId, modelId } = known.batch;
+    return {
+      batchId: claim.iss,
+      jti: claim.jti,
+      customerId,
+      serialNumber: claim.sub,
+      modelId: claim.model ?? modelId,
+    };
+  }
+
+  async #act(proved: ProvedRequest, verdict: Verdict, address: string, now: WallMs): Promise<Outcome> {
+    switch (verdict.kind) {
+      case 'refuse':
+        throw new EnrolmentError(verdict.code);
+      case 'retired':
+        return { status: 'retired', device: verdict.deviceId };
+      case 'rejected':
+        return { status: 'rejected', retryAfterSeconds: ASK_AGAIN.rejected };
+      case 'wait':
+        return this.#wait(proved, verdict, address, now);
+      default:
+        return this.#accept(proved, verdict, address, now);
+    }
+  }
+
+  async #accept(
+    proved: ProvedRequest,
+    verdict: Extract<Verdict, { kind: 'renew' | 'rotate' | 'register' }>,
+    address: string,
+    now: WallMs,
+  ): Promise<Outcome> {
+    const { keyList, mqttUrl, audit } = this.#parts;
+    const { deviceId, issued } = await letIn(this.#parts, proved, verdict, now);
+    void audit.add({
+      actor: actorOf(verdict),
+      action: ACTIONS[verdict.kind],
+      result: 'done',
+      deviceId,
+      address,
+      detail: { fingerprint: proved.key.thumbprint, certificate: issued.serial },
+    });
+    return {
+      status: 'accepted',
+      device: deviceId,
+      certificate: certificateOf(issued),
+      mqttUrl: mqttUrl(),
+      keyList: await keyList(),
+    };
+  }
+
+  async #wait(
+    { request, key }: ProvedRequest,
+    { reason, deviceId }: Extract<Verdict, { kind: 'wait' }>,
+    address: string,
+    now: WallMs,
+  ): Promise<Outcome> {
+    const { store, audit, waitingLimits = WAITING_LIMITS } = this.#parts;
+    const isNew = await keepWaiting(store, { key, request, address, reason, deviceId }, now, waitingLimits);
+    if (isNew)
+      void audit.add({
+        actor: 'unknown',
+        action: 'askToEnrol',
+        result: 'done',
+        ...(deviceId !== null && { deviceId }),
+        address,
+        detail: { fingerprint: key.thumbprint, reason, serialNumber: request.serialNumber ?? null },
+      });
+    return { status: 'pending', retryAfterSeconds: ASK_AGAIN.pending };
+  }
+}
+
+/** As the audit log calls it. */
+const ACTIONS = { renew: 'renewCertificate', rotate: 'rotateKey', register: 'enrol' } as const;
+
+/** What the request says of itself is nobody's word but that of who holds the key. */
+function failureOf(error: unknown, proved: ProvedRequest | null, address: string): AuditEntry {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  const { device, serialNumber = null } = proved?.request ?? {};
+  return {
+    actor: 'unknown',
+    action: 'enrol',
+    result: REFUSING.some((kind) => error instanceof kind) ? 'refused' : 'failed',
+    code,
+    deviceId: device,
+    address,
+    ...(proved && { detail: { fingerprint: proved.key.thumbprint, serialNumber } }),
+  };
+}
+
+const REFUSING = [Refusal, KeyError, EnrolmentError, TrustError, FleetError] as const;

@@ -1,0 +1,114 @@
+import { FleetError } from '../customers/errors.ts';
+import { ALL_CUSTOMERS, actAs } from '../customers/scope.ts';
+import { replaceKey } from '../devices/key-change.ts';
+import type { Sql, Store } from '../ports.ts';
+import { wallMs, type WallMs } from '@paddock/shared/time.ts';
+import type { Authority, IssuedToDevice } from '../trust/authority.ts';
+import { recordCertificate } from '../trust/revocation.ts';
+import type { GoodClaim, NewcomerDevice, Verdict } from './decide.ts';
+import { EnrolmentError } from './errors.ts';
+import { registerNewcomer } from './newcomer.ts';
+import type { ProvedRequest } from './request.ts';
+
+export interface LetIn {
+  readonly deviceId: string;
+  readonly issued: IssuedToDevice;
+}
+
+export interface LettingIn {
+  readonly store: Store;
+  readonly authority: Pick<Authority, 'issueDevice'>;
+}
+
+type Accepted = Extract<Verdict, { kind: 'renew' | 'rotate' | 'register' }>;
+
+/** Who stands for it in the history. */
+export const actorOf = (verdict: Accepted): string => {
+  if (verdict.kind !== 'register') return `device:${verdict.deviceId}`;
+  return verdict.claim === null ? 'factory-list' : `factory:${verdict.claim.batchId}`;
+};
+
+/**
+ * Carries a decision out in one transaction: the device, its claim, its certificate, or nothing of them.
+ * @throws EnrolmentError `claim_used`, `batch_revoked`, `batch_exhausted` when another was quicker; TrustError of the
+ *   certificate request; FleetError `key_in_use`, `device_exists` of a race
+ */
+export function letIn(parts: LettingIn, proved: ProvedRequest, verdict: Accepted, now: WallMs): Promise<LetIn> {
+  return parts.store.transaction(async (sql) => {
+    const deviceId = await deviceOf(sql, proved, verdict);
+    const issued = await parts.authority.issueDevice({
+      csr: new Uint8Array(Buffer.from(proved.request.csr, 'base64url')),
+      deviceId,
+      identityThumbprint: proved.key.thumbprint,
+      now: wallMs(now),
+    });
+    await recordCertificate(sql, deviceId, issued);
+    // Last: everybody of a batch waits for its row.
+    if (verdict.kind === 'register' && verdict.claim !== null) await countClaim(sql, verdict.claim);
+    return { deviceId, issued };
+  });
+}
+
+async function deviceOf(sql: Sql, proved: ProvedRequest, verdict: Accepted): Promise<string> {
+  switch (verdict.kind) {
+    case 'renew':
+      return verdict.deviceId;
+    case 'rotate':
+      await replaceKey(sql, ALL_CUSTOMERS, actorOf(verdict), { ...verdict, publicKey: proved.key.jwk });
+      return verdict.deviceId;
+    case 'register':
+      return register(sql, proved.key, verdict);
+  }
+}
+
+async function register(
+  sql: Sql,
+  { thumbprint, jwk }: ProvedRequest['key'],
+  verdict: Extract<Verdict, { kind: 'register' }>,
+): Promise<string> {
+  const actor = actorOf(verdict);
+  await requireNoTwin(sql, verdict.device);
+  const { deviceId } = await registerNewcomer(sql, actor, { thumbprint, jwk, ...verdict.device });
+  await sql.query('DELETE FROM pending_enrolments WHERE thumbprint = $1', [thumbprint]);
+  if (verdict.claim === null) await markListed(sql, actor, thumbprint, deviceId);
+  else await useClaim(sql, verdict.claim, deviceId);
+  return deviceId;
+}
+
+async function markListed(sql: Sql, actor: string, thumbprint: string, deviceId: string): Promise<void> {
+  await actAs(sql, actor);
+  await sql.query('UPDATE factory_list SET device_id = $2 WHERE thumbprint = $1', [thumbprint, deviceId]);
+}
+
+async function useClaim(sql: Sql, { batchId, jti, serialNumber }: GoodClaim, deviceId: string): Promise<void> {
+  const used = await sql.query(
+    `INSERT INTO used_claims (batch_id, jti, serial_number, device_id) VALUES ($1, $2, $3, $4)
+     ON CONFLICT DO NOTHING RETURNING jti`,
+    [batchId, jti, serialNumber, deviceId],
+  );
+  if (used.length === 0) throw new EnrolmentError('claim_used');
+}
+
+async function countClaim(sql: Sql, { batchId }: GoodClaim): Promise<void> {
+  const counted = await sql.query(
+    `UPDATE factory_keys SET used = used + 1
+     WHERE batch_id = $1 AND revoked_at IS NULL AND used < max_devices RETURNING used`,
+    [batchId],
+  );
+  if (counted.length > 0) return;
+  const [batch] = await sql.query<{ revoked: boolean }>(
+    'SELECT revoked_at IS NOT NULL AS revoked FROM factory_keys WHERE batch_id = $1',
+    [batchId],
+  );
+  throw new EnrolmentError(batch?.revoked === false ? 'batch_exhausted' : 'batch_revoked', batchId);
+}
+
+/** Of two keys that come at once with one serial number, the second one is decided on again. */
+async function requireNoTwin(sql: Sql, { serialNumber, customerId }: NewcomerDevice): Promise<void> {
+  await sql.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`paddock.serial_number ${serialNumber}`]);
+  const twins = await sql.query(
+    'SELECT 1 FROM devices WHERE serial_number = $1 AND customer_id = $2 AND retired_at IS NULL',
+    [serialNumber, customerId],
+  );
+  if (twins.length > 0) throw new FleetError('device_exists', serialNumber);
+}
