@@ -1,5 +1,6 @@
 import { execFile } from 'node:child_process';
-import { readdir, readFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, it } from 'vitest';
@@ -52,4 +53,16 @@ it('knows when it was built', async () => {
   const texts = await Promise.all(files.map((file) => readFile(join(AGENT, 'dist', file), 'utf8')));
   expect(texts.filter((text) => text.includes('2027-01-15T08:00:00.000Z'))).toHaveLength(1);
   expect(texts.filter((text) => text.includes('PADDOCK_BUILT_AT'))).toEqual([]);
+});
+
+it('finds the addon for keys on a token beside it', async () => {
+  const file = join(await mkdtemp(join(tmpdir(), 'paddock-bundle-')), 'agent.yaml');
+  const pkcs11 = { module: '/etc/hostname', token: 'kiosk', label: 'identity', pinFile: 'token.pin' };
+  const config = { device: 'kiosk-bundle', cloud: { url: 'mqtt://127.0.0.1:1' }, key: { pkcs11 } };
+  await writeFile(file, JSON.stringify(config));
+  const { stdout } = await run(process.execPath, [LAUNCHER, 'init', '--json', '--config', file]).catch(
+    (failed: { stdout: string }) => failed,
+  );
+  // With no addon it would not have come as far as the library.
+  expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'module_invalid' } });
 });

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { until } from '../../harness/agent/fake-clock.ts';
 import { agent, newHome, startAgent } from '../../harness/agent/cli.ts';
@@ -29,10 +30,10 @@ interface Finding {
 }
 
 /** A kiosk whose configuration puts its key on a token of its own. */
-function newKiosk(label: string, change: Readonly<Record<string, string | number>> = {}): string {
+function newKiosk(label: string, change: { readonly module?: string } = {}, more: object = {}): string {
   const home = newHome();
-  const pkcs11 = { ...hsm.token(label, { kind: 'P-256' }), ...change };
-  const config = { device: DEVICE, cloud: { url: cloud.mqttUrl }, key: { pkcs11 } };
+  const pkcs11 = { ...hsm.token(label), ...change };
+  const config = { device: DEVICE, cloud: { url: cloud.mqttUrl }, key: { pkcs11 }, ...more };
   writeFileSync(join(home, 'agent.yaml'), JSON.stringify(config));
   return home;
 }
@@ -79,6 +80,38 @@ describe('an agent with its key on a token', () => {
     const { body: recorded } = await cloud.call('GET', `/devices/${DEVICE}/state`);
     expect(recorded).toMatchObject({ report: { trigger: { kind: 'shutdown' } } });
     expect(existsSync(join(home, 'state/identity.key.pem'))).toBe(false);
+  });
+
+  it('goes on reporting when its token was away for a moment', async () => {
+    const home = newKiosk(
+      'pulled',
+      {},
+      { device: 'kiosk-0002', report: { schedule: '* * * * * *', jitterSeconds: 0 } },
+    );
+    const { publicKey } = JSON.parse((await agent(home, 'init', '--json')).out) as { publicKey: object };
+    await cloud.call('POST', '/devices', { deviceId: 'kiosk-0002', publicKey });
+    writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify((await cloud.call('GET', '/cloud-keys')).body));
+    const running = startAgent(home, 'run');
+    const recorded = async (atLeast: number): Promise<number> => {
+      for (;;) {
+        const { sequence } = (await cloud.call('GET', '/devices/kiosk-0002/state')).body;
+        if (typeof sequence === 'number' && sequence >= atLeast) return sequence;
+        await sleep(50);
+      }
+    };
+    const before = await recorded(1);
+    hsm.pull();
+    await sleep(2_000);
+    hsm.insert();
+    await recorded(before + 3);
+    running.child.kill('SIGTERM');
+    const { code, err } = await running.ended;
+    const codes = err
+      .split('\n')
+      .filter(Boolean)
+      .map((line) => (JSON.parse(line) as { code?: string }).code);
+    expect(code).toBe(0);
+    expect(codes.filter((told) => told?.startsWith('token_'))).toEqual(['token_failed', 'token_back']);
   });
 
   it('does not start without its key, and makes none by itself', async () => {

@@ -82,21 +82,27 @@ const pemOf = (type: 'rsa' | 'P-256' | 'P-384'): string => {
   return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 };
 
-/** As somebody else's tool may make it. */
-async function makeExtractable(settings: TokenSettings): Promise<void> {
+/** Makes keys as somebody else's tool may make them */
+async function makeKeys(settings: TokenSettings, names: { private: string; public: string | null }[]): Promise<void> {
   const module = await openModule(settings.module);
   const { session } = await openSession(module.calls, settings, createRefusals(newParts().refusalsFile));
   const { attribute, mechanism } = CK;
-  const both = [
+  const named = (label: string) => [
     { type: attribute.token, value: true },
-    { type: attribute.label, value: 'identity' },
+    { type: attribute.label, value: label },
   ];
   const params = { type: attribute.ecParams, value: Buffer.from('06082a8648ce3d030107', 'hex') };
   const weak = [
     { type: attribute.sign, value: true },
     { type: attribute.extractable, value: true },
   ];
-  module.calls.C_GenerateKeyPair(session, { mechanism: mechanism.ecKeyPairGen }, [...both, params], [...both, ...weak]);
+  for (const name of names) {
+    const publicTemplate = [...named(name.public ?? 'nobody'), params];
+    const privateTemplate = [...named(name.private), ...weak];
+    const how = { mechanism: mechanism.ecKeyPairGen };
+    const pair = module.calls.C_GenerateKeyPair(session, how, publicTemplate, privateTemplate);
+    if (name.public === null) module.calls.C_DestroyObject(session, pair.publicKey);
+  }
   module.close();
 }
 
@@ -130,7 +136,7 @@ describe('a key on a token', () => {
     expect((await open({ ...elsewhere, slot })).public.thumbprint).toBe(key.public.thumbprint);
   });
 
-  it('makes many signatures that are asked for at once, and lets the program go on meanwhile', async () => {
+  it('makes many signatures that are asked for at once, each for its own bytes', async () => {
     const settings = newToken();
     await ensureTokenKey(settings, newParts());
     const { signer, public: verification } = await open(settings);
@@ -149,7 +155,7 @@ describe('a key on a token', () => {
 
   it('that could be taken out is used, and said to be so', async () => {
     const settings = newToken();
-    await makeExtractable(settings);
+    await makeKeys(settings, [{ private: 'identity', public: 'identity' }]);
     expect((await open(settings)).about.extractable).toBe(true);
   });
 });
@@ -201,6 +207,27 @@ describe('what is wrong with a token', () => {
     expect(await ensureTokenKey(settings, newParts()).catch((cause: { code: string }) => cause.code)).toBe(
       'key_unsupported',
     );
+  });
+});
+
+describe('the public part of a key', () => {
+  it('is missed when it is not on the token', async () => {
+    const settings = newToken();
+    await makeKeys(settings, [{ private: 'identity', public: null }]);
+    expect(await refusal(settings)).toMatchObject({ code: 'key_public_missing' });
+  });
+
+  it('is not believed when it belongs to another key', async () => {
+    const settings = newToken();
+    const crossed = [
+      { private: 'identity', public: 'other' },
+      { private: 'other', public: 'identity' },
+    ];
+    await makeKeys(settings, crossed);
+    expect(await refusal(settings)).toMatchObject({
+      code: 'key_public_missing',
+      message: expect.stringContaining('does not belong') as string,
+    });
   });
 });
 

@@ -30,17 +30,17 @@ export async function openSession(calls: PKCS11, place: TokenPlace, refusals: Re
   const what = `${nameOf(place)} cannot be opened`;
   const session = coded('token_failed', what, () => calls.C_OpenSession(slot, flags));
   if ((info.flags & CK.tokenFlag.loginRequired) !== 0) await logIn(calls, { session, info }, place, refusals);
-  const description = [info.label, info.manufacturerID, info.model, info.serialNumber].map((text) => text.trim());
+  const description = [info.label, info.manufacturerID, info.model, info.serialNumber].map(plain);
   return { session, slot, description: description.filter(Boolean).join(', ') };
 }
 
 function findToken(calls: PKCS11, place: TokenPlace): { slot: Handle; info: TokenInfo } {
   const tokens = calls.C_GetSlotList(true).flatMap((slot) => tokenIn(calls, slot));
   const found = tokens.filter(({ slot, info }) =>
-    place.slot === undefined ? info.label.trim() === place.token : numberOf(slot) === BigInt(place.slot),
+    place.slot === undefined ? plain(info.label) === place.token : numberOf(slot) === BigInt(place.slot),
   );
   const [only] = found;
-  const there = tokens.map(({ slot, info }) => `"${info.label.trim()}" in slot ${numberOf(slot)}`).join(', ') || 'none';
+  const there = tokens.map(({ slot, info }) => `"${plain(info.label)}" in slot ${numberOf(slot)}`).join(', ') || 'none';
   if (only === undefined) throw new TokenError('token_missing', `There is no ${nameOf(place)}; there is ${there}`);
   if (found.length > 1)
     throw new TokenError('token_ambiguous', `Several tokens are called so, name one by key.pkcs11.slot: ${there}`);
@@ -56,6 +56,9 @@ function tokenIn(calls: PKCS11, slot: Handle): { slot: Handle; info: TokenInfo }
     return [];
   }
 }
+
+/** Fields are padded with spaces as the standard says, or with zeros as some do. */
+const plain = (field: string): string => field.replaceAll('\0', ' ').trim();
 
 export const nameOf = ({ token, slot }: Pick<TokenPlace, 'token' | 'slot'>): string =>
   slot === undefined ? `token "${token ?? ''}"` : `token in slot ${slot}`;
@@ -97,4 +100,8 @@ const pinRefused = (pinFile: string, what: string, cause?: unknown): TokenError 
   new TokenError('pin_refused', `The PIN in ${pinFile} ${what}: write the right one there`, { cause });
 
 const pinLocked = (what: string, cause?: unknown): TokenError =>
-  new TokenError('pin_locked', `The PIN of the token ${what}: log in by hand or unlock it as its officer`, { cause });
+  new TokenError(
+    'pin_locked',
+    `The PIN of the token ${what}: unlock it as its officer, or wait where the lock ends by itself`,
+    { cause },
+  );
