@@ -11,6 +11,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['sense'],
   'agent/report': ['clock'],
   'cloud/audit': ['customers'],
+  'cloud/backup': ['store'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/enrolment': ['customers', 'devices', 'trust'],
   'cloud/ingest': ['clock', 'monitoring'],

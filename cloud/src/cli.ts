@@ -4,6 +4,7 @@ import manifest from '../package.json' with { type: 'json' };
 import { ApiError, type Item } from './adapters/api-client.ts';
 import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
 import { addAudit } from './cli-audit.ts';
+import { addBackup } from './cli-backup.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
 import { addRoot } from './cli-root.ts';
@@ -78,6 +79,7 @@ function program(quiet: boolean): Command {
   addRoot(root);
   addBrokerConfig(root);
   addAudit(root);
+  addBackup(root);
   return root;
 }
 

@@ -253,3 +253,22 @@ export function readClientConfig(
     dataDir,
   };
 }
+
+/** Where a backup comes from or goes to, and the passphrase for it; secrets come from the environment or a file only. */
+export interface BackupConfig {
+  readonly dataDir: string;
+  readonly databaseUrl: string | null;
+  readonly passphrase: string | null;
+}
+
+/** @throws ConfigError */
+export function readBackupConfig(
+  env: Readonly<Record<string, string | undefined>>,
+  flags: { readonly dataDir?: string } = {},
+): BackupConfig {
+  const { dataDir, databaseUrl } = readConfig({
+    PADDOCK_DATA_DIR: flags.dataDir ?? env['PADDOCK_DATA_DIR'],
+    DATABASE_URL: env['DATABASE_URL'],
+  });
+  return { dataDir, databaseUrl, passphrase: env['PADDOCK_BACKUP_PASSPHRASE'] || null };
+}

@@ -7,6 +7,7 @@ import { StoredKeyDirectory } from './ingest/directory.ts';
 import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
+import { currentEpoch } from './store/epoch.ts';
 import type { Broker, ErrorAt } from './ports.ts';
 
 /** The broker of the service's own, or the one that it is told to use. */
@@ -44,7 +45,14 @@ export async function takeIn(
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
-  const answers = new Answers({ broker, signing: onlineKey.signing, clock, metrics, log });
+  const answers = new Answers({
+    broker,
+    signing: onlineKey.signing,
+    clock,
+    metrics,
+    log,
+    epoch: await currentEpoch(store),
+  });
   const ingest = new Ingest({
     store,
     keys,

@@ -49,6 +49,15 @@ export interface Store extends Sql {
   close(): Promise<void>;
 }
 
+/** One connection to PostgreSQL that streams whole tables (COPY, text format), as fast as the other side takes them. */
+export interface Bulk extends Sql {
+  /** `COPY ... TO STDOUT`. To be read to its end; a failure of the statement ends it. */
+  copyOut(statement: string): AsyncIterable<Uint8Array>;
+  /** `COPY ... FROM STDIN`. @returns the count of rows */
+  copyIn(statement: string, data: AsyncIterable<Uint8Array>): Promise<number>;
+  close(): Promise<void>;
+}
+
 /** A message as it came from the broker, stamped before anything else is done with it. */
 export interface Inbound {
   readonly topic: string;

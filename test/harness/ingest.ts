@@ -58,7 +58,7 @@ export async function startIngest(
   const keys = new StoredKeyDirectory(store, clock);
   const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
   const opener = startOpener({ program: OPENER_PROGRAM, threads: 1 });
-  const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log });
+  const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7 });
   const ingest = new Ingest({
     store,
     keys,

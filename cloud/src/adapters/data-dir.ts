@@ -1,4 +1,5 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { link, mkdir, open, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { calculateJwkThumbprint, type JWK } from 'jose';
@@ -24,29 +25,47 @@ export interface OwnKey {
 }
 
 const OPERATOR_TOKEN_FILE = 'operator.token';
+const DATABASE_PASSWORD_FILE = 'postgres-password';
 const ONLINE_KEY_FILE = 'online.key.pem';
 const AUTHORITY_FILES = { key: 'ca.key.pem', certificate: 'ca.cert.pem' } as const;
 const FLEET_ROOT_FILE = 'fleet-root.key.pem';
 
+/** Where a restore prepares what it puts in place at its end. */
+export const RESTORING = '.restoring';
+
 export class DataDirError extends Error {
   override readonly name = 'DataDirError';
-  readonly code = 'secret_readable';
+  readonly code: 'secret_readable' | 'restore_unfinished';
+  constructor(code: DataDirError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
 /**
  * Makes the data directory (mode 0700) and what belongs in it, or reads what is there. Of several instances that
  * start at once on a new directory, all read the same.
- * @throws DataDirError `secret_readable` when other users may read a secret in it
+ * @throws DataDirError `secret_readable` when other users may read a secret in it, `restore_unfinished`
  */
 export async function openDataDir(dataDir: string): Promise<DataDir> {
   const path = resolve(dataDir);
+  if (existsSync(join(path, RESTORING)))
+    throw new DataDirError('restore_unfinished', `A restore into ${path} was broken off: run it again`);
   const random = (): string => randomBytes(32).toString('base64url');
   return {
     path,
     operatorToken: await keptSecret(join(path, OPERATOR_TOKEN_FILE), () => `paddock_${random()}`),
-    databasePassword: await keptSecret(join(path, 'postgres-password'), random),
+    databasePassword: await keptDatabasePassword(path),
   };
 }
+
+/** Null when there is no private database. @throws DataDirError `secret_readable` */
+export const readDatabasePassword = (dataDir: string): Promise<string | null> =>
+  readSecret(join(resolve(dataDir), DATABASE_PASSWORD_FILE));
+
+/** Makes the password of a private database, or reads it. @throws DataDirError `secret_readable` */
+export const keptDatabasePassword = (dataDir: string): Promise<string> =>
+  keptSecret(join(resolve(dataDir), DATABASE_PASSWORD_FILE), () => randomBytes(32).toString('base64url'));
 
 /** For whoever works on the service's own machine; null when there is none. @throws DataDirError `secret_readable` */
 export const readOperatorToken = (dataDir: string): Promise<string | null> =>
@@ -129,7 +148,7 @@ async function readSecret(path: string): Promise<string | null> {
     await using file = await open(path);
     const { mode } = await file.stat();
     if ((mode & 0o077) !== 0)
-      throw new DataDirError(`Other users may read ${path}: chmod 600 it, and better replace it`);
+      throw new DataDirError('secret_readable', `Other users may read ${path}: chmod 600 it, and better replace it`);
     return (await file.readFile('utf8')).trim();
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return null;

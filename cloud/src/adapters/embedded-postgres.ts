@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { mkdir, readFile, realpath } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chooseAddress, prepareCluster, urlOf, type Address, type Cluster } from './embedded-postgres/cluster.ts';
 import { takeLock, type Lock } from './embedded-postgres/lock.ts';
@@ -58,6 +58,17 @@ export async function startEmbeddedPostgres({
     await lock.release();
     throw error;
   }
+}
+
+/**
+ * The address of a private PostgreSQL that another process runs, from the file that its postmaster keeps.
+ * @throws when it does not run, or when the file may not be read
+ */
+export async function runningPostgresUrl(dataDir: string, password: string): Promise<string> {
+  const directory = join(await realpath(dataDir), 'postgres');
+  // Lines: process, directory, start, port, directory of the socket, address (PostgreSQL's miscadmin.h).
+  const [, , , port, , host] = (await readFile(join(directory, 'postmaster.pid'), 'utf8')).split('\n');
+  return urlOf({ host: host?.trim() || directory, port: Number(port) }, password);
 }
 
 interface SupervisorParts {

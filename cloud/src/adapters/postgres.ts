@@ -1,5 +1,6 @@
 import pg from 'pg';
-import type { Sql, Store } from '../ports.ts';
+import type { Bulk, Sql, Store } from '../ports.ts';
+import { CopyIn, CopyOut } from './postgres-copy.ts';
 import { PostgresListener, type ListenerLog } from './postgres-listener.ts';
 
 export interface PostgresOptions {
@@ -34,6 +35,22 @@ export function openPostgres(options: PostgresOptions): Store {
       await listener.close();
       await pool.end();
     },
+  };
+}
+
+/** One connection without time limits: a statement may take as long as its table is large. */
+export async function openBulk(url: string): Promise<Bulk> {
+  const config = clientConfig({ url, statementTimeoutMs: 0 });
+  const client = new pg.Client({ ...config, query_timeout: 0, idle_in_transaction_session_timeout: 0 });
+  // A connection that breaks fails the statement under way, or the next one.
+  client.on('error', () => undefined);
+  await client.connect();
+  return {
+    query: async <Row extends object>(text: string, values?: readonly unknown[]) =>
+      (await (values ? client.query<Row>(text, [...values]) : client.query<Row>(text))).rows,
+    copyOut: (statement) => client.query(new CopyOut(statement)).pieces(),
+    copyIn: (statement, data) => client.query(new CopyIn(statement, data)).done,
+    close: () => client.end(),
   };
 }
 

@@ -50,6 +50,16 @@ export function answerToUnreadable(deviceId: string, digest: string, refused: Re
   };
 }
 
+export interface AnswerParts {
+  readonly broker: Pick<Broker, 'publish'>;
+  readonly signing: Signing;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  /** Of this database: it changes only while the service does not run. */
+  readonly epoch: number;
+}
+
 /** Signs answers with the online key and sends them. A lost answer costs nothing: the device asks again. */
 export class Answers {
   readonly #broker: Pick<Broker, 'publish'>;
@@ -57,9 +67,11 @@ export class Answers {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #log: Log;
+  readonly #epoch: number;
   readonly #sending = new Set<Promise<void>>();
 
-  constructor(deps: { broker: Pick<Broker, 'publish'>; signing: Signing; clock: Clock; metrics: Metrics; log: Log }) {
+  constructor(deps: AnswerParts) {
+    this.#epoch = deps.epoch;
     this.#broker = deps.broker;
     this.#signing = deps.signing;
     this.#clock = deps.clock;
@@ -82,7 +94,7 @@ export class Answers {
 
   async #send(content: AnswerContent): Promise<void> {
     try {
-      const answer = await seal('answer', complete(content, this.#clock.wall()), this.#signing);
+      const answer = await seal('answer', complete(content, this.#clock.wall(), this.#epoch), this.#signing);
       await this.#broker.publish(topicOf('answer', content.device), answer);
       this.#metrics.count('paddock_answers_sent_total');
     } catch (cause) {
@@ -91,11 +103,11 @@ export class Answers {
   }
 }
 
-const complete = (content: AnswerContent, sentAt: WallMs): Answer => ({
+const complete = (content: AnswerContent, sentAt: WallMs, epoch: number): Answer => ({
   v: PAYLOAD_VERSION,
   ...content,
   sentAt: toInstant(sentAt),
   expiresAt: toInstant(wallMs(sentAt + VALID_FOR_MS)),
-  desired: { epoch: 0, version: 0 },
+  desired: { epoch, version: 0 },
   wants: [],
 });

@@ -102,6 +102,8 @@ $$;
 CREATE TABLE epochs (
   epoch bigint PRIMARY KEY,
   opened_at timestamptz(3) NOT NULL,
-  reason text NOT NULL CHECK (reason IN ('first', 'restore'))
+  reason text NOT NULL CHECK (reason IN ('first', 'restore')),
+  -- Which backup was restored.
+  backup_id text
 );
 INSERT INTO epochs (epoch, opened_at, reason) VALUES (0, now(), 'first');

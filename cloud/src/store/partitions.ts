@@ -1,4 +1,4 @@
-import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
+import { fromInstant, toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Sql, Store } from '../ports.ts';
 
 /** One day of `reports`, from midnight to midnight UTC by arrival. */
@@ -128,6 +128,18 @@ async function createPartition(sql: Sql, { name, from, to }: Partition): Promise
   );
   await sql.query(`ALTER TABLE reports ATTACH PARTITION ${name} FOR VALUES FROM ('${first}') TO ('${end}')`);
   return true;
+}
+
+/** Makes the partition of this name where there is none; a table of another name is left alone. */
+export async function makePartition(sql: Sql, name: string): Promise<void> {
+  if (name === DEFAULT_PARTITION)
+    await sql.query(`CREATE TABLE IF NOT EXISTS ${DEFAULT_PARTITION} PARTITION OF reports DEFAULT`);
+  const [, year, month, day] = DAY_NAME.exec(name) ?? [];
+  if (year === undefined || (await partitions(sql)).includes(name)) return;
+  const { from, to } = partitionOf(fromInstant(`${year}-${month}-${day}T00:00:00.000Z`));
+  await sql.query(
+    `CREATE TABLE ${name} PARTITION OF reports FOR VALUES FROM ('${toInstant(from)}') TO ('${toInstant(to)}')`,
+  );
 }
 
 async function dropPartition(sql: Sql, name: string): Promise<boolean> {

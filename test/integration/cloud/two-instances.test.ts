@@ -37,7 +37,7 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
     store,
     keys: new StoredKeyDirectory(store, clock),
     opener: openHere(inflater),
-    answers: new Answers({ broker, signing: cloudKey.signing, clock, metrics, log }),
+    answers: new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7 }),
     rejections,
     clock,
     metrics,
