@@ -17,6 +17,8 @@ export interface CloudProcess {
   readonly ended: Promise<string>;
   /** Stops it and removes its data. */
   stop(): Promise<void>;
+  /** Ends it at once, as a machine does that is lost, and removes its data. */
+  destroy(): Promise<void>;
 }
 
 const ONLINE_KEY = 'online.key.pem';
@@ -27,12 +29,14 @@ const PROGRAM = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
 /**
  * @param env more of the environment, such as DATABASE_URL
  * @param beside an instance of the same service: this one signs answers with the same key
+ * @param at a data directory that is there; by default a new one
  */
 export async function startCloudProcess(
   env: Readonly<Record<string, string>> = {},
   beside?: CloudProcess,
+  at?: string,
 ): Promise<CloudProcess> {
-  const dataDir = await mkdtemp(join(tmpdir(), 'paddock-cloud-'));
+  const dataDir = at ?? (await mkdtemp(join(tmpdir(), 'paddock-cloud-')));
   if (beside) await copyFile(join(beside.dataDir, ONLINE_KEY), join(dataDir, ONLINE_KEY));
   const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0', '--enrol-port', '0'];
   const child = spawn(process.execPath, args, {
@@ -63,6 +67,12 @@ export async function startCloudProcess(
       child.kill('SIGTERM');
       await ended;
       await rm(dataDir, { recursive: true, force: true });
+    },
+    async destroy() {
+      child.kill('SIGKILL');
+      await ended;
+      // Its PostgreSQL ends by itself, and writes until then.
+      await rm(dataDir, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 });
     },
   };
 }

@@ -58,8 +58,16 @@ export async function secretOf(header: LockHeader, open: OpenWith): Promise<Buff
   if (!('identity' in open)) throw new BackupError('passphrase_missing', 'it is locked for a recipient: give its key');
   if (fingerprintOf(createPublicKey(open.identity)) !== header.recipient)
     throw new BackupError('backup_damaged', `it is locked for the recipient ${header.recipient}`);
-  const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x: header.ephemeral }, format: 'jwk' });
-  return diffieHellman({ privateKey: open.identity, publicKey });
+  return sharedSecret(open.identity, header.ephemeral);
+}
+
+function sharedSecret(privateKey: KeyObject, x: string): Buffer {
+  try {
+    const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'X25519', x }, format: 'jwk' });
+    return diffieHellman({ privateKey, publicKey });
+  } catch (cause) {
+    throw new BackupError('backup_malformed', undefined, { cause });
+  }
 }
 
 /** Another key for another header: a header that was altered opens nothing (HKDF, RFC 5869). */
