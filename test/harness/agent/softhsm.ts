@@ -80,7 +80,7 @@ function needAddon(): void {
   try {
     createRequire(import.meta.url)('pkcs11js');
   } catch (cause) {
-    const advice = 'apt-get install g++ make python3, then npm ci';
+    const advice = 'apt-get install g++ make python3, then npm ci (docs/operations.md, "A key on a token")';
     throw new Error(`These tests need the native addon pkcs11js, which was not built: ${advice}`, { cause });
   }
 }
