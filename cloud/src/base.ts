@@ -4,6 +4,8 @@ import type { CloudConfig } from './config.ts';
 import type { OwnClock } from './instances/own-clock.ts';
 import type { Identity } from './instances/register.ts';
 import type { Audit, Clock, Log, Store } from './ports.ts';
+import type { Authority } from './trust/authority.ts';
+import type { ServerCertificate } from './trust/server-certificate.ts';
 
 /** What every part of the service is made of. */
 export interface Base {
@@ -16,6 +18,9 @@ export interface Base {
   readonly store: Store;
   readonly onlineKey: OwnKey;
   readonly identity: Identity;
+  readonly authority: Authority;
+  /** What servers for devices show; it renews itself. */
+  readonly serverCertificate: ServerCertificate;
 }
 
 /** Starts a loop that ends when the service does. */

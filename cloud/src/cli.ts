@@ -90,7 +90,7 @@ function addServe(root: Command): void {
   ]);
   for (const { flag, help, env, fallback } of Object.values(SETTINGS)) {
     if (flag === undefined || flag === SETTINGS.dataDir.flag) continue;
-    command.addOption(new Option(flag, `${help} (${env}${fallback === null ? '' : `, default ${fallback}`})`));
+    command.addOption(new Option(flag, `${help} (${env}${fallback === null ? '' : `, default ${String(fallback)}`})`));
   }
   command.action(async () => {
     const flags = command.optsWithGlobals<Partial<Record<SettingName, string>>>();

@@ -1,5 +1,15 @@
-/** Reads one value. @throws Error whose message says what the value has to be */
-type Parse<T> = (text: string) => T;
+import {
+  anything,
+  host,
+  hosts,
+  matching,
+  oneOf,
+  port,
+  url,
+  urlWithoutCredentials,
+  wholeNumber,
+  type Parse,
+} from './config-values.ts';
 
 interface Setting<T> {
   readonly env: string;
@@ -11,53 +21,6 @@ interface Setting<T> {
 }
 
 const setting = <T>(row: Setting<T>): Setting<T> => row;
-
-function wholeNumber(min: number, max: number): Parse<number> {
-  return (text) => {
-    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
-    if (!(value >= min && value <= max)) throw new Error(`has to be a whole number from ${min} to ${max}`);
-    return value;
-  };
-}
-
-function oneOf<const T extends string>(choices: readonly T[]): Parse<T> {
-  return (text) => {
-    const found = choices.find((choice) => choice === text);
-    if (found === undefined) throw new Error(`has to be one of ${choices.join(', ')}`);
-    return found;
-  };
-}
-
-function url(...schemes: readonly string[]): Parse<string | null> {
-  return (text) => {
-    const protocol = URL.canParse(text) ? new URL(text).protocol : '';
-    if (!schemes.includes(protocol.slice(0, -1))) throw new Error(`has to be a URL with ${schemes.join('://, ')}://`);
-    return text;
-  };
-}
-
-/** Node's fetch refuses such a URL, and says it in full, password included. */
-function urlWithoutCredentials(...schemes: readonly string[]): Parse<string | null> {
-  const parse = url(...schemes);
-  return (text) => {
-    parse(text);
-    const { username, password } = new URL(text);
-    if (username !== '' || password !== '')
-      throw new Error('must not hold a user or a password: deliveries are signed');
-    return text;
-  };
-}
-
-function matching(pattern: RegExp, rule: string): Parse<string> {
-  return (text) => {
-    if (!pattern.test(text)) throw new Error(rule);
-    return text;
-  };
-}
-
-const port = wholeNumber(0, 65_535);
-const host = matching(/^[A-Za-z0-9.:_-]{1,253}$/, 'has to be a host name or an address');
-const anything = matching(/^[^\0]+$/, 'has to be a path');
 
 /** Every setting of the cloud service: where it is read, what it may be, what it is otherwise. */
 export const SETTINGS = {
@@ -116,11 +79,89 @@ export const SETTINGS = {
     fallback: '127.0.0.1',
     help: 'address that the embedded broker listens on',
   }),
+  mqttPlain: setting({
+    env: 'PADDOCK_MQTT_PLAIN',
+    parse: oneOf(['loopback', 'yes', 'no']),
+    fallback: 'loopback',
+    help: 'whether the embedded broker takes MQTT without TLS: on loopback only, on any address (`yes`), or not at all',
+  }),
+  mqttTlsPort: setting({
+    env: 'PADDOCK_MQTT_TLS_PORT',
+    flag: '--mqtt-tls-port <port>',
+    parse: port,
+    fallback: 8883,
+    help: 'port of the embedded broker for MQTT over mutual TLS',
+  }),
+  mqttTlsHost: setting({
+    env: 'PADDOCK_MQTT_TLS_HOST',
+    flag: '--mqtt-tls-host <address>',
+    parse: host,
+    fallback: '127.0.0.1',
+    help: 'address that it listens on for that',
+  }),
+  mqttAddressConnections: setting({
+    env: 'PADDOCK_MQTT_ADDRESS_CONNECTIONS',
+    parse: wholeNumber(1, 1_000_000),
+    fallback: 2_000,
+    help: 'connections over TLS that one address may have (an IPv6 network of 64 bits is one)',
+  }),
+  mqttAddressHandshakes: setting({
+    env: 'PADDOCK_MQTT_ADDRESS_HANDSHAKES',
+    parse: wholeNumber(1, 1_000_000),
+    fallback: 100,
+    help: 'connections over TLS that one address may begin in a second, on average; five times as many at once',
+  }),
+  publicHosts: setting({
+    env: 'PADDOCK_PUBLIC_HOSTS',
+    flag: '--public-hosts <names>',
+    parse: hosts,
+    fallback: ['localhost', '127.0.0.1'],
+    help: 'names and addresses that devices reach the service by: what its server certificate holds',
+  }),
+  mqttPublicUrl: setting({
+    env: 'PADDOCK_MQTT_PUBLIC_URL',
+    flag: '--mqtt-public-url <url>',
+    parse: urlWithoutCredentials('mqtts', 'mqtt'),
+    fallback: null,
+    help: 'where devices that enrol are told to report to, when it is not the first public name or the other broker',
+  }),
+  caCert: setting<string | null>({
+    env: 'PADDOCK_CA_CERT',
+    flag: '--ca-cert <file>',
+    parse: anything,
+    fallback: null,
+    help: "certificate of another authority than the data directory's, in PEM",
+  }),
+  caKey: setting<string | null>({
+    env: 'PADDOCK_CA_KEY',
+    flag: '--ca-key <file>',
+    parse: anything,
+    fallback: null,
+    help: 'its key, in PEM',
+  }),
   brokerUrl: setting({
     env: 'PADDOCK_BROKER_URL',
     parse: url('mqtt', 'mqtts', 'ws', 'wss'),
     fallback: null,
     help: 'another MQTT broker; the embedded one is not started then',
+  }),
+  brokerCa: setting<string | null>({
+    env: 'PADDOCK_BROKER_CA',
+    parse: anything,
+    fallback: null,
+    help: "file with the authority of another broker's server certificate; by default those that Node believes",
+  }),
+  brokerCert: setting<string | null>({
+    env: 'PADDOCK_BROKER_CERT',
+    parse: anything,
+    fallback: null,
+    help: 'file with the client certificate that the service shows to another broker',
+  }),
+  brokerKey: setting<string | null>({
+    env: 'PADDOCK_BROKER_KEY',
+    parse: anything,
+    fallback: null,
+    help: 'file with its key',
   }),
   shareGroup: setting({
     env: 'PADDOCK_SHARE_GROUP',
@@ -215,10 +256,33 @@ export function readConfig(
     }
   };
   const config = Object.fromEntries((Object.keys(SETTINGS) as SettingName[]).map(read)) as CloudConfig;
-  if (config.webhookUrl !== null && config.webhookSecret === null)
-    problems.push('PADDOCK_WEBHOOK_SECRET has to be set with PADDOCK_WEBHOOK_URL: every delivery is signed');
+  problems.push(...contradictionsIn(config));
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
+}
+
+const LOOPBACK = /^(localhost|127([.][0-9]{1,3}){3}|::1)$/;
+
+/** What no value alone is to blame for. */
+function contradictionsIn(config: CloudConfig): string[] {
+  const { webhookUrl, webhookSecret, brokerUrl, brokerCert, brokerKey, caCert, caKey, mqttPlain, mqttHost } = config;
+  const problems: readonly (readonly [boolean, string])[] = [
+    [
+      webhookUrl !== null && webhookSecret === null,
+      'PADDOCK_WEBHOOK_SECRET has to be set with PADDOCK_WEBHOOK_URL: every delivery is signed',
+    ],
+    [(caCert === null) !== (caKey === null), 'PADDOCK_CA_CERT and PADDOCK_CA_KEY belong together'],
+    [(brokerCert === null) !== (brokerKey === null), 'PADDOCK_BROKER_CERT and PADDOCK_BROKER_KEY belong together'],
+    [
+      brokerCert !== null && !/^(mqtts|wss):/.test(brokerUrl ?? ''),
+      'PADDOCK_BROKER_CERT needs a PADDOCK_BROKER_URL with mqtts:// or wss://',
+    ],
+    [
+      brokerUrl === null && mqttPlain === 'loopback' && !LOOPBACK.test(mqttHost),
+      `PADDOCK_MQTT_HOST is not loopback, and MQTT on PADDOCK_MQTT_PORT has no TLS: let devices come to PADDOCK_MQTT_TLS_PORT, or set PADDOCK_MQTT_PLAIN=yes`,
+    ],
+  ];
+  return problems.flatMap(([is, problem]) => (is ? [problem] : []));
 }
 
 /** How a program of the command line reaches the service. */

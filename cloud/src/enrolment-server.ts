@@ -1,15 +1,11 @@
-import { generateKeyPairSync } from 'node:crypto';
-import { tlsServer, type ServerIdentity } from './adapters/tls-server.ts';
+import { tlsServer } from './adapters/tls-server.ts';
 import type { Base } from './base.ts';
 import { Enrolment } from './enrolment/enrolment.ts';
 import { NONCE_LIMITS } from './enrolment/nonces.ts';
 import { createEnrolApp } from './http/enrol-app.ts';
 import type { ClaimTerms } from './http/routes/factory-keys.ts';
-import type { Authority } from './trust/authority.ts';
+import { inUrl } from './urls.ts';
 import { keyListOf, newestKeyList, type StoredKeyList } from './trust/key-lists.ts';
-
-/** The names that the server certificate holds; the first one is told to devices. */
-const HOSTS = ['localhost', '127.0.0.1'];
 
 export interface EnrolmentServer {
   readonly url: string;
@@ -22,11 +18,10 @@ export interface EnrolmentServer {
  */
 export async function openEnrolment(
   base: Base,
-  authority: Authority,
   mqttUrl: () => string,
   started: AsyncDisposableStack,
 ): Promise<EnrolmentServer> {
-  const { store, config, onlineKey } = base;
+  const { store, config, onlineKey, authority, serverCertificate } = base;
   const newest = async (): Promise<StoredKeyList> => {
     const list = await newestKeyList(store);
     if (list === null) throw new Error('There is no list of keys yet');
@@ -35,13 +30,13 @@ export async function openEnrolment(
   const keyList = async (): Promise<string> => (await newest()).sealed;
   const enrolment = new Enrolment({
     ...base,
-    authority,
     signing: onlineKey.signing,
     keyList,
     mqttUrl,
     nonceLimits: { ...NONCE_LIMITS, perAddress: config.enrolPerAddress },
   });
-  const server = tlsServer(await identityOf(base, authority));
+  const server = tlsServer(serverCertificate.current);
+  serverCertificate.onRenewed((identity) => server.renew(identity));
   const app = await createEnrolApp({
     ...base,
     enrolment,
@@ -52,19 +47,9 @@ export async function openEnrolment(
   });
   started.defer(() => app.close());
   const { port } = new URL(await app.listen({ host: config.enrolHost, port: config.enrolPort }));
-  const url = `https://${HOSTS[0]}:${port || '443'}`;
+  const url = `https://${inUrl(config.publicHosts[0])}:${port || '443'}`;
   return {
     url,
     claimTerms: async () => ({ url, ca: authority.fingerprint, root: (await newest()).list.root }),
   };
 }
-
-async function identityOf({ clock }: Base, authority: Authority): Promise<ServerIdentity> {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const spki = new Uint8Array(publicKey.export({ type: 'spki', format: 'der' }));
-  const { chain } = await authority.issueServer({ spki, hosts: HOSTS, now: clock.wall() });
-  return { key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), cert: chain.map(pem).join('') };
-}
-
-const pem = (der: Uint8Array): string =>
-  `-----BEGIN CERTIFICATE-----\n${Buffer.from(der).toString('base64')}\n-----END CERTIFICATE-----\n`;

@@ -1,25 +1,60 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
 import { RemoteBroker } from './adapters/mqtt.ts';
+import { readClientTls } from './adapters/mqtt-tls.ts';
 import { startOpener } from './adapters/opener.ts';
-import type { Base } from './base.ts';
+import type { Background, Base } from './base.ts';
 import { Answers } from './ingest/answer.ts';
 import { StoredKeyDirectory } from './ingest/directory.ts';
 import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
 import { currentEpoch } from './store/epoch.ts';
-import type { Broker, ErrorAt } from './ports.ts';
+import type { Broker, ErrorAt, Store } from './ports.ts';
+import { StoredAdmission } from './trust/admission.ts';
+import { RefusedConnections } from './trust/refused-connections.ts';
 
-/** The broker of the service's own, or the one that it is told to use. */
-export const brokerOf = ({ config, clock, log }: Base): Broker =>
-  config.brokerUrl === null
-    ? new EmbeddedBroker({
-        host: config.mqttHost,
-        port: config.mqttPort,
-        clock,
-        log: (message, error) => log.warn({ err: error }, message),
-      })
-    : new RemoteBroker({ url: config.brokerUrl, shareGroup: config.shareGroup, clock });
+/** A broker that is not open yet, and who is let in there. */
+export interface PreparedBroker {
+  readonly broker: Broker;
+  readonly admission: StoredAdmission;
+}
+
+/** The broker of the service's own, or the one that it is told to use; and what keeps certificates good or closed. */
+export async function prepareBroker(base: Base, background: Background): Promise<PreparedBroker> {
+  const { config, clock, serverCertificate } = base;
+  background((signal) => serverCertificate.run(signal));
+  const admission = new StoredAdmission({ ...base, sql: base.store });
+  background((signal) => admission.run(signal));
+  if (config.brokerUrl === null) return { broker: embeddedBroker(base, admission), admission };
+  const tls = await readClientTls(config);
+  const broker = new RemoteBroker({ url: config.brokerUrl, shareGroup: config.shareGroup, clock, tls });
+  return { broker, admission };
+}
+
+function embeddedBroker(
+  { config, clock, log, authority, serverCertificate }: Base,
+  admission: StoredAdmission,
+): Broker {
+  const broker = new EmbeddedBroker({
+    host: config.mqttHost,
+    port: config.mqttPlain === 'no' ? null : config.mqttPort,
+    tls: {
+      host: config.mqttTlsHost,
+      port: config.mqttTlsPort,
+      identity: serverCertificate.current,
+      authorityPem: authority.certificatePem,
+      addressLimits: {
+        connections: config.mqttAddressConnections,
+        handshakesPerSecond: config.mqttAddressHandshakes,
+      },
+    },
+    admission,
+    clock,
+    log: (message, error) => log.warn({ err: error }, message),
+  });
+  serverCertificate.onRenewed((identity) => broker.renew(identity));
+  return broker;
+}
 
 /**
  * Builds the way from the broker to the archive and opens it.
@@ -28,7 +63,7 @@ export const brokerOf = ({ config, clock, log }: Base): Broker =>
  */
 export async function takeIn(
   base: Base,
-  broker: Broker,
+  { broker, admission }: PreparedBroker,
   { reachable, errorAt }: { reachable: (is: boolean) => void; errorAt: ErrorAt },
   started: AsyncDisposableStack,
 ): Promise<void> {
@@ -36,15 +71,11 @@ export async function takeIn(
   const rejections = new Rejections({ sql: store, clock, metrics, log });
   started.defer(() => rejections.close());
   const keys = new StoredKeyDirectory(store, clock);
-  const unlisten = await store.listen(
-    'paddock_devices',
-    (id) => keys.forget(id),
-    () => keys.forgetAll(),
-  );
-  started.defer(unlisten);
+  started.defer(await hearOfDevices(store, keys, admission));
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
+  const refusals = new RefusedConnections(base);
   const answers = new Answers({
     broker,
     signing: onlineKey.signing,
@@ -72,6 +103,7 @@ export async function takeIn(
     message: (inbound) => ingest.accept(inbound),
     foreign: (clientId, topic) => strangers.foreign(clientId, topic),
     oversized: (clientId) => strangers.oversized(clientId),
+    refusedConnection: (code, deviceId, address) => refusals.refused(code, deviceId, address),
     reachable: (is) => {
       reachable(is);
       // Heard again with every try to connect.
@@ -81,3 +113,17 @@ export async function takeIn(
     },
   });
 }
+
+/** What changed of a device, here or on another instance, counts at once: its keys, and whether it may be connected. */
+const hearOfDevices = (store: Store, keys: StoredKeyDirectory, admission: StoredAdmission) =>
+  store.listen(
+    'paddock_devices',
+    (id) => {
+      keys.forget(id);
+      admission.changed(id);
+    },
+    () => {
+      keys.forgetAll();
+      admission.changedAll();
+    },
+  );

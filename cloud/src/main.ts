@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import manifest from '../package.json' with { type: 'json' };
-import { EmbeddedBroker } from './adapters/aedes.ts';
-import { keptAuthority, loadOnlineKey, openDataDir, type DataDir } from './adapters/data-dir.ts';
+import { loadOnlineKey, openDataDir, type DataDir } from './adapters/data-dir.ts';
 import { startEmbeddedPostgres, type DatabaseLog } from './adapters/embedded-postgres.ts';
 import { inflater } from './adapters/inflate.ts';
 import { openKernelClock } from './adapters/kernel-clock.ts';
@@ -14,36 +13,32 @@ import { systemClock } from './adapters/system-clock.ts';
 import { webhookPoster } from './adapters/webhook.ts';
 import { AuditLog } from './audit/log.ts';
 import { runInBackground, type Background, type Base } from './base.ts';
-import type { CloudConfig, SettingName } from './config.ts';
-import { SETTINGS } from './config.ts';
+import type { CloudConfig } from './config.ts';
 import { openEnrolment } from './enrolment-server.ts';
 import { authenticateToken, registerOperatorToken } from './customers/tokens.ts';
 import { createApp } from './http/app.ts';
 import type { Probe } from './http/routes/service.ts';
 import { createMember, type Member } from './instances/member.ts';
 import { OwnClock } from './instances/own-clock.ts';
-import { brokerOf, takeIn } from './intake.ts';
+import { prepareBroker, takeIn } from './intake.ts';
 import { runJobs } from './jobs.ts';
 import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
+import { openTrust } from './open-trust.ts';
 import { believedBy, keepKeyList } from './own-keys.ts';
 import type { Clock, Log, Metrics, Store } from './ports.ts';
-import { newAuthorityCertificate, openAuthority } from './trust/authority.ts';
+import { named } from './taken-port.ts';
+import { deviceUrlOf, mqttUrlsOf } from './urls.ts';
 import { databaseNow } from './store/database-clock.ts';
 import { migrate } from './store/migrate.ts';
 import { keepPartitionsAtStart } from './store/partitions.ts';
 
 export interface Service {
   /** Where people and devices reach it. */
-  readonly urls: { readonly http: string; readonly enrol: string; readonly mqtt: string };
+  readonly urls: Readonly<Record<'http' | 'enrol', string> & Partial<Record<'mqtt' | 'mqtts', string>>>;
   /** Records what was taken in, answers it, and stops; everything that it started is stopped too. */
   close(): Promise<void>;
-}
-
-export class ServeError extends Error {
-  override readonly name = 'ServeError';
-  readonly code = 'port_in_use';
 }
 
 const WEBHOOK_TIMEOUT_MS = 10_000;
@@ -57,26 +52,12 @@ const PROBE_TIMEOUT_MS = 3_000;
  */
 export async function serve(config: CloudConfig): Promise<Service> {
   await using started = new AsyncDisposableStack();
-  const log: Log = createLog(config.logLevel);
-  const clock = systemClock;
-  const metrics = createPrometheus();
   const dataDir = await openDataDir(config.dataDir);
-  const store = await openStore(config, dataDir, log, started);
-  const audit = new AuditLog({ sql: store, clock, log });
-  started.defer(() => audit.close());
-  const base: Base = {
-    audit,
-    config,
-    clock,
-    ownClock: ownClockOf(config, clock, log, metrics),
-    log,
-    metrics,
-    store,
-    onlineKey: await loadOnlineKey(dataDir.path),
-    identity: { instanceId: randomUUID(), host: hostname(), version: manifest.version },
-  };
+  const base = await buildBase(config, dataDir, started);
+  const { store, metrics } = base;
   await prepareDatabase(base, dataDir);
-  const { authority, believed } = await prepareTrust(base, dataDir);
+  const believed = believedBy(base, [base.authority.certificateDer]);
+  await keepKeyList(base, dataDir.path, believed);
   const background = runInBackground(started);
   const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });
   background((signal) => member.run(signal));
@@ -84,12 +65,11 @@ export async function serve(config: CloudConfig): Promise<Service> {
   background((signal) => watch.run(signal));
   runJobs(base, watch, background);
   await deliverWebhooks(base, background);
-  const broker = brokerOf(base);
+  const { broker, admission } = await prepareBroker(base, background);
   let reachable = false;
-  let mqtt = '';
   const enrolment = await named(
-    'enrolPort',
-    openEnrolment(base, authority, () => mqtt, started),
+    ['enrolPort'],
+    openEnrolment(base, () => deviceUrlOf(config, broker), started),
   );
   const app = await createApp({
     ...base,
@@ -103,33 +83,39 @@ export async function serve(config: CloudConfig): Promise<Service> {
     probes: probesOf(base, member, () => reachable),
   });
   started.defer(() => app.close());
-  const http = await named('httpPort', app.listen({ host: config.httpHost, port: config.httpPort }));
+  const http = await named(['httpPort'], app.listen({ host: config.httpHost, port: config.httpPort }));
   const heard = (is: boolean): void => {
     reachable = is;
     watch.reachable(is);
   };
-  await named('mqttPort', takeIn(base, broker, { reachable: heard, errorAt: member.errors.at }, started));
-  mqtt =
-    withoutCredentials(config.brokerUrl) ??
-    `mqtt://${config.mqttHost}:${broker instanceof EmbeddedBroker ? broker.port : 0}`;
+  await named(
+    ['mqttPort', 'mqttTlsPort'],
+    takeIn(base, { broker, admission }, { reachable: heard, errorAt: member.errors.at }, started),
+    config,
+  );
   const running = started.move();
-  return { urls: { http, enrol: enrolment.url, mqtt }, close: () => running.disposeAsync() };
+  return { urls: { http, enrol: enrolment.url, ...mqttUrlsOf(config, broker) }, close: () => running.disposeAsync() };
 }
 
-/** The authority, and a list of keys that tells devices of it and of this service's key. */
-async function prepareTrust(base: Base, { path }: DataDir) {
-  const now = base.clock.wall();
-  const authority = await openAuthority(await keptAuthority(path, (key) => newAuthorityCertificate(key, now)), now);
-  const believed = believedBy(base, [authority.certificateDer]);
-  await keepKeyList(base, path, believed);
-  return { authority, believed };
-}
-
-/** What is printed and logged must not hold a password. */
-function withoutCredentials(url: string | null): string | null {
-  if (url === null) return null;
-  const { protocol, host } = new URL(url);
-  return `${protocol}//${host}`;
+async function buildBase(config: CloudConfig, dataDir: DataDir, started: AsyncDisposableStack): Promise<Base> {
+  const log: Log = createLog(config.logLevel);
+  const clock = systemClock;
+  const metrics = createPrometheus();
+  const store = await openStore(config, dataDir, log, started);
+  const audit = new AuditLog({ sql: store, clock, log });
+  started.defer(() => audit.close());
+  return {
+    audit,
+    config,
+    clock,
+    ownClock: ownClockOf(config, clock, log, metrics),
+    log,
+    metrics,
+    store,
+    onlineKey: await loadOnlineKey(dataDir.path),
+    identity: { instanceId: randomUUID(), host: hostname(), version: manifest.version },
+    ...(await openTrust(config, dataDir.path, clock, log)),
+  };
 }
 
 function ownClockOf(config: CloudConfig, clock: Clock, log: Log, metrics: Metrics): OwnClock {
@@ -209,19 +195,4 @@ async function deliverWebhooks(base: Base, background: Background): Promise<void
     now: databaseNow,
   });
   background((signal) => courier.run(signal));
-}
-
-/** A port that is taken is told by the variable that changes it. */
-async function named<T>(setting: SettingName, listening: Promise<T>): Promise<T> {
-  try {
-    return await listening;
-  } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EADDRINUSE')) throw cause;
-    const { env, flag } = SETTINGS[setting];
-    const port = 'port' in cause ? String(cause.port) : '';
-    throw new ServeError(
-      `Port ${port} is taken: end who listens there, or choose another one with ${env} or ${flag?.split(' ')[0]}`,
-      { cause },
-    );
-  }
 }

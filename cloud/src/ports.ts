@@ -65,6 +65,48 @@ export interface Inbound {
   readonly receivedAt: WallMs;
 }
 
+/** What a TLS server shows: private key and certificates in PEM, its own first, its issuer behind it. */
+export interface TlsIdentity {
+  readonly key: string;
+  readonly cert: string;
+}
+
+/** Why a connection was refused or closed. */
+export const CONNECTION_REFUSALS = {
+  tls_failed: 'What came is no TLS handshake that this broker takes: no TLS at all, or below 1.2',
+  tls_timeout: 'The handshake took too long',
+  address_too_many: 'The address has as many connections as it may have',
+  address_too_fast: 'The address begins connections faster than it may',
+  certificate_missing: 'A client without a certificate, or a device that has one and comes without TLS',
+  certificate_untrusted: 'The certificate is not of our authority',
+  certificate_expired: 'The certificate has expired',
+  certificate_not_yet_valid: 'The certificate is not valid yet',
+  certificate_unfit: 'The certificate is not one of a device, or not for clients',
+  certificate_revoked: 'The certificate was taken back',
+  client_id_mismatch: 'The MQTT client id is another one than the certificate names',
+  device_unknown: 'The device is not registered',
+  device_retired: 'The device is retired',
+  admission_unavailable: 'Whether the device may connect cannot be read now',
+} as const satisfies Record<string, string>;
+export type ConnectionRefusal = keyof typeof CONNECTION_REFUSALS;
+
+/** A connection of somebody who says to be a device. */
+export interface DeviceConnection {
+  readonly deviceId: string;
+  /** The client certificate that proves it; null for a plain connection, which proves nothing. */
+  readonly certificate: { readonly serial: string; readonly notAfter: WallMs } | null;
+  /** Closes it, because it is no longer good. */
+  close(code: ConnectionRefusal): void;
+}
+
+/** Who may be connected, asked once at the beginning; later it closes what is no longer good. */
+export interface Admission {
+  /** Never rejects. @returns why not, or null; then it is watched until it is gone */
+  admit(connection: DeviceConnection): Promise<ConnectionRefusal | null>;
+  /** It is closed. */
+  gone(connection: DeviceConnection): void;
+}
+
 export interface BrokerEvents {
   /** The broker acknowledges when this resolves; it never rejects. Held back only as back-pressure. */
   message(inbound: Inbound): Promise<void>;
@@ -72,6 +114,12 @@ export interface BrokerEvents {
   foreign(clientId: string, topic: string): void;
   /** A client sent more than any message may hold; the broker closed its connection. */
   oversized(clientId: string): void;
+  /**
+   * A connection was refused, or closed because it is no longer good.
+   * @param deviceId proved by a certificate of our authority; null when nothing proves who it is
+   * @param address an IP address, as far as it is known
+   */
+  refusedConnection(code: ConnectionRefusal, deviceId: string | null, address: string | null): void;
   /** Whether devices can reach us through the broker, as far as this side can tell. */
   reachable(reachable: boolean): void;
 }
@@ -147,6 +195,11 @@ export const METRICS = {
     type: 'counter',
     help: 'Messages let go because the queue was full; their devices send them again',
     labels: [],
+  },
+  paddock_connections_refused_total: {
+    type: 'counter',
+    help: 'Connections of devices that the embedded broker refused or closed, by code',
+    labels: ['code'],
   },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
   paddock_ingest_waiting: { type: 'gauge', help: 'Messages received and not yet recorded', labels: [] },

@@ -90,6 +90,7 @@ await broker.open({
   message: pipeline === 'naive' ? acceptNaively : (inbound) => ingest.accept(inbound),
   foreign: () => undefined,
   oversized: () => undefined,
+  refusedConnection: () => undefined,
   reachable: (is) => is && reachable.resolve(),
 });
 await reachable.promise;

@@ -34,6 +34,7 @@ export class CloudInstance {
     const env = {
       DATABASE_URL: database && toDatabase ? database.urlAt(toDatabase.port) : '',
       PADDOCK_BROKER_URL: toBroker?.url ?? '',
+      PADDOCK_MQTT_TLS_PORT: '0',
     };
     const args = ['serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0', '--enrol-port', '0'];
     const launch = programOf(name, PROGRAM, args, env);

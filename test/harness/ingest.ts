@@ -76,6 +76,7 @@ export async function startIngest(
     message: (inbound) => ingest.accept(inbound),
     foreign: () => metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' }),
     oversized: () => metrics.count('paddock_reports_rejected_total', { code: 'envelope_too_large' }),
+    refusedConnection: () => undefined,
     reachable: (is) => is && reachable.resolve(),
   });
   await reachable.promise;

@@ -35,6 +35,7 @@ describe('npm start', () => {
       PADDOCK_HTTP_PORT: String(ports.http),
       PADDOCK_MQTT_PORT: String(ports.mqtt),
       PADDOCK_ENROL_PORT: '0',
+      PADDOCK_MQTT_TLS_PORT: '0',
     };
     const env = { ...process.env, ...settings, PADDOCK_DATA_DIR: dataDir };
     const child = spawn(process.execPath, [PROGRAM, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });

@@ -27,7 +27,6 @@ export interface OwnKey {
 const OPERATOR_TOKEN_FILE = 'operator.token';
 const DATABASE_PASSWORD_FILE = 'postgres-password';
 const ONLINE_KEY_FILE = 'online.key.pem';
-const AUTHORITY_FILES = { key: 'ca.key.pem', certificate: 'ca.cert.pem' } as const;
 const FLEET_ROOT_FILE = 'fleet-root.key.pem';
 
 /** Where a restore prepares what it puts in place at its end. */
@@ -35,7 +34,7 @@ export const RESTORING = '.restoring';
 
 export class DataDirError extends Error {
   override readonly name = 'DataDirError';
-  readonly code: 'secret_readable' | 'restore_unfinished';
+  readonly code: 'secret_readable' | 'restore_unfinished' | 'ca_key_missing';
   constructor(code: DataDirError['code'], message: string) {
     super(message);
     this.code = code;
@@ -109,25 +108,12 @@ export async function ownKey(pem: string): Promise<OwnKey> {
   };
 }
 
-/**
- * The certificate authority's key and certificate, made on first use.
- * @param certify makes the certificate of a new key, both in PEM
- * @throws DataDirError `secret_readable`
- */
-export async function keptAuthority(
-  dataDir: string,
-  certify: (keyPem: string) => Promise<string>,
-): Promise<{ readonly key: string; readonly certificate: string }> {
-  const file = (name: string): string => join(resolve(dataDir), name);
-  const key = await keptSecret(file(AUTHORITY_FILES.key), newKeyPem);
-  return { key, certificate: await keptSecret(file(AUTHORITY_FILES.certificate), () => certify(key)) };
-}
-
-const newKeyPem = (): string =>
+/** A new P-256 key. */
+export const newKeyPem = (): string =>
   generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 
 /** A secret in a file, made on first use: the file appears whole or not at all, and whoever comes second reads it. */
-async function keptSecret(path: string, make: () => string | Promise<string>): Promise<string> {
+export async function keptSecret(path: string, make: () => string | Promise<string>): Promise<string> {
   const existing = await readSecret(path);
   if (existing !== null) return existing;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -143,7 +129,8 @@ async function keptSecret(path: string, make: () => string | Promise<string>): P
   return (await readSecret(path)) ?? keptSecret(path, make);
 }
 
-async function readSecret(path: string): Promise<string | null> {
+/** Null when it is not there. @throws DataDirError `secret_readable` */
+export async function readSecret(path: string): Promise<string | null> {
   try {
     await using file = await open(path);
     const { mode } = await file.stat();

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { filterOf } from '@paddock/shared/topics.ts';
 import type { Broker, BrokerEvents, Clock } from '../ports.ts';
+import type { ClientTls } from './mqtt-tls.ts';
 
 export interface RemoteBrokerOptions {
   /** `mqtt://[user:password@]host:port` */
@@ -10,6 +11,8 @@ export interface RemoteBrokerOptions {
   /** Instances of one group share the reports among them. */
   readonly shareGroup: string;
   readonly clock: Clock;
+  /** For `mqtts://`: what we believe and what we show, in PEM. */
+  readonly tls?: ClientTls;
 }
 
 /**
@@ -26,7 +29,7 @@ export class RemoteBroker implements Broker {
 
   /** Resolves before the connection stands: a broker that is away at the start is waited for like any other time. */
   async open(events: BrokerEvents): Promise<void> {
-    const client = connect(this.#options.url, connection());
+    const client = connect(this.#options.url, { ...connection(), ...this.#options.tls });
     this.#client = client;
     client.handleMessage = (packet, acknowledge) => {
       const inbound = {
@@ -78,5 +81,7 @@ const connection = (): IClientOptions => ({
   clean: true,
   keepalive: 30,
   reconnectPeriod: 1000,
+  // Believed is what the broker proves, whatever the URL says: it could switch that off.
+  rejectUnauthorized: true,
   resubscribe: false,
 });

@@ -49,6 +49,7 @@ it(
       message: () => new Promise<void>((resolve) => held.push(resolve)),
       foreign: () => undefined,
       oversized: () => undefined,
+      refusedConnection: () => undefined,
       reachable: () => undefined,
     });
     const devices = await Promise.all(Array.from({ length: DEVICES }, (_, n) => join(n)));

@@ -1,73 +1,13 @@
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { generate, parser, type IConnectPacket, type Packet } from 'mqtt-packet';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import type { Inbound } from '@paddock/cloud/ports.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
+import { RawClient } from '../../harness/raw-client.ts';
 
 const DEVICE = 'kiosk-0001';
-
-/** A client that keeps no rule: bytes out, packets in. */
-class RawClient {
-  readonly packets: Packet[] = [];
-  readonly closed: Promise<unknown>;
-  readonly #socket: Socket;
-
-  constructor(port: number) {
-    this.#socket = connect(port, '127.0.0.1');
-    this.closed = once(this.#socket, 'close');
-    this.#socket.on('error', () => undefined);
-    const reader = parser();
-    reader.on('packet', (packet: Packet) => this.packets.push(packet));
-    this.#socket.on('data', (chunk) => reader.parse(chunk));
-  }
-
-  write(bytes: Uint8Array): void {
-    this.#socket.write(bytes);
-  }
-
-  async send(packet: Packet): Promise<void> {
-    await new Promise<void>((sent) => this.#socket.write(generate(packet), () => sent()));
-  }
-
-  async next(cmd: Packet['cmd']): Promise<Packet> {
-    for (;;) {
-      const found = this.packets.find((packet) => packet.cmd === cmd);
-      if (found) return found;
-      await sleep(5);
-    }
-  }
-
-  async hello(fields: Partial<IConnectPacket> = {}): Promise<this> {
-    await this.send({
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: 4,
-      clean: true,
-      keepalive: 0,
-      clientId: DEVICE,
-      ...fields,
-    });
-    return this;
-  }
-
-  subscribe(...topics: string[]): Promise<void> {
-    const subscriptions = topics.map((topic) => ({ topic, qos: 1 as const }));
-    return this.send({ cmd: 'subscribe', messageId: 1, subscriptions });
-  }
-
-  publish(topic: string, payload: string | Buffer, more: { retain?: boolean; qos?: 0 | 1 | 2 } = {}): Promise<void> {
-    const { retain = false, qos = 1 } = more;
-    return this.send({ cmd: 'publish', topic, payload, qos, dup: false, retain, messageId: 7 });
-  }
-
-  end(): void {
-    this.#socket.destroy();
-  }
-}
 
 describe('the embedded broker among hostile clients', () => {
   let broker: EmbeddedBroker;
@@ -76,7 +16,7 @@ describe('the embedded broker among hostile clients', () => {
   let oversized: string[];
   const clients: RawClient[] = [];
   const client = (): RawClient => {
-    const made = new RawClient(broker.port);
+    const made = new RawClient(connect(broker.port, '127.0.0.1'));
     clients.push(made);
     return made;
   };
@@ -92,6 +32,7 @@ describe('the embedded broker among hostile clients', () => {
       message: async (inbound) => void received.push(inbound),
       foreign: (_clientId, topic) => foreign.push(topic),
       oversized: (clientId) => oversized.push(clientId),
+      refusedConnection: () => undefined,
       reachable: () => undefined,
     });
   };
@@ -108,7 +49,7 @@ describe('the embedded broker among hostile clients', () => {
 
   it('ends who announces a packet of 200 MB, before it is sent', async () => {
     await start();
-    const giant = await client().hello();
+    const giant = await client().hello(DEVICE);
     await giant.next('connack');
     // PUBLISH, QoS 0; a remaining length of 200,000,000.
     giant.write(Uint8Array.of(0x30, 0x80, 0x84, 0xaf, 0x5f));
@@ -118,7 +59,7 @@ describe('the embedded broker among hostile clients', () => {
 
   it('still hands over what is too large for an envelope, so that it gets its code', async () => {
     await start();
-    const large = await client().hello();
+    const large = await client().hello(DEVICE);
     await large.publish(topicOf('report', DEVICE), Buffer.alloc(1_000_000, 'a'));
     await large.next('puback');
     expect(received.map(({ payload }) => payload.length)).toEqual([1_000_000]);
@@ -126,7 +67,7 @@ describe('the embedded broker among hostile clients', () => {
 
   it('subscribes nobody to wildcards, shares, the system or another device', async () => {
     await start();
-    const listener = await client().hello();
+    const listener = await client().hello(DEVICE);
     const own = topicOf('answer', DEVICE);
     const others = ['#', '+/#', '$SYS/#', `$share/g/${own}`, 'paddock/v1/+/answer', topicOf('answer', 'kiosk-0002')];
     await listener.subscribe(own, ...others);
@@ -139,18 +80,20 @@ describe('the embedded broker among hostile clients', () => {
 
   it('turns away who is no device, with the code of MQTT', async () => {
     await start();
-    const stranger = await client().hello({ clientId: 'paddock-cloud-$$$' });
+    const stranger = await client().hello('paddock-cloud-$$$');
     expect(await stranger.next('connack')).toMatchObject({ returnCode: 2 });
     await stranger.closed;
   });
 
   it('turns away who leaves a will on another topic, and publishes none', async () => {
     await start();
-    const heir = await client().hello({ clientId: 'kiosk-0002' });
+    const heir = await client().hello('kiosk-0002');
     await heir.subscribe(topicOf('answer', 'kiosk-0002'));
     await heir.next('suback');
     const topic = topicOf('answer', 'kiosk-0002');
-    const dying = await client().hello({ will: { topic, payload: Buffer.from('forged'), qos: 1, retain: true } });
+    const dying = await client().hello(DEVICE, {
+      will: { topic, payload: Buffer.from('forged'), qos: 1, retain: true },
+    });
     await dying.closed;
     expect(foreign).toEqual([topic]);
     await broker.publish(topic, 'genuine');
@@ -160,7 +103,7 @@ describe('the embedded broker among hostile clients', () => {
   it('takes nothing under the topic of another device or of the system', async () => {
     await start();
     for (const topic of [topicOf('report', 'kiosk-0002'), topicOf('answer', DEVICE), '$SYS/broker', 'elsewhere']) {
-      const thief = await client().hello();
+      const thief = await client().hello(DEVICE);
       await thief.publish(topic, 'as another', { retain: true });
       await thief.closed;
       expect(foreign.at(-1)).toBe(topic);
@@ -171,14 +114,14 @@ describe('the embedded broker among hostile clients', () => {
   it('keeps no session, whatever a client asks for', async () => {
     await start();
     const answers = topicOf('answer', DEVICE);
-    const before = await client().hello({ clean: false });
+    const before = await client().hello(DEVICE, { clean: false });
     await before.subscribe(answers);
     await before.next('suback');
     before.end();
     await before.closed;
     await sleep(50);
     for (let n = 0; n < 100; n++) await broker.publish(answers, `while away ${n}`);
-    const again = await client().hello({ clean: false });
+    const again = await client().hello(DEVICE, { clean: false });
     expect(await again.next('connack')).toMatchObject({ sessionPresent: false });
     await again.subscribe(answers);
     await again.next('suback');
@@ -188,15 +131,13 @@ describe('the embedded broker among hostile clients', () => {
 
   it('takes no more connections than it may, and takes some again when others are gone', async () => {
     await start(10);
-    const taken = await Promise.all(
-      Array.from({ length: 10 }, (_, n) => client().hello({ clientId: `kiosk-${1000 + n}` })),
-    );
+    const taken = await Promise.all(Array.from({ length: 10 }, (_, n) => client().hello(`kiosk-${1000 + n}`)));
     await Promise.all(taken.map((one) => one.next('connack')));
     await client().closed;
     taken[0]?.end();
     await taken[0]?.closed;
     await sleep(50);
-    expect(await (await client().hello()).next('connack')).toMatchObject({ returnCode: 0 });
+    expect(await (await client().hello(DEVICE)).next('connack')).toMatchObject({ returnCode: 0 });
   });
 
   it('closes at once although connections say nothing', async () => {

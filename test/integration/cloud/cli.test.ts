@@ -49,6 +49,7 @@ beforeAll(async () => {
     PADDOCK_HTTP_PORT: String(await freePort()),
     PADDOCK_MQTT_PORT: '0',
     PADDOCK_ENROL_PORT: '0',
+    PADDOCK_MQTT_TLS_PORT: '0',
   };
   service = spawn(process.execPath, [PROGRAM, 'serve'], { env, stdio: ['ignore', 'inherit', 'pipe'] });
   if (service.stderr) await said(service.stderr, 'mqtt: ');

@@ -47,9 +47,40 @@ describe('the configuration of the cloud', () => {
       { PADDOCK_LOG_LEVEL: 'loud' },
       'PADDOCK_LOG_LEVEL has to be one of trace, debug, info, warn, error, fatal, silent',
     ],
+    [
+      { PADDOCK_PUBLIC_HOSTS: 'a.example,,b' },
+      'PADDOCK_PUBLIC_HOSTS has to be host names and addresses, with commas between',
+    ],
+    [{ PADDOCK_CA_KEY: 'ca.key' }, 'PADDOCK_CA_CERT and PADDOCK_CA_KEY belong together'],
+    [
+      { PADDOCK_BROKER_URL: 'mqtts://broker', PADDOCK_BROKER_KEY: 'k' },
+      'PADDOCK_BROKER_CERT and PADDOCK_BROKER_KEY belong together',
+    ],
+    [
+      { PADDOCK_BROKER_URL: 'mqtt://broker', PADDOCK_BROKER_CERT: 'c', PADDOCK_BROKER_KEY: 'k' },
+      'PADDOCK_BROKER_CERT needs a PADDOCK_BROKER_URL with mqtts:// or wss://',
+    ],
     [{ PADDOCK_WEBHOOK_SECRET: 'short' }, 'PADDOCK_WEBHOOK_SECRET has to be "whsec_" and 24 to 64 bytes in base64'],
   ])('names the variable: %o', (env, problem) => {
     expect(problemsOf(() => readConfig(env))).toEqual([problem]);
+  });
+
+  test.each(['0.0.0.0', '::', '10.0.0.5', 'broker.example', '127.0.0.1.example'])(
+    'takes MQTT without TLS on %s only when it is told to',
+    (mqttHost) => {
+      const env = { PADDOCK_MQTT_HOST: mqttHost };
+      expect(problemsOf(() => readConfig(env))[0]).toContain('PADDOCK_MQTT_PLAIN=yes');
+      for (const more of [
+        { PADDOCK_MQTT_PLAIN: 'yes' },
+        { PADDOCK_MQTT_PLAIN: 'no' },
+        { PADDOCK_BROKER_URL: 'mqtt://b' },
+      ])
+        expect(readConfig({ ...env, ...more }).mqttHost).toBe(mqttHost);
+    },
+  );
+
+  test.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost'])('takes MQTT without TLS on %s', (mqttHost) => {
+    expect(readConfig({ PADDOCK_MQTT_HOST: mqttHost }).mqttPlain).toBe('loopback');
   });
 
   test('tells every problem at once, and names the flag where one was given', () => {

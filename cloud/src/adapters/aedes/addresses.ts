@@ -1,0 +1,85 @@
+import { isIPv6 } from 'node:net';
+import type { Clock } from '../../ports.ts';
+
+export interface AddressLimits {
+  /** Connections at once. */
+  readonly connections: number;
+  /** Handshakes a second on average; five times as many in a row. */
+  readonly handshakesPerSecond: number;
+}
+
+interface Counted {
+  connections: number;
+  /** Handshakes that are allowed now, as of `at` (a token bucket). */
+  allowed: number;
+  at: number;
+}
+
+const BURST_S = 5;
+/** Addresses that are counted before those without connections are looked through. */
+const LOOK_THROUGH_AT = 10_000;
+
+/**
+ * Bounds what one address may take of the broker before anybody knows who it is: connections at once and handshakes a
+ * second. Memory: one row for each address that has connections or had some within seconds.
+ */
+export class Addresses {
+  readonly #limits: AddressLimits;
+  readonly #clock: Clock;
+  readonly #counted = new Map<string, Counted>();
+
+  constructor(limits: AddressLimits, clock: Clock) {
+    this.#limits = limits;
+    this.#clock = clock;
+  }
+
+  /** @returns why not, or null; who is let in is to `leave` */
+  enter(address: string | undefined): 'address_too_many' | 'address_too_fast' | null {
+    const counted = this.#of(networkOf(address));
+    if (counted.allowed < 1) return 'address_too_fast';
+    counted.allowed -= 1;
+    if (counted.connections >= this.#limits.connections) return 'address_too_many';
+    counted.connections += 1;
+    return null;
+  }
+
+  leave(address: string | undefined): void {
+    const counted = this.#counted.get(networkOf(address));
+    if (counted !== undefined) counted.connections -= 1;
+  }
+
+  #of(network: string): Counted {
+    const now = this.#clock.monotonic();
+    const { handshakesPerSecond } = this.#limits;
+    const most = handshakesPerSecond * BURST_S;
+    const known = this.#counted.get(network);
+    if (known !== undefined) {
+      known.allowed = Math.min(most, known.allowed + ((now - known.at) / 1000) * handshakesPerSecond);
+      known.at = now;
+      return known;
+    }
+    if (this.#counted.size >= LOOK_THROUGH_AT) this.#forget(now);
+    const made = { connections: 0, allowed: most, at: now };
+    this.#counted.set(network, made);
+    return made;
+  }
+
+  /** Those that nothing is known of any more: no connection, and a full allowance. */
+  #forget(now: number): void {
+    for (const [network, { connections, at }] of this.#counted)
+      if (connections === 0 && now - at > BURST_S * 1000) this.#counted.delete(network);
+  }
+}
+
+const IPV4_IN_IPV6 = /^::ffff:(\d+[.]\d+[.]\d+[.]\d+)$/i;
+
+/** Who has one IPv6 address has a network of 64 bits of them; an IPv4 address may be written as an IPv6 one. */
+export function networkOf(address = ''): string {
+  const [, ipv4] = IPV4_IN_IPV6.exec(address) ?? [];
+  if (ipv4 !== undefined || !isIPv6(address)) return ipv4 ?? address;
+  const [before = '', after] = address.split('%')[0]?.split('::') ?? [];
+  const groups = (part: string): string[] => part.split(':').filter((group) => group !== '');
+  const [left, right] = [groups(before), groups(after ?? '')];
+  const missing = after === undefined ? 0 : 8 - left.length - right.length;
+  return [...left, ...Array<string>(missing).fill('0'), ...right].slice(0, 4).join(':');
+}

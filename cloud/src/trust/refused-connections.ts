@@ -1,0 +1,21 @@
+import { CONNECTION_REFUSALS, type Audit, type ConnectionRefusal, type Log, type Metrics } from '../ports.ts';
+
+/**
+ * Connections that were refused: all are counted, and written to the audit log, which samples a flood. `deviceId` is what
+ * a certificate of ours proved.
+ */
+export class RefusedConnections {
+  readonly #parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log };
+
+  constructor(parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log }) {
+    this.#parts = parts;
+  }
+
+  refused(code: ConnectionRefusal, deviceId: string | null, address: string | null): void {
+    const { metrics, audit, log } = this.#parts;
+    metrics.count('paddock_connections_refused_total', { code });
+    log.debug({ code, deviceId, address }, CONNECTION_REFUSALS[code]);
+    const who = deviceId === null ? { actor: 'unknown' } : { actor: `device:${deviceId}`, deviceId };
+    void audit.add({ ...who, action: 'connect', result: 'refused', code, ...(address !== null && { address }) });
+  }
+}
