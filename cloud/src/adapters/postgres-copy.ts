@@ -60,7 +60,8 @@ export class CopyOut extends Copy {
   }
 
   handleCopyData({ chunk }: { chunk: Uint8Array }): void {
-    this.#rows.push(chunk);
+    // The client's parser writes the next rows into the same memory.
+    this.#rows.push(Buffer.from(chunk));
     this.#bytes += chunk.byteLength;
     if (this.#bytes >= MAX_WAITING_BYTES) this.#stream?.pause();
     if (this.#bytes >= PIECE_BYTES) this.#news.resolve();

@@ -73,8 +73,8 @@ async function fillSource(): Promise<void> {
   await store.query(
     `INSERT INTO reports (received_at, device_id, incarnation, start, sequence, boot_id, uptime_ms, segment, trigger,
        latest, basis, digest, envelope)
-     SELECT now() - n * interval '1 hour', 'kiosk-' || n, 'AAAAAAAAAAA', 1, n, 'b', n, 0, 'boot', now(), 'arrival',
-       sha256(n::text::bytea), E'a.b\\nc\\\\' || n FROM generate_series(1, 60) AS n`,
+     SELECT now() - n % 60 * interval '1 hour', 'kiosk-' || n, 'AAAAAAAAAAA', 1, n, 'b', n, 0, 'boot', now(), 'arrival',
+       sha256(n::text::bytea), E'a.b\\nc\\\\' || repeat(n::text, n % 300) FROM generate_series(1, 5000) AS n`,
   );
   await store.query(`SELECT nextval('state_revision') FROM generate_series(1, 41)`);
 }
