@@ -1,13 +1,25 @@
+/** Where `paddock-agent init` puts a claim, beside the configuration. */
+const CLAIM_FILE = 'claim.jwt';
+
 /** The configuration that `paddock-agent init` writes: it runs as it stands, on simulated sensors. */
-export const agentYaml = (
-  device: string,
-  url: string,
+export const agentYaml = (device: string, url: string): string =>
+  yamlOf(
+    `device: ${device}`,
+    `  url: ${url}
+  keys: cloud-keys.json         # the JWK Set that the registration gave`,
+  );
+
+/** The same for a device that enrols, and gets its id by that. */
+export const enrollingYaml = (): string =>
+  yamlOf(null, `  claim: ${CLAIM_FILE}              # from the factory: where the cloud is, and by what to know it`);
+
+const yamlOf = (
+  device: string | null,
+  cloud: string,
 ): string => `# The agent's configuration. "paddock-agent doctor" checks it, and every port, key and connection in it.
-device: ${device}
-dataDir: ./state                # relative to this file
+${device === null ? '' : `${device}\n`}dataDir: ./state                # relative to this file
 cloud:
-  url: ${url}
-  keys: cloud-keys.json         # the JWK Set that the registration gave
+${cloud}
 report:
   schedule: "*/5 * * * *"
   jitterSeconds: 20             # spread by device id

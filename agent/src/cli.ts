@@ -1,13 +1,14 @@
 import { Command, CommanderError } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import type { Finding } from './finding.ts';
+import type { EnrolmentState } from './inspect.ts';
 import type { RunningAgent } from './main.ts';
 
 /** Documented in `--help`; scripts rely on them. */
-const EXIT = { ok: 0, failed: 1, usage: 2, crashed: 70 } as const;
+const EXIT = { ok: 0, failed: 1, usage: 2, retired: 3, crashed: 70 } as const;
 
 /** Mistakes of the person who calls or configures, whatever part found them. */
-const USAGE_CODES = /^(config_(?!exists)|schedule_invalid|device_id_)/;
+const USAGE_CODES = /^(config_(?!exists)|schedule_invalid|device_id_|claim_malformed|root_invalid)/;
 
 /** The supervisor gets an answer within this time, whatever still hangs. */
 const STOP_WITHIN_MS = 5_000;
@@ -17,6 +18,7 @@ Exit codes:
   0   all is well
   1   it failed; the message and its code say why
   2   the command line or the configuration is wrong
+  3   the cloud has retired this device for good: do not start the agent again
   70  the agent broke; the log holds the stack`;
 
 const example = (...lines: string[]): string =>
@@ -41,14 +43,7 @@ function program(): Command {
     .description('Reports the state of this kiosk to its cloud, signed.')
     .version(manifest.version)
     .exitOverride()
-    .addHelpText(
-      'after',
-      example(
-        'paddock-agent init --device kiosk-0001 --cloud-keys keys.json',
-        'paddock-agent doctor',
-        'paddock-agent run',
-      ),
-    );
+    .addHelpText('after', example('paddock-agent init --claim claim.jwt', 'paddock-agent doctor', 'paddock-agent run'));
   const command = (name: string, description: string, ...examples: string[]): Command =>
     cli
       .command(name)
@@ -60,11 +55,16 @@ function program(): Command {
   command(
     'init',
     'Make the configuration and the identity key, and say how to register.',
+    'paddock-agent init --claim claim.jwt',
     'paddock-agent init --device kiosk-0001 --url mqtt://cloud.example:1883',
     'paddock-agent init --cloud-keys keys.json',
   )
     .option('--device <id>', 'the id that this device gets at registration')
-    .option('--url <url>', 'the broker', 'mqtt://127.0.0.1:1883')
+    .option(
+      '--claim <file>',
+      'a claim from the factory: the device enrols by itself, and needs no --device and no --url',
+    )
+    .option('--url <url>', 'the broker (default: mqtt://127.0.0.1:1883)')
     .option('--cloud-keys <file>', "the cloud's public keys (a JWK Set), to be pinned")
     .option('--force', 'write the configuration again; a key is never written again')
     .action(init);
@@ -99,35 +99,39 @@ function seconds(text: string): number {
 }
 
 async function init(
-  options: Common & { device?: string; url: string; cloudKeys?: string; force?: boolean },
+  options: Common & { device?: string; url?: string; claim?: string; cloudKeys?: string; force?: boolean },
 ): Promise<void> {
   const [{ setUp }, { keyPlace }] = await Promise.all([import('./setup.ts'), import('./identity-key.ts')]);
   const { config, key, madeConfig, madeKey } = await setUp({ ...options, force: options.force ?? false });
   const { jwk, thumbprint } = key.public;
+  const enrols = config.cloud.claim !== undefined || config.cloud.enrol !== undefined;
   const register = `paddock devices register ${config.device} --public-key '${JSON.stringify(jwk)}' --cloud-keys-out cloud-keys.json`;
   const facts = {
-    device: config.device,
+    device: config.device ?? null,
     config: config.file,
     keyFile: config.key.file ?? null,
     keyPlace: keyPlace(config),
     publicKey: jwk,
     fingerprint: thumbprint,
-    cloudKeys: config.cloud.keys,
+    ...(enrols ? {} : { cloudKeys: config.cloud.keys, register }),
     madeConfig,
     madeKey,
-    register,
   };
   print(options, facts, [
     `${madeConfig ? 'Made' : 'Kept'} ${config.file}`,
     `${madeKey ? 'Made' : 'Kept'} the identity key: ${keyPlace(config)} (it never leaves)`,
     '',
-    `device       ${config.device}`,
+    `device       ${config.device ?? 'gets its id from the cloud'}`,
     `fingerprint  ${thumbprint}`,
     `public key   ${JSON.stringify(jwk)}`,
     '',
-    'Register it with the cloud:',
-    `  ${register}`,
-    `and bring the cloud keys that this writes to ${config.cloud.keys}`,
+    ...(enrols
+      ? ['It enrols by itself: paddock-agent run']
+      : [
+          'Register it with the cloud:',
+          `  ${register}`,
+          `and bring the cloud keys that this writes to ${config.cloud.keys}`,
+        ]),
   ]);
 }
 
@@ -139,7 +143,7 @@ async function run(options: Common): Promise<void> {
   ]);
   const config = await loadConfig(options.config);
   const log = pino(
-    { level: config.log.level, base: { device: config.device } },
+    { level: config.log.level, base: config.device === undefined ? {} : { device: config.device } },
     pino.destination({ fd: 2, sync: true }),
   );
   const crash = (error: unknown): void => {
@@ -148,31 +152,32 @@ async function run(options: Common): Promise<void> {
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  const agent = await runAgent(config, log);
-  if (options.json) process.stdout.write(`${JSON.stringify({ running: true, device: config.device })}\n`);
+  const agent = await runAgent(config, log, (what, message) => print(options, { enrolment: what, message }, [message]));
+  if (options.json) print(options, { running: true, device: agent.device() }, []);
   stopOnSignal(agent, (fields, message) => log.info(fields, message));
 }
 
 /** The first signal stops the agent, the second one the process. */
 function stopOnSignal(agent: RunningAgent, tell: (fields: object, message: string) => void): void {
   let stopping = false;
-  const stop = (signal: NodeJS.Signals): void => {
+  const stop = (why: object, code: number): void => {
     if (stopping) process.exit(EXIT.failed);
     stopping = true;
-    tell({ signal }, 'The agent stops');
+    tell(why, 'The agent stops');
     setTimeout(() => process.exit(EXIT.failed), STOP_WITHIN_MS).unref();
     // What is left open, such as a port that does not close, must not keep the process.
-    void agent.stop().then(() => process.exit(EXIT.ok));
+    void agent.stop().then(() => process.exit(code));
   };
-  process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  process.on('SIGTERM', (signal) => stop({ signal }, EXIT.ok));
+  process.on('SIGINT', (signal) => stop({ signal }, EXIT.ok));
+  void agent.retired.then(() => stop({ code: 'enrolment_retired' }, EXIT.retired));
 }
 
 async function state(options: Common & { seconds: number }): Promise<void> {
   const [{ loadConfig }, { inspect }] = await Promise.all([import('./config.ts'), import('./inspect.ts')]);
   const config = await loadConfig(options.config);
   const inspection = await inspect(config, options.seconds * 1000);
-  const { report, ports, identity, keyPlace, eventsWaiting } = inspection;
+  const { report, ports, identity, keyPlace, enrolment, eventsWaiting } = inspection;
   const reading = Object.entries(report.readings).map(([name, { value, unit = '', quality = 'good', reason = '' }]) =>
     `  ${name.padEnd(24)} ${String(value)} ${unit} ${quality === 'good' ? '' : `${quality}: ${reason}`}`.trimEnd(),
   );
@@ -180,6 +185,7 @@ async function state(options: Common & { seconds: number }): Promise<void> {
     `device       ${report.device}`,
     `identity     ${identity ? `incarnation ${identity.incarnation}, start ${identity.start}` : 'none yet: the agent has never run'}`,
     `key          ${keyPlace}`,
+    ...(enrolment === null ? [] : [`enrolment    ${enrolmentText(enrolment)}`]),
     `outbox       ${report.outbox?.waiting ?? 0} reports on the disk wait for an answer, ${eventsWaiting} of events`,
     `boot         ${report.boot.id}, up ${Math.round(report.uptimeMs / 1000)} s`,
     'ports',
@@ -190,6 +196,12 @@ async function state(options: Common & { seconds: number }): Promise<void> {
     'readings',
     ...reading,
   ]);
+}
+
+function enrolmentText({ retired, keyListVersion, certificate }: EnrolmentState): string {
+  if (retired) return 'the cloud has retired this device';
+  const until = certificate === null ? 'no certificate yet' : `certificate until ${certificate.notAfter}`;
+  return `${until}, list of keys ${keyListVersion}`;
 }
 
 async function doctor(options: Common & { seconds: number }): Promise<void> {

@@ -6,6 +6,7 @@ import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
 import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
+import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -31,20 +32,28 @@ const Section = Type.Record(Type.String(), Type.Unknown(), { default: {}, expect
 /** Everything but the entries of ports, sensors and events, which stand in `sense/settings.ts`. */
 const AgentSchema = Type.Object(
   {
-    device: Type.String({
-      pattern: DEVICE_ID_PATTERN,
-      expects: 'must be the id given at registration: 3 to 36 of a-z, 0-9 and -, not beginning with -',
-    }),
+    /** A device that enrols is given its id by the cloud, which counts then. */
+    device: Type.Optional(
+      Type.String({
+        pattern: DEVICE_ID_PATTERN,
+        expects: 'must be the id given at registration: 3 to 36 of a-z, 0-9 and -, not beginning with -',
+      }),
+    ),
     /** Relative to the configuration file. */
     dataDir: Type.String({ minLength: 1, default: './state' }),
     key: KeySchema,
     cloud: Type.Object(
       {
-        url: Type.Refine(
-          Type.String(),
-          (url) => brokerUrlFault(url) === null,
-          (url) => brokerUrlFault(url) ?? '',
+        url: Type.Optional(
+          Type.Refine(
+            Type.String(),
+            (url) => brokerUrlFault(url) === null,
+            (url) => brokerUrlFault(url) ?? '',
+          ),
         ),
+        /** A claim from the factory, relative to the configuration file: the device enrols with it. */
+        claim: Type.Optional(Type.String({ minLength: 1 })),
+        enrol: Type.Optional(EnrolSchema),
         /** The cloud's public keys (a JWK Set), relative to the configuration file. */
         keys: Type.String({ minLength: 1, default: 'cloud-keys.json' }),
         keepAliveSeconds: Type.Integer({ minimum: 5, maximum: 1200, default: 30 }),
@@ -167,7 +176,7 @@ function check(value: unknown): { config: (Basics & SenseConfig) | null; problem
   const events = checkEntries(sectionOf(value, 'events'), 'events', (raw, path) => checkEvent(raw, path, portKinds));
   const sense = { ports: ports.good, sensors: sensors.good, events: events.good };
   const problems = [
-    ...basics.problems,
+    ...(basics.problems.length > 0 ? basics.problems : cloudProblems(basics.value as Basics)),
     ...ports.problems,
     ...sensors.problems,
     ...events.problems,
@@ -275,11 +284,17 @@ const isSensorKind = (kind: unknown): kind is SensorKind => SENSOR_KINDS.include
 function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentConfig {
   const home = dirname(file);
   const dataDir = resolve(home, config.dataDir);
+  const { claim, enrol } = config.cloud;
   return {
     ...config,
     file,
     dataDir,
     key: keyConfig(config.key, (path) => resolve(dataDir, path)),
-    cloud: { ...config.cloud, keys: resolve(home, config.cloud.keys) },
+    cloud: {
+      ...config.cloud,
+      keys: resolve(home, config.cloud.keys),
+      ...(claim !== undefined && { claim: resolve(home, claim) }),
+      ...(enrol !== undefined && { enrol: { ...enrol, root: resolve(home, enrol.root) } }),
+    },
   };
 }

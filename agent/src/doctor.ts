@@ -8,9 +8,10 @@ import type { AgentConfig } from './config.ts';
 import { checkKey } from './doctor-key.ts';
 import { checkPorts } from './doctor-ports.ts';
 import { checkTime } from './doctor-time.ts';
+import { checkEnrolment } from './doctor-enrolment.ts';
 import type { Finding } from './finding.ts';
 import type { IdentityKey } from './identity-key.ts';
-import { linkOptions } from './main.ts';
+import { linkOptions, type Connecting } from './speaking.ts';
 import type { Clock } from './ports.ts';
 import { codeOf } from './report/log.ts';
 
@@ -23,14 +24,30 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
   const running = dataDir.code === 'data_dir_in_use';
   const { findings: keyFindings, key } = await checkKey(config, clock);
   const time = await checkTime(config, clock);
+  const { findings: enrolment, connecting } = await checkEnrolment(config, key?.public ?? null, clock);
   const [cloudKeys, broker, ports] = await Promise.all([
-    checkCloudKeys(config.cloud.keys),
-    checkBroker(config, key, running, clock),
-    running ? [skipped('ports')] : checkPorts(config, clock, listenMs),
+    enrolment.length > 0 ? null : checkCloudKeys(config.cloud.keys),
+    checkBroker(connecting ?? registered(config), key, running, clock),
+    running ? Promise.resolve([skipped('ports')]) : checkPorts(config, clock, listenMs),
   ]);
   key?.close();
   const configuration: Finding = { check: 'configuration', status: 'ok', message: `${config.file} can be used` };
-  return [configuration, checkSchedule(config), time, dataDir, ...keyFindings, cloudKeys, broker, ...ports];
+  return [
+    configuration,
+    checkSchedule(config),
+    time,
+    dataDir,
+    ...keyFindings,
+    ...enrolment,
+    ...(cloudKeys === null ? [] : [cloudKeys]),
+    broker,
+    ...ports,
+  ];
+}
+
+/** A device that was registered by hand; null for one that has yet to enrol. */
+function registered({ device, cloud: { url, keepAliveSeconds } }: AgentConfig): Connecting | null {
+  return device === undefined || url === undefined ? null : { device, url, keepAliveSeconds };
 }
 
 function checkSchedule({ report }: AgentConfig): Finding {
@@ -75,21 +92,22 @@ async function checkCloudKeys(file: string): Promise<Finding> {
 
 /** Connects just as the agent does; a second connection of a running agent's device would end its first. */
 async function checkBroker(
-  config: AgentConfig,
+  connecting: Connecting | null,
   key: IdentityKey | null,
   running: boolean,
   clock: Clock,
 ): Promise<Finding> {
-  if (running || key === null)
-    return skipped('broker', running ? undefined : 'without a key there is nothing to connect as');
-  const link = createMqttLink(linkOptions(config, key.signer), clock);
+  if (running) return skipped('broker');
+  if (key === null) return skipped('broker', 'without a key there is nothing to connect as');
+  if (connecting === null) return skipped('broker', 'the device has yet to enrol');
+  const { device, url } = connecting;
+  const link = createMqttLink(linkOptions(connecting, key.signer), clock);
   const reason = await new Promise<string | null>((resolve) => {
     link.open({ online: () => resolve(null), offline: resolve, message() {} });
     void clock.sleep(CONNECT_WITHIN_MS).then(() => resolve('no answer in time'));
   });
   await link.close();
-  const { url } = config.cloud;
-  if (reason === null) return { check: 'broker', status: 'ok', message: `Connected to ${url} as ${config.device}` };
+  if (reason === null) return { check: 'broker', status: 'ok', message: `Connected to ${url} as ${device}` };
   const message = `${url} cannot be reached (${reason}): check cloud.url, the network and the broker`;
   return { check: 'broker', status: 'fail', code: 'broker_unreachable', message };
 }

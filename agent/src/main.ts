@@ -1,46 +1,49 @@
-import { randomBase64url } from '@paddock/shared/base64url.ts';
-import { seal } from '@paddock/shared/envelope.ts';
-import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
-import type { Presence } from '@paddock/shared/presence.ts';
-import { topicOf } from '@paddock/shared/topics.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { readCloudKeys } from './adapters/cloud-keys.ts';
-import { cronScheduler, longestGapMs } from './adapters/cron.ts';
+import { longestGapMs } from './adapters/cron.ts';
 import { explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
-import { deflater, inflater } from './adapters/deflate.ts';
 import { openDisk } from './adapters/disk.ts';
 import { createMachine } from './adapters/machine.ts';
-import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { createWallClock } from './adapters/system-clock-set.ts';
 import { BUILT_AT } from './built-at.ts';
 import type { AgentConfig } from './config.ts';
+import type { EnrolmentParts } from './enrol/parts.ts';
+import type { Pin } from './enrol/pin.ts';
 import { startIdentityKey } from './identity-key.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
-import type { LinkOptions, Signer } from './ports.ts';
+import { openJoining, readPin, speakingAs, type Joining } from './joining.ts';
 import type { Log } from './report/log.ts';
-import { startSession } from './report/session.ts';
+import type { Session } from './report/session.ts';
 import { openTimekeeper } from './report/timekeeper.ts';
-import { createSensing } from './sensing.ts';
+import { beginSession, type Own } from './speaking.ts';
 
 export const AGENT_VERSION = manifest.version;
-const MS_PER_DAY = 86_400_000;
+const ATTEMPT_ENDS_WITHIN_MS = 500;
 
 export interface RunningAgent {
+  /** Null before the device has enrolled. */
+  device(): string | null;
+  /** Resolves when it ends by itself, because its cloud has retired the device; after that it has to be stopped. */
+  readonly retired: Promise<void>;
   /** Reports the shutdown, closes the connection and every port, and lets go of the data directory. */
   stop(): Promise<void>;
 }
 
+/** Says on the console what a person in front of the device has to know. */
+export type Say = EnrolmentParts['say'];
+
 /**
- * Runs the agent until it is stopped.
- * @throws errors with a `code` for everything that keeps it from starting: CronError, CloudKeysError, KeyFileError, TokenError, DataDirError
+ * Runs the agent until it is stopped. A device that is not enrolled yet goes on asking to be while this has resolved.
+ * @throws errors with a `code` for everything that keeps it from starting: CronError, CloudKeysError, KeyFileError, TokenError, DataDirError, EnrolError
  */
-export async function runAgent(config: AgentConfig, log: Log): Promise<RunningAgent> {
+export async function runAgent(config: AgentConfig, log: Log, say: Say = () => {}): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
-  const cloudKeys = await readCloudKeys(config.cloud.keys);
+  const pin = await readPin(config);
+  const cloudKeys = pin === null ? await readCloudKeys(config.cloud.keys) : [];
   const release = lockDataDir(config.dataDir);
   try {
-    return await runLocked(config, { log, scheduleGapMs, cloudKeys, release });
+    return await runLocked(config, { log, say, scheduleGapMs, pin, cloudKeys, release });
   } catch (cause) {
     release();
     throw explainDataDir(config.dataDir, cause);
@@ -49,17 +52,22 @@ export async function runAgent(config: AgentConfig, log: Log): Promise<RunningAg
 
 interface Prepared {
   readonly log: Log;
+  readonly say: Say;
   readonly scheduleGapMs: number;
+  /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */
+  readonly pin: Pin | null;
   readonly cloudKeys: Awaited<ReturnType<typeof readCloudKeys>>;
   readonly release: () => void;
 }
 
-async function runLocked(
-  config: AgentConfig,
-  { log, scheduleGapMs, cloudKeys, release }: Prepared,
-): Promise<RunningAgent> {
+async function runLocked(config: AgentConfig, prepared: Prepared): Promise<RunningAgent> {
+  const { log, say, pin, cloudKeys } = prepared;
   const clock = createSystemClock();
-  const { signer, close: closeKey } = await startIdentityKey(config, clock, log);
+  const { signer, public: publicKey, close: closeKey } = await startIdentityKey(config, clock, log);
+  const release = (): void => {
+    closeKey();
+    prepared.release();
+  };
   const disk = await openDisk(config.dataDir);
   const start = await beginStart(disk);
   tellStart(start, log);
@@ -69,56 +77,52 @@ async function runLocked(
     { clock, disk, log, wallClock: setSystemClock ? createWallClock() : null },
     { ...start, bootId: await machine.bootId(), builtAt: BUILT_AT, stepOverMs },
   );
-  const session = await startSession(
-    {
-      clock,
-      disk,
-      signer,
-      log,
-      time,
-      machine,
-      deflater,
-      inflater,
-      scheduler: cronScheduler,
-      link: createMqttLink(linkOptions(config, signer), clock),
-      sensors: createSensing(config, clock),
-    },
-    {
-      device: config.device,
-      incarnation: start.incarnation,
-      start: start.start,
-      agentVersion: AGENT_VERSION,
-      cloudKeys,
-      schedule: config.report.schedule,
-      scheduleGapMs,
-      jitterMs: config.report.jitterSeconds * 1000,
-      urgentMinIntervalMs: config.report.urgentMinIntervalMs,
-      outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
-    },
-  );
-  return { stop: () => session.stop().finally(closeKey).finally(release) };
+  const own = { ...prepared, clock, disk, signer, machine, time, start, agentVersion: AGENT_VERSION };
+  const { keepAliveSeconds } = config.cloud;
+  if (pin === null) {
+    const [device, url] = [config.device ?? '', config.cloud.url ?? ''];
+    const session = await beginSession(config, own, { device, url, keepAliveSeconds, cloudKeys: () => cloudKeys });
+    return {
+      device: () => device,
+      retired: new Promise(() => {}),
+      stop: () => session.stop().finally(release),
+    };
+  }
+  const parts = { clock, disk, log, time, signer, publicKey, agentVersion: AGENT_VERSION, say };
+  const joining = await openJoining(config, pin, parts);
+  return runJoining(joining, { ...own, release }, () => beginSession(config, own, speakingAs(config, joining)));
 }
 
-/** Who connects, what it hears, and what the broker says of it when the connection breaks. */
-export const linkOptions = ({ device, cloud }: AgentConfig, signer: Signer): MqttLinkOptions => ({
-  url: cloud.url,
-  keepAliveSeconds: cloud.keepAliveSeconds,
-  clientId: device,
-  subscriptions: [topicOf('answer', device)],
-  presence: presenceOf(device, signer),
-});
-
-/** The nonce ties the will to its connection: an old connection's will says nothing about a newer one. */
-const presenceOf =
-  (device: string, signer: Signer): LinkOptions['presence'] =>
-  async () => {
-    const topic = topicOf('presence', device);
-    const connection = randomBase64url();
-    const sealed = (status: Presence['status']): Promise<string> =>
-      seal('presence', { v: PAYLOAD_VERSION, device, connection, status } satisfies Presence, signer);
-    const [birth, will] = await Promise.all([sealed('online'), sealed('offline')]);
-    return { birth: { topic, payload: birth }, will: { topic, payload: will } };
+/** A session as soon as the device is let in, at once when it was before. */
+async function runJoining(
+  { enrolment }: Joining,
+  { clock, time, release }: Pick<Own, 'clock' | 'time'> & Pick<Prepared, 'release'>,
+  begin: () => Promise<Session>,
+): Promise<RunningAgent> {
+  const stopping = new AbortController();
+  let session: Session | null = null;
+  const start = async (): Promise<void> => {
+    if (session === null && enrolment.standing() !== null) session = await begin();
   };
+  await start();
+  const live = async (): Promise<'retired' | 'stopped'> => {
+    const joined = session === null ? await enrolment.join(stopping.signal) : 'accepted';
+    if (joined !== 'accepted') return joined;
+    await start();
+    return enrolment.keep(stopping.signal);
+  };
+  const life = live();
+  return {
+    device: () => enrolment.standing()?.device ?? null,
+    retired: life.then((ended) => (ended === 'retired' ? undefined : new Promise<never>(() => {}))),
+    async stop() {
+      stopping.abort();
+      // An attempt that hangs must not keep the goodbye waiting.
+      await Promise.race([life, clock.sleep(ATTEMPT_ENDS_WITHIN_MS)]);
+      await (session === null ? time.close() : session.stop()).finally(release);
+    },
+  };
+}
 
 const LOSSES = {
   missing: 'There was no state: this is the first start, or the state was lost',

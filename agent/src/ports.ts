@@ -53,7 +53,8 @@ export type Signer = Signing;
 export interface LinkEvents {
   /** A connection stands, subscriptions included. */
   online(): void;
-  offline(reason: string): void;
+  /** @param code of what ended it, where there is one: of Node or OpenSSL, or the return code of a CONNACK */
+  offline(reason: string, code?: string): void;
   message(topic: string, payload: string): void;
 }
 
@@ -78,6 +79,44 @@ export interface Link {
   publish(topic: string, payload: string): Promise<void>;
   /** Says goodbye and closes cleanly. */
   close(): Promise<void>;
+}
+
+/** Whom a TLS server has to prove to be. Judged by us, before the first byte is written. */
+export interface ServerTrust {
+  /** Certificates of authorities, DER. */
+  readonly authorities: readonly Uint8Array[];
+  /** Of an authority that the server brings along itself: SHA-256 of its DER, base64url. */
+  readonly fingerprint: string | null;
+  /** What true time certainly is: what is outside of it is refused. Null: dates are not judged. */
+  readonly time: { readonly earliest: WallMs; readonly latest: WallMs | null } | null;
+}
+
+/** The key of the device's own TLS certificate: made on the device, and never its identity key. */
+export interface TlsKey {
+  /** PKCS#8 PEM, for the TLS library. */
+  readonly pem: string;
+  /** SubjectPublicKeyInfo, DER. */
+  readonly publicKey: Uint8Array;
+  /** ECDSA with SHA-256, in DER as certificates have it. */
+  sign(bytes: Uint8Array): Uint8Array;
+}
+
+export interface WebAnswer {
+  readonly status: number;
+  readonly body: string;
+  /** What `Retry-After` asks for. */
+  readonly retryAfterSeconds: number | null;
+}
+
+/** Requests over HTTPS to one server, on connections that were verified. */
+export interface Web {
+  /** @throws an error with a `code` when there is no whole answer */
+  call(
+    method: 'GET' | 'POST',
+    path: string,
+    body?: { readonly type: string; readonly text: string },
+  ): Promise<WebAnswer>;
+  close(): void;
 }
 
 /** Why a port is not there. */

@@ -1,10 +1,14 @@
-import { copyFile, mkdir, stat, writeFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { copyFile, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { isDeviceId } from '@paddock/shared/topics.ts';
 import { readCloudKeys } from './adapters/cloud-keys.ts';
-import { agentYaml } from './agent-template.ts';
+import { agentYaml, enrollingYaml } from './agent-template.ts';
+import { pinOfClaim } from './enrol/pin.ts';
+import { ENROLMENT_FILE } from './enrol/record.ts';
 import { loadConfig, readConfig, type AgentConfig } from './config.ts';
 import { ensureIdentityKey, openIdentityKey, type IdentityKey } from './identity-key.ts';
+
+const LOCAL_BROKER = 'mqtt://127.0.0.1:1883';
 
 export class SetupError extends Error {
   override readonly name = 'SetupError';
@@ -18,7 +22,10 @@ export class SetupError extends Error {
 export interface SetupOptions {
   readonly config: string;
   readonly device?: string;
-  readonly url: string;
+  /** The broker; by default the one of this machine. */
+  readonly url?: string;
+  /** A claim from the factory, to be put beside the configuration: the device enrols with it. */
+  readonly claim?: string;
   /** A JWK Set to pin. */
   readonly cloudKeys?: string;
   /** Writes the configuration again; never the key. */
@@ -37,6 +44,7 @@ export async function setUp(options: SetupOptions): Promise<SetUp> {
   const file = resolve(options.config);
   const madeConfig = await ensureConfig(file, options);
   const config = await loadConfig(file);
+  if (options.claim !== undefined) await putClaim(options.claim, config);
   if (options.cloudKeys !== undefined) await pinCloudKeys(resolve(options.cloudKeys), config.cloud.keys);
   const madeKey = await ensureIdentityKey(config);
   const key = await openIdentityKey(config);
@@ -44,30 +52,48 @@ export async function setUp(options: SetupOptions): Promise<SetUp> {
   return { config, key, madeConfig, madeKey };
 }
 
-async function ensureConfig(file: string, { device, url, force }: SetupOptions): Promise<boolean> {
+async function ensureConfig(file: string, options: SetupOptions): Promise<boolean> {
   const exists = await stat(file).then(
     () => true,
     () => false,
   );
-  if (exists && !force && device === undefined) return false;
+  const { device, claim, force } = options;
+  if (exists && !force && device === undefined && claim === undefined) return false;
   if (exists && !force)
     throw new SetupError(
       'config_exists',
-      `${file} exists: leave --device out to keep it, or add --force to write it again`,
+      `${file} exists: leave --device and --claim out to keep it, or add --force to write it again`,
     );
+  const yaml = yamlFor(options);
+  // A file that cannot be used would have to be deleted by hand.
+  readConfig(yaml, file);
+  if (claim !== undefined) await pinOfClaim(await readFile(claim, 'utf8'));
+  await mkdir(dirname(file), { recursive: true });
+  await writeFile(file, yaml);
+  return true;
+}
+
+function yamlFor({ device, url = LOCAL_BROKER, claim }: SetupOptions): string {
+  if (claim !== undefined) return enrollingYaml();
   if (device === undefined)
-    throw new SetupError('device_id_missing', 'Which device is this? Give its id with --device');
+    throw new SetupError(
+      'device_id_missing',
+      'Which device is this? Give its id with --device, or a claim with --claim',
+    );
   if (!isDeviceId(device))
     throw new SetupError(
       'device_id_invalid',
       `"${device}" is no device id: 3 to 36 of a-z, 0-9 and -, not beginning with -`,
     );
-  const yaml = agentYaml(device, url);
-  // A file that cannot be used would have to be deleted by hand.
-  readConfig(yaml, file);
-  await mkdir(dirname(file), { recursive: true });
-  await writeFile(file, yaml);
-  return true;
+  return agentYaml(device, url);
+}
+
+/** Written before the first start of this enrolment, so an older one is over: a repaired device begins with nothing. */
+async function putClaim(from: string, { cloud, dataDir }: AgentConfig): Promise<void> {
+  const to = cloud.claim ?? '';
+  const text = await readFile(from, 'utf8');
+  await writeFile(to, text, { mode: 0o600 });
+  await rm(join(dataDir, ENROLMENT_FILE), { force: true });
 }
 
 /** Checked before it is copied: a wrong file would only show when the first answer is not believed. */

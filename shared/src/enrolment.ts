@@ -91,6 +91,7 @@ export const IssuedCertificate = Type.Object({
   notAfter: Instant,
   renewAfter: Instant,
 });
+export type IssuedCertificate = Static<typeof IssuedCertificate>;
 
 /** What the cloud says to it, signed by its online key and bound to the nonce and the digest of the request. */
 export const Enrolled = Type.Object({

@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../ports.ts';
 import { reconnectDelayMs } from './mqtt-delay.ts';
@@ -26,6 +27,8 @@ export class LinkError extends Error {
 
 export interface MqttLinkOptions extends LinkOptions {
   readonly keepAliveSeconds: number;
+  /** Makes a stream to the broker and resolves when the broker has proved who it is; absent for plain TCP to `url`. */
+  readonly dial?: () => Promise<Duplex>;
 }
 
 /**
@@ -40,7 +43,7 @@ export function createMqttLink(options: MqttLinkOptions, clock: Clock): Link {
   return {
     open(given) {
       // What ends because we close is no loss.
-      const offline = (reason: string): void => void (isClosing || given.offline(reason));
+      const offline = (...why: Why): void => void (isClosing || given.offline(...why));
       const events: LinkEvents = {
         online: () => given.online(),
         offline,
@@ -63,6 +66,9 @@ export function createMqttLink(options: MqttLinkOptions, clock: Clock): Link {
   };
 }
 
+/** Why a connection ended or did not come: in words, and the code where there is one. */
+type Why = [reason: string, code?: string];
+
 interface Connected {
   publish(topic: string, payload: string): Promise<void>;
   goodbye(): Promise<void>;
@@ -77,10 +83,10 @@ async function keepConnected(
 ): Promise<void> {
   for (let failures = 0; !closing.aborted; failures += 1) {
     const startedAt = clock.monotonic();
-    const reason = await connectOnce(options, clock, closing, events, changed);
+    const why = await connectOnce(options, clock, closing, events, changed);
     changed(null);
     if (closing.aborted) return;
-    events.offline(reason);
+    events.offline(...why);
     if (clock.monotonic() - startedAt >= STEADY_AFTER_MS) failures = 0;
     await clock.sleep(reconnectDelayMs(failures, Math.random()), closing);
   }
@@ -93,16 +99,16 @@ async function connectOnce(
   closing: AbortSignal,
   events: LinkEvents,
   changed: (connected: Connected | null) => void,
-): Promise<string> {
+): Promise<Why> {
   try {
     // Loaded here, so that a command that only looks at sensors does not pay for it.
     const { MqttClient } = (await import('mqtt')).default;
     const { birth, will } = await options.presence();
+    const stream = options.dial ? await options.dial() : plainStream(options.url);
+    if (closing.aborted) stream.destroy();
     // Its own way to a connection would load TLS, HTTP, WebSockets and SOCKS.
-    // Without Nagle's algorithm, which keeps a report back until the acknowledgement before it was acknowledged: 40 ms.
-    const stream = () => connect({ ...addressOf(options.url), noDelay: true });
-    const client = new MqttClient(stream, clientOptions(options, will));
-    const end = endOf(client, closing);
+    const client = new MqttClient(() => stream, clientOptions(options, will));
+    const end = endOf(client, stream, closing);
     const ready = limited(clock, READY_WITHIN_MS, () => end.now('the broker did not complete the connection in time'));
     try {
       await end.unless(begin(client, options, birth, events));
@@ -115,9 +121,17 @@ async function connectOnce(
       client.end(true);
     }
   } catch (cause) {
-    return cause instanceof Error ? cause.message : String(cause);
+    return cause instanceof Broken ? cause.why : whyOf(cause);
   }
 }
+
+const whyOf = (cause: unknown): Why => {
+  if (!(cause instanceof Error)) return [String(cause)];
+  return 'code' in cause ? [cause.message || String(cause.code), String(cause.code)] : [cause.message];
+};
+
+/** Without Nagle's algorithm, which keeps a report back until the acknowledgement before it was acknowledged: 40 ms. */
+const plainStream = (url: string): Duplex => connect({ ...addressOf(url), noDelay: true });
 
 function addressOf(url: string): { host: string; port: number } {
   const { hostname, port } = new URL(url);
@@ -138,10 +152,20 @@ const clientOptions = (options: MqttLinkOptions, will: RetainedMessage): IClient
   will: { topic: will.topic, payload: Buffer.from(will.payload), qos: QOS, retain: true },
 });
 
+/** What waited for a connection gets this when it ends. */
+class Broken extends Error {
+  override readonly name = 'Broken';
+  readonly why: Why;
+  constructor(why: Why) {
+    super(why[0]);
+    this.why = why;
+  }
+}
+
 /** How a connection ends. */
 interface End {
   /** Why it ended, once it has. */
-  readonly reason: Promise<string>;
+  readonly reason: Promise<Why>;
   /** Ends it. */
   now(reason: string): void;
   /** Waits for something unless the connection ends first; keeps nothing of it when it is done. */
@@ -149,22 +173,26 @@ interface End {
 }
 
 /** An error alone never ends the process. */
-function endOf(client: MqttClient, closing: AbortSignal): End {
-  const { promise: reason, resolve } = Promise.withResolvers<string>();
+function endOf(client: MqttClient, stream: Duplex, closing: AbortSignal): End {
+  const { promise: reason, resolve } = Promise.withResolvers<Why>();
   // A race against one promise for years would keep every loser of it: the waiting are told one by one.
   const waiting = new Set<(cause: Error) => void>();
   let over: Error | null = null;
-  const now = (why: string): void => {
-    over ??= new Error(why);
+  const end = (why: Why): void => {
+    over ??= new Broken(why);
     closing.removeEventListener('abort', closed);
     resolve(why);
     for (const reject of waiting) reject(over);
     waiting.clear();
   };
+  const now = (said: string): void => end([said]);
   const closed = (): void => now('closed');
-  let said = 'the broker closed the connection';
-  client.on('error', (error) => void (said = error.message || ('code' in error ? String(error.code) : said)));
-  client.on('close', () => now(said));
+  let said: Why = ['the broker closed the connection'];
+  const failed = (error: unknown): void => void (said = whyOf(error));
+  client.on('error', failed);
+  // The client itself is silent about some: an alert of TLS is one of them.
+  stream.on('error', failed);
+  client.on('close', () => end(said));
   closing.addEventListener('abort', closed);
   if (closing.aborted) closed();
   const unless = <T>(work: Promise<T>): Promise<T> =>

@@ -15,7 +15,7 @@ const WAITING = 64;
  */
 export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
-  { device, cloudKeys, incarnation, start }: SessionOptions,
+  { device, cloudKeys, keyUnknown, incarnation, start }: SessionOptions,
   store: OutboxStore,
   answered: (digest: string, isExchange: boolean) => void,
 ): (topic: string, payload: string) => void {
@@ -25,7 +25,7 @@ export function createAnswerReader(
   let waiting = 0;
   const read = async (payload: string, arrival: Moment): Promise<void> => {
     try {
-      const context = { device, keys: cloudKeys, inflater, held, origin, arrival, trusted: time.at };
+      const context = { device, keys: cloudKeys(), inflater, held, origin, arrival, trusted: time.at };
       const { answer, answered: report } = await readAnswer(payload, context);
       const isExchange = time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());
@@ -35,6 +35,7 @@ export function createAnswerReader(
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')
         log.debug({ code: cause.code }, 'An answer was not awaited');
       else quiet((times) => log.warn({ code: codeOf(cause), times, err: cause }, 'An answer was not taken'));
+      if (codeOf(cause) === 'key_unknown') keyUnknown?.();
     }
     waiting -= 1;
   };

@@ -37,8 +37,10 @@ export interface SessionOptions {
   readonly incarnation: string;
   readonly start: number;
   readonly agentVersion: string;
-  /** The cloud's online keys, pinned at registration. */
-  readonly cloudKeys: readonly VerificationKey[];
+  /** The cloud's online keys: pinned at registration, or as the newest list of keys has them. */
+  readonly cloudKeys: () => readonly VerificationKey[];
+  /** Hears of answers by a key that is none of them. */
+  readonly keyUnknown?: () => void;
   readonly schedule: string;
   /** The longest time between two runs of the schedule, in ms. */
   readonly scheduleGapMs: number;

@@ -18,6 +18,8 @@ export interface Timekeeper {
   readonly at: (moment: Moment) => TrustedInterval;
   /** An answer was verified and taken. @param arrival stamped at its very arrival @returns whether it is an exchange */
   answered(answer: Answer, report: Held, arrival: Moment): boolean;
+  /** The same for an answer to another request than a report: it gives the time, and no report tells of it. */
+  enrolled(request: Moment, answer: Pick<Answer, 'receivedAt' | 'sentAt'>, arrival: Moment): void;
   /** The exchanges that a report of this segment tells. */
   toTell(segment: number, asks: boolean): readonly Exchange[];
   /** That report was made. */
@@ -57,7 +59,7 @@ export async function openTimekeeper(parts: TimekeeperParts, options: Timekeeper
     const moment = { at: clock.monotonic(), segment: clock.segment() };
     return at(moment);
   };
-  const exchanged = (exchange: Exchange, { segment }: Moment): void => {
+  const learns = (exchange: Exchange, { segment }: Moment): void => {
     const learned = learn(time, segment, exchange);
     if (learned.contradicted) {
       const told = { code: 'time_contradicted', from: shown(now()), sentAt: exchange.sentAt };
@@ -65,9 +67,15 @@ export async function openTimekeeper(parts: TimekeeperParts, options: Timekeeper
     } else if (time.anchor === null)
       log.info({ sentAt: exchange.sentAt, roundTripMs: roundTripMs(exchange) }, 'Trusted time is known');
     time = learned.time;
-    book = noteExchange(book, segment, exchange);
     stepClock(now());
     if (time.anchor) files.exchanged(now().earliest, statusOf(options.bootId, time.anchor, exchange));
+  };
+  const madeOf = (...exchange: Parameters<typeof exchangeOf>): Exchange | null => {
+    const made = exchangeOf(...exchange);
+    if ('exchange' in made) return made.exchange;
+    const { receivedAt, sentAt } = exchange[1];
+    quiet((times) => log.warn({ code: made.fault, times, receivedAt, sentAt }, EXCHANGE_FAULTS[made.fault]));
+    return null;
   };
   return {
     at,
@@ -77,14 +85,15 @@ export async function openTimekeeper(parts: TimekeeperParts, options: Timekeeper
       const request = firstSentOf(report, options);
       // Without the nonce it is bound to nothing; and who knows when an earlier start sent its report.
       if (request === null || answer.nonce === undefined) return false;
-      const made = exchangeOf(request, answer, arrival);
-      if ('exchange' in made) {
-        exchanged(made.exchange, arrival);
-        return true;
-      }
-      const { receivedAt, sentAt } = answer;
-      quiet((times) => log.warn({ code: made.fault, times, receivedAt, sentAt }, EXCHANGE_FAULTS[made.fault]));
-      return false;
+      const exchange = madeOf(request, answer, arrival);
+      if (exchange === null) return false;
+      learns(exchange, arrival);
+      book = noteExchange(book, arrival.segment, exchange);
+      return true;
+    },
+    enrolled(...request) {
+      const exchange = madeOf(...request);
+      if (exchange !== null) learns(exchange, request[2]);
     },
     toTell: (segment, asks) => toTell(book, segment, asks),
     told: (exchanges, sequence) => void (book = told(book, exchanges, sequence)),

@@ -95,7 +95,7 @@ export class SessionBench {
         incarnation: 'aaaaaaaaaaa',
         start: 1,
         agentVersion: '0.1.0',
-        cloudKeys: [cloud.key.verification],
+        cloudKeys: () => [cloud.key.verification],
         schedule: '*/5 * * * *',
         scheduleGapMs: 300_000,
         jitterMs: 0,

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
+import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
@@ -103,6 +104,7 @@ const SECTIONS = [
   { head: '| key of `ports.<name>` |', schemas: Object.values(PORT_SCHEMAS) },
   { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
   { head: '| key of `events.<name>` |', schemas: [EventSchema] },
+  { head: '| key of `cloud.enrol` |', schemas: [EnrolSchema] },
 ];
 
 /** A default as the table writes it. */

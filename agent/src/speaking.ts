@@ -1,0 +1,87 @@
+import { randomBase64url } from '@paddock/shared/base64url.ts';
+import { seal } from '@paddock/shared/envelope.ts';
+import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
+import type { Presence } from '@paddock/shared/presence.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
+import { cronScheduler } from './adapters/cron.ts';
+import { deflater, inflater } from './adapters/deflate.ts';
+import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
+import type { AgentConfig } from './config.ts';
+import type { BegunStart } from './identity/identity.ts';
+import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
+import type { Log } from './report/log.ts';
+import type { SessionOptions } from './report/parts.ts';
+import { startSession, type Session } from './report/session.ts';
+import type { Timekeeper } from './report/timekeeper.ts';
+import { createSensing } from './sensing.ts';
+
+const MS_PER_DAY = 86_400_000;
+
+/** What one start of the agent is made of. */
+export interface Own {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly signer: Signer;
+  readonly machine: Machine;
+  readonly time: Timekeeper;
+  readonly log: Log;
+  readonly start: BegunStart;
+  readonly scheduleGapMs: number;
+  readonly agentVersion: string;
+}
+
+/** As whom the device speaks, to whom, and whom it believes. */
+export interface Speaking extends Connecting, Pick<SessionOptions, 'cloudKeys' | 'keyUnknown'> {
+  readonly watch?: (link: Link) => Link;
+}
+
+/** Starts to read, to report and to connect. */
+export function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
+  const { clock, disk, signer, log, time, machine, start, scheduleGapMs, agentVersion } = own;
+  const { device, cloudKeys, keyUnknown, watch = (link) => link } = speaking;
+  const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
+  const sensors = createSensing(config, clock);
+  return startSession(
+    { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, sensors },
+    {
+      device,
+      incarnation: start.incarnation,
+      start: start.start,
+      agentVersion,
+      cloudKeys,
+      ...(keyUnknown && { keyUnknown }),
+      schedule: config.report.schedule,
+      scheduleGapMs,
+      jitterMs: config.report.jitterSeconds * 1000,
+      urgentMinIntervalMs: config.report.urgentMinIntervalMs,
+      outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
+    },
+  );
+}
+
+/** As whom the device connects, and to whom. */
+export interface Connecting extends Pick<MqttLinkOptions, 'url' | 'keepAliveSeconds' | 'dial'> {
+  readonly device: string;
+}
+
+/** Who connects, what it hears, and what the broker says of it when the connection breaks. */
+export const linkOptions = ({ device, url, keepAliveSeconds, dial }: Connecting, signer: Signer): MqttLinkOptions => ({
+  url,
+  keepAliveSeconds,
+  ...(dial && { dial }),
+  clientId: device,
+  subscriptions: [topicOf('answer', device)],
+  presence: presenceOf(device, signer),
+});
+
+/** The nonce ties the will to its connection: an old connection's will says nothing about a newer one. */
+const presenceOf =
+  (device: string, signer: Signer): LinkOptions['presence'] =>
+  async () => {
+    const topic = topicOf('presence', device);
+    const connection = randomBase64url();
+    const sealed = (status: Presence['status']): Promise<string> =>
+      seal('presence', { v: PAYLOAD_VERSION, device, connection, status } satisfies Presence, signer);
+    const [birth, will] = await Promise.all([sealed('online'), sealed('offline')]);
+    return { birth: { topic, payload: birth }, will: { topic, payload: will } };
+  };

@@ -1,0 +1,266 @@
+import { X509Certificate } from 'node:crypto';
+import { ENROLMENT_FILE } from '@paddock/agent/enrol/record.ts';
+import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
+import { isKnown } from '@paddock/agent/clock/trusted-time.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { EnrolBench, makeTlsKey } from '../../harness/agent/enrolling.ts';
+import { until } from '../../harness/agent/fake-clock.ts';
+import { FakeEnrolment } from '../../harness/agent/fake-enrolment.ts';
+import { makeAuthority } from '../../harness/certificates.ts';
+import { makeTestKey } from '../../harness/signing.ts';
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+
+let cloud: FakeEnrolment;
+let bench: EnrolBench | null = null;
+beforeEach(async () => {
+  cloud = await FakeEnrolment.start();
+});
+afterEach(async () => {
+  bench?.stop();
+  bench = null;
+  await cloud.stop();
+});
+
+async function enrolled(): Promise<EnrolBench> {
+  bench = await EnrolBench.open(cloud);
+  expect(await bench.join()).toBe('accepted');
+  return bench;
+}
+
+/** Waits for an attempt that fails, and lets none follow. */
+async function failing(opened: EnrolBench): Promise<string | undefined> {
+  bench = opened;
+  const joined = opened.join();
+  await until(() => opened.said.length > 0, 'it says why it waits');
+  opened.stop();
+  expect(await joined).toBe('stopped');
+  expect([opened.said, opened.enrolment.standing()]).toEqual([['waiting'], null]);
+  return opened.codes.at(-1);
+}
+
+describe('a device with a claim', () => {
+  it('enrols by itself: identity, claim, facts and a request for its own key', async () => {
+    const { said, enrolment, identity, tlsKey } = await enrolled();
+    const [request] = cloud.requests;
+    expect(request).toMatchObject({ serialNumber: 'SN 0001', model: 'cp-22', facts: { hostname: 'kiosk' } });
+    expect(request?.jwk).toMatchObject(identity.publicJwk);
+    expect(request?.claim).toContain('.');
+    const standing = enrolment.standing();
+    expect([standing?.device, standing?.mqttUrl, said]).toEqual([cloud.device, cloud.mqttUrl, ['enrolled']]);
+    const own = new X509Certificate(standing?.certificates ?? '');
+    expect(own.publicKey.export({ type: 'spki', format: 'der' })).toEqual(tlsKey.publicKey);
+    expect(standing?.keys.map(({ keyId }) => keyId)).toEqual([cloud.online.signing.keyId]);
+  });
+
+  it.each([
+    ['in 1970', 0],
+    ['in 2035', Date.UTC(2035, 0, 1)],
+  ])('enrols with a clock %s, and knows the time from it', async (_what, wall) => {
+    bench = await EnrolBench.open(cloud);
+    bench.clock.setWall(wall);
+    expect(await bench.join()).toBe('accepted');
+    const { clock, time } = bench;
+    const now = time.at({ at: clock.monotonic(), segment: clock.segment() });
+    expect(isKnown(now) && now.earliest <= clock.truth() && clock.truth() <= now.latest).toBe(true);
+  });
+
+  it('is the same after a restart, without a word to the cloud', async () => {
+    const before = (await enrolled()).enrolment.standing();
+    bench = await (bench ?? expect.unreachable()).restarted();
+    expect(bench.enrolment.standing()).toEqual(before);
+    expect(cloud.requests).toHaveLength(1);
+  });
+
+  it('enrols again, under the id that it had, when its key for TLS was lost', async () => {
+    await enrolled();
+    const again = await (bench ?? expect.unreachable()).restarted();
+    const { verification, signing } = again.identity;
+    const applicant = { signer: signing, publicKey: verification, tlsKey: makeTlsKey(), facts: {} };
+    bench = await again.restarted({ applicant });
+    expect(bench.enrolment.standing()).toBeNull();
+    expect(await bench.join()).toBe('accepted');
+    expect(cloud.requests.map(({ device }) => device)).toEqual([undefined, cloud.device]);
+  });
+
+  it.each([
+    ['damaged', (bytes: Uint8Array) => bytes.map((byte, at) => (at === 40 ? byte ^ 1 : byte))],
+    ['cut', (bytes: Uint8Array) => bytes.slice(0, 100)],
+    ['empty', () => new Uint8Array()],
+  ])('enrols again when its file is %s', async (_what, spoil) => {
+    const { disk } = await enrolled();
+    disk.files.set(ENROLMENT_FILE, spoil(disk.files.get(ENROLMENT_FILE) ?? expect.unreachable()));
+    bench = await (bench ?? expect.unreachable()).restarted();
+    expect(bench.enrolment.standing()).toBeNull();
+    expect(await bench.join()).toBe('accepted');
+  });
+});
+
+describe('what the cloud says instead', () => {
+  it('pending: it says so once with its fingerprint, and asks again until it is let in', async () => {
+    cloud.decide = () => ({ status: 'pending', retryAfterSeconds: 20 });
+    bench = await EnrolBench.open(cloud);
+    const joined = bench.join();
+    await bench.asked(3, 1_000);
+    expect(bench.said).toEqual(['pending']);
+    expect(bench.clock.monotonic()).toBeGreaterThan(40_000);
+    cloud.decide = () => ({});
+    await bench.asked(4, 10_000);
+    expect(await joined).toBe('accepted');
+    expect(bench.said).toEqual(['pending', 'enrolled']);
+  });
+
+  it('rejected: it leaves the cloud alone for half an hour at least', async () => {
+    cloud.decide = () => ({ status: 'rejected' });
+    bench = await EnrolBench.open(cloud);
+    const joined = bench.join();
+    await until(() => bench?.said.includes('rejected') === true, 'it is rejected');
+    await bench.clock.advance(HOUR / 2);
+    expect(cloud.requests).toHaveLength(1);
+    bench.stop();
+    expect(await joined).toBe('stopped');
+  });
+
+  it('retired: it stops for good, also after a restart', async () => {
+    cloud.decide = () => ({ status: 'retired' });
+    bench = await EnrolBench.open(cloud);
+    expect(await bench.join()).toBe('retired');
+    bench = await bench.restarted();
+    expect([await bench.join(), bench.said, bench.enrolment.standing()]).toEqual(['retired', ['retired'], null]);
+    expect(cloud.requests).toHaveLength(1);
+  });
+
+  it('no: its code is told', async () => {
+    cloud.refusal = { status: 403, code: 'claim_used' };
+    expect(await failing(await EnrolBench.open(cloud))).toBe('claim_used');
+  });
+});
+
+describe('nothing is believed', () => {
+  it('of a server of another authority than the pinned one', async () => {
+    const pin = await pinOfClaim(cloud.claim({ ca: (await makeAuthority()).fingerprint }));
+    expect(await failing(await EnrolBench.open(cloud, { pin }))).toBe('certificate_untrusted');
+    expect(cloud.requests).toEqual([]);
+  });
+
+  it('of a list of keys that another root sealed', async () => {
+    cloud.lists.length = 0;
+    await cloud.publish({}, await makeTestKey());
+    expect(await failing(await EnrolBench.open(cloud))).toBe('key_list_seal');
+    expect(cloud.requests).toEqual([]);
+  });
+
+  it.each<[string, Parameters<FakeEnrolment['decide']>[0] | object]>([
+    ['enrolled_mismatch', { nonce: 'aaaaaaaaaaa' }],
+    ['enrolled_mismatch', { digest: 'a'.repeat(43) }],
+    ['enrolled_expired', { expiresAt: '2020-01-01T00:00:00.000Z' }],
+    ['enrolled_incomplete', { certificate: undefined }],
+    ['enrolled_incomplete', { mqttUrl: 'mqtt://127.0.0.1:1883' }],
+    ['certificate_foreign', { device: 'kiosk-other' }],
+  ])('of an answer with %s', async (code, change) => {
+    cloud.decide = () => change;
+    expect(await failing(await EnrolBench.open(cloud))).toBe(code);
+  });
+
+  it('of an answer by a key that no list names', async () => {
+    cloud.answerKey = await makeTestKey();
+    expect(await failing(await EnrolBench.open(cloud))).toBe('key_unknown');
+  });
+});
+
+describe('a certificate', () => {
+  it('is renewed when a third of its life is over, by trusted time alone', async () => {
+    const { clock, enrolment, keep, asked } = bound(await enrolled());
+    const before = enrolment.standing()?.certificates;
+    clock.setWall(0);
+    void keep();
+    clock.skip(9.5 * DAY);
+    await clock.advance(HOUR);
+    expect(cloud.requests).toHaveLength(1);
+    clock.skip(2 * DAY);
+    await asked(2, 30_000);
+    await until(() => enrolment.standing()?.certificates !== before, 'it is renewed');
+    expect(clock.monotonic()).toBeLessThan(11.7 * DAY);
+  });
+
+  it('holds until the new one is on the disk', async () => {
+    const { clock, disk, enrolment, keep, asked } = bound(await enrolled());
+    const before = enrolment.standing()?.certificates;
+    void keep();
+    disk.failNext(1, 0, ENROLMENT_FILE);
+    clock.skip(11 * DAY);
+    await asked(2, 30_000);
+    expect(enrolment.standing()?.certificates).toBe(before);
+    await asked(3, 30_000);
+    await until(() => enrolment.standing()?.certificates !== before, 'it is renewed');
+  });
+
+  it('is renewed when the broker refuses it, and not once a minute when it refuses the next one too', async () => {
+    const { clock, enrolment, keep, asked } = bound(await enrolled());
+    void keep();
+    enrolment.linkDown('ECONNREFUSED');
+    await clock.advance(10 * 60_000);
+    expect(cloud.requests).toHaveLength(1);
+    const refused = (): void => enrolment.linkDown('ERR_SSL_TLSV1_ALERT_UNKNOWN_CA');
+    refused();
+    await asked(2, 30_000);
+    for (let minute = 0; minute < 240; minute += 1) {
+      refused();
+      await clock.advance(60_000);
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    expect(cloud.requests.length).toBeGreaterThan(3);
+    expect(cloud.requests.length).toBeLessThan(12);
+  });
+
+  it('is not renewed for a retired device, which stops for good', async () => {
+    const { enrolment, keep, asked } = bound(await enrolled());
+    cloud.decide = () => ({ status: 'retired' });
+    const kept = keep();
+    enrolment.linkDown('5');
+    await asked(2, 30_000);
+    expect([await kept, enrolment.standing()]).toEqual(['retired', null]);
+  });
+});
+
+describe('a list of keys', () => {
+  it('is fetched when an answer comes by a new key, and the certificate is left as it is', async () => {
+    const { clock, enrolment, keep } = bound(await enrolled());
+    const next = await makeTestKey();
+    await cloud.publish({ keys: [cloud.online.publicJwk, next.publicJwk] });
+    void keep();
+    enrolment.keyUnknown();
+    await clock.advance(30_000);
+    await until(() => enrolment.standing()?.keys.length === 2, 'the new list');
+    expect(cloud.requests).toHaveLength(1);
+  });
+
+  it('is never older than the one before, over restarts', async () => {
+    await enrolled();
+    await cloud.publish();
+    const newer = await (bench ?? expect.unreachable()).restarted();
+    bench = newer;
+    void newer.keep();
+    newer.enrolment.keyUnknown();
+    await newer.clock.advance(30_000);
+    await until(() => newer.disk.writes.some(({ path }) => path === ENROLMENT_FILE), 'the second list is kept');
+    cloud.lists.pop();
+    bench = await newer.restarted();
+    const { clock, enrolment, codes, keep } = bound(bench);
+    void keep();
+    enrolment.keyUnknown();
+    await clock.advance(30_000);
+    await until(() => codes.includes('key_list_old'), 'the old list is refused');
+  });
+});
+
+/** Its methods can be called without it. */
+const bound = (one: EnrolBench) => ({
+  clock: one.clock,
+  disk: one.disk,
+  enrolment: one.enrolment,
+  codes: one.codes,
+  keep: () => one.keep(),
+  asked: (times: number, stepMs: number) => one.asked(times, stepMs),
+});
