@@ -37,6 +37,8 @@ function entryOf(request: FastifyRequest, reply: FastifyReply): AuditEntry | nul
   const { statusCode } = reply;
   if (READING.has(request.method) && !NOT_LET_IN.has(statusCode)) return null;
   const isLetIn = request.principal !== null;
+  // Whoever needs no token does nothing here that would be worth an entry: he must not fill the log.
+  if (!isLetIn && statusCode < 400) return null;
   return {
     actor: request.principal ? actorName(request.principal.actor) : 'unknown',
     action: isLetIn ? operation : 'authenticate',

@@ -86,6 +86,32 @@ describe('paddock', () => {
     expect((await paddock('root', 'show')).out).toContain('NEXT ROOT');
   });
 
+  test('shows who did what, one entry with its edits, and that nothing is missing', async () => {
+    await json('customers', 'create', 'audited', '--name', 'Audited');
+    await paddock('customers', 'create', 'audited', '--name', 'Again');
+    await paddock('devices', 'list', '--token', 'paddock_wrong');
+    const { out } = await paddock('audit', '--since', '2026-01-01');
+    const [, seq = ''] = /^(\d+) .* createCustomer {2}done /m.exec(out) ?? [];
+    expect(out).toMatch(
+      /^\d+ {2}\S+Z {2}token:operator-\w+ {2}createCustomer {2}done {2}from=127\.0\.0\.1 {2}request=/m,
+    );
+    expect(out).toMatch(/createCustomer {2}refused \(customer_exists\) {2}/);
+    expect(out).toMatch(
+      /unknown {2}authenticate {2}refused \(token_invalid\) {2}.*method=GET {2}path=\/api\/v1\/devices/,
+    );
+    expect(out).not.toContain('paddock_');
+    expect(await json('audit', '--action', 'createCustomer', '--result', 'done')).toMatchObject([{ seq: Number(seq) }]);
+    expect(await json('audit', 'show', seq)).toMatchObject({ edits: [{ id: 'audited', before: null }] });
+    const { head } = (await json('audit', 'verify')) as { head: string };
+    expect(await json('audit', 'verify', '--expect', head)).toMatchObject({ verified: true });
+    const altered = `${head.slice(0, -1)}${head.endsWith('0') ? '1' : '0'}`;
+    expect(await paddock('audit', 'verify', '--expect', altered)).toMatchObject({
+      code: 1,
+      err: expect.stringContaining('audit_head_differs'),
+    });
+    expect((await paddock('audit', '--since', 'never')).code).toBe(2);
+  });
+
   test('makes customers, sites and models, and edits what is there', async () => {
     expect(await json('customers', 'create', 'acme', '--name', 'Acme')).toMatchObject({
       customerId: 'acme',
