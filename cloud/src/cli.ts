@@ -5,6 +5,8 @@ import { ApiError, type Item } from './adapters/api-client.ts';
 import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
 import { addAudit } from './cli-audit.ts';
 import { addBackup } from './cli-backup.ts';
+import { addFactoryList, addPending } from './cli-enrolment.ts';
+import { addClaims, addFactoryKeys } from './cli-factory.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
 import { addRoot } from './cli-root.ts';
@@ -80,6 +82,10 @@ function program(quiet: boolean): Command {
   addBrokerConfig(root);
   addAudit(root);
   addBackup(root);
+  addPending(root);
+  addFactoryList(root);
+  addFactoryKeys(root);
+  addClaims(root);
   return root;
 }
 

@@ -10,6 +10,8 @@ export interface CloudProcess {
   readonly pid: number;
   readonly httpUrl: string;
   readonly mqttUrl: string;
+  /** Where devices enrol: by the name of this machine. */
+  readonly enrolUrl: string;
   readonly dataDir: string;
   /** Calls the HTTP API as the operator. @returns status and parsed body */
   call(method: string, path: string, body?: object): Promise<{ status: number; body: Record<string, unknown> }>;
@@ -77,14 +79,18 @@ export async function startCloudProcess(
   };
 }
 
-/** Both addresses, as the service prints them when it is ready. */
-async function listening(output: () => string, ended: Promise<unknown>): Promise<{ httpUrl: string; mqttUrl: string }> {
+/** Its addresses, as the service prints them when it is ready. */
+async function listening(
+  output: () => string,
+  ended: Promise<unknown>,
+): Promise<Pick<CloudProcess, 'httpUrl' | 'mqttUrl' | 'enrolUrl'>> {
   let isOver = false;
   void ended.then(() => (isOver = true));
   for (;;) {
     const [, httpUrl] = /^http: (http:\S+)$/m.exec(output()) ?? [];
     const [, mqttUrl] = /^mqtt: (mqtt:\S+)$/m.exec(output()) ?? [];
-    if (httpUrl !== undefined && mqttUrl !== undefined) return { httpUrl, mqttUrl };
+    const [, enrolUrl] = /^enrol: (https:\S+)$/m.exec(output()) ?? [];
+    if (httpUrl !== undefined && mqttUrl !== undefined && enrolUrl !== undefined) return { httpUrl, mqttUrl, enrolUrl };
     if (isOver) throw new Error(`The cloud ended by itself:\n${output()}`);
     await sleep(LOOK_EVERY_MS);
   }

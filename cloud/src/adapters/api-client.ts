@@ -61,6 +61,20 @@ export class ApiClient {
     }
   }
 
+  /** Sends a file, however long it is. @returns the objects that the service tells meanwhile, a line each (NDJSON) */
+  async *upload(path: string, file: Blob): AsyncGenerator<Item> {
+    const headers = { ...this.#headers(), 'content-type': file.type };
+    const response = await this.#fetch(path, { method: 'POST', headers, body: file });
+    if (!response.ok || response.body === null) return refuse(response);
+    let rest = '';
+    for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
+      const lines = (rest + text).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) yield JSON.parse(line) as Item;
+    }
+    if (rest !== '') throw new ApiError('service_unreachable', 'The service broke off its answer');
+  }
+
   /** Live events until the signal aborts; a broken stream is taken up again where it broke. */
   async *events(signal: AbortSignal, onBreak: (error: unknown) => void): AsyncGenerator<ServerEvent> {
     let lastId: string | undefined;

@@ -124,3 +124,33 @@ export const INSTANCE_COLUMNS: readonly Column<Item>[] = [
   { heading: 'OFFSET MS', show: ({ clock }) => offsetOf(clock as Item) },
   { heading: 'CLOCK', show: ({ clock }) => ((clock as Item)['disagrees'] === true ? 'CONTRADICTS' : 'agrees') },
 ];
+
+export const PENDING_COLUMNS: readonly Column<Item>[] = [
+  column('FINGERPRINT', 'fingerprint'),
+  column('SERIAL NUMBER', 'serialNumber'),
+  column('MODEL', 'model'),
+  column('ADDRESS', 'address'),
+  column('STATUS', 'status'),
+  column('REASON', 'reason'),
+  column('WOULD BE', 'deviceId'),
+  column('LAST ASKED', 'lastAskedAt'),
+];
+
+export const FACTORY_LIST_COLUMNS: readonly Column<Item>[] = [
+  column('SERIAL NUMBER', 'serialNumber'),
+  column('FINGERPRINT', 'fingerprint'),
+  column('CUSTOMER', 'customerId'),
+  column('MODEL', 'modelId'),
+  column('SITE', 'siteId'),
+  column('DEVICE', 'deviceId'),
+];
+
+export const FACTORY_KEY_COLUMNS: readonly Column<Item>[] = [
+  column('BATCH', 'batchId'),
+  column('CUSTOMER', 'customerId'),
+  column('MODEL', 'modelId'),
+  { heading: 'USED', show: ({ used, maxDevices }) => `${String(used)} of ${String(maxDevices)}` },
+  column('FROM', 'notBefore'),
+  column('UNTIL', 'notAfter'),
+  column('REVOKED', 'revokedAt'),
+];
