@@ -31,6 +31,7 @@ import type { Clock, Log, Metrics, Store } from './ports.ts';
 import { named } from './taken-port.ts';
 import { deviceUrlOf, mqttUrlsOf } from './urls.ts';
 import { databaseNow } from './store/database-clock.ts';
+import { currentEpoch } from './store/epoch.ts';
 import { migrate } from './store/migrate.ts';
 import { keepPartitionsAtStart } from './store/partitions.ts';
 
@@ -56,7 +57,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   const base = await buildBase(config, dataDir, started);
   const { store, metrics } = base;
   await prepareDatabase(base, dataDir);
-  const believed = believedBy(base, [base.authority.certificateDer]);
+  const believed = believedBy(base, [base.authority.certificateDer], await currentEpoch(store));
   await keepKeyList(base, dataDir.path, believed);
   const background = runInBackground(started);
   const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });

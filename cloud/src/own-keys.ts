@@ -9,12 +9,12 @@ type Parts = Pick<Base, 'store' | 'clock' | 'log' | 'onlineKey'>;
 
 /** Whom devices should believe, as this service sees it: who signs answers, and who issues its certificates. */
 export const believedBy =
-  ({ onlineKey }: Pick<Parts, 'onlineKey'>, authorities: readonly Uint8Array[]) =>
+  ({ onlineKey }: Pick<Parts, 'onlineKey'>, authorities: readonly Uint8Array[], currentEpoch: number) =>
   (root: Believed['root'], epoch = 0): Believed => ({
     root,
     keys: [onlineKey.publicJwk],
     authorities: authorities.map((der) => Buffer.from(der).toString('base64url')),
-    epoch,
+    epoch: Math.max(epoch, currentEpoch),
   });
 
 /**

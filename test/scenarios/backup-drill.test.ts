@@ -146,6 +146,10 @@ it('a service that was destroyed is restored, and its devices go on', { timeout:
   expect((await registerAgain(late)).status).toBe(201);
   expect(await answered(late, 2)).toMatchObject({ recorded: expect.arrayContaining([[2, 2]]), rejected: [] });
 
+  // The fleet root seals the new epoch, too.
+  const { body: lists } = await cloud.call('GET', '/key-lists');
+  expect(JSON.stringify(lists)).toContain(`"epoch":${String(restored['epoch'])}`);
+
   // The log goes on where the backup had it, and says that it was restored.
   const log = await paddock('audit', 'verify', '--data-dir', dataDir, '--url', cloud.httpUrl);
   expect(log).toMatchObject({ verified: true, first: 1 });
