@@ -27,8 +27,12 @@ export function parseListener(address: string, port: string): Pick<BrokerPlace, 
 }
 
 /** What to put where, for a look at it: the password file is left out, because it holds a secret. */
-export const showMosquitto = (place: BrokerPlace): string =>
-  [mosquittoSettings(place), `# ---- ${place.directory}/${MOSQUITTO_FILES.acl} ----`, mosquittoAcl()].join('\n');
+export const showMosquitto = (place: BrokerPlace, tls?: { readonly instances: number }): string =>
+  [
+    mosquittoSettings({ ...place, tls: tls !== undefined }),
+    `# ---- ${place.directory}/${MOSQUITTO_FILES.acl} ----`,
+    mosquittoAcl(tls),
+  ].join('\n');
 
 export interface WrittenBroker {
   readonly files: readonly string[];
@@ -57,6 +61,12 @@ export async function writeMosquitto(place: BrokerPlace): Promise<WrittenBroker>
     await writeFile(file, text, { mode });
     files.push(file);
   }
-  const shareGroup = `paddock-${randomBytes(12).toString('base64url')}`;
-  return { files, shareGroup, brokerUrl: `mqtt://${CLOUD_USER}:${password}@${place.address}:${place.port}` };
+  return {
+    files,
+    shareGroup: newShareGroup(),
+    brokerUrl: `mqtt://${CLOUD_USER}:${password}@${place.address}:${place.port}`,
+  };
 }
+
+/** A name that nobody guesses: see `WrittenBroker`. */
+export const newShareGroup = (): string => `paddock-${randomBytes(12).toString('base64url')}`;

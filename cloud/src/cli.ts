@@ -12,7 +12,7 @@ import { readPublicKey } from './adapters/key-file.ts';
 import { addRoot } from './cli-root.ts';
 import { ConfigError, readConfig, SETTINGS, type SettingName } from './config.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
-import { parseListener, showMosquitto, writeMosquitto } from './broker-config.ts';
+import { addBrokerConfig } from './cli-broker-config.ts';
 import {
   CATALOGUES,
   DEVICE_ATTRIBUTES,
@@ -304,32 +304,6 @@ function addVerify(root: Command): void {
 function addInstances(root: Command): void {
   const command = sub(root, 'instances', 'the running instances of the service, and their clocks', ['instances']);
   command.action(() => printList(command, '/instances', INSTANCE_COLUMNS));
-}
-
-function addBrokerConfig(root: Command): void {
-  const group = root.command('broker-config').description('settings for a broker beside the service');
-  const mosquitto = sub(group, 'mosquitto', 'mosquitto.conf and its ACL, complete, with a reason for each line', [
-    'broker-config mosquitto',
-    'broker-config mosquitto --listen 10.0.0.5 --out /etc/mosquitto/conf.d',
-  ])
-    .option('--listen <address>', 'the address that it listens on', '127.0.0.1')
-    .option('--port <port>', 'the port', '1883')
-    .option('--out <directory>', 'write the files there, with a new password for the service, instead of showing them');
-  mosquitto.action(async () => {
-    const { listen = '', port = '', out } = mosquitto.optsWithGlobals<Record<string, string>>();
-    const place = { ...parseListener(listen, port), directory: out ?? '/etc/mosquitto/paddock' };
-    if (out === undefined)
-      return print(mosquitto, { settings: showMosquitto(place) }, () => showMosquitto(place).trimEnd());
-    const written = await writeMosquitto(place);
-    print(mosquitto, written, () =>
-      [
-        ...written.files.map((file) => `wrote ${file}`),
-        `Let the broker's user own ${written.files.at(-1)}, and start every instance of the service with:`,
-        `PADDOCK_BROKER_URL=${written.brokerUrl}`,
-        `PADDOCK_SHARE_GROUP=${written.shareGroup}`,
-      ].join('\n'),
-    );
-  });
 }
 
 function parseExported(text: string): unknown {

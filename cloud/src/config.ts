@@ -163,6 +163,12 @@ export const SETTINGS = {
     fallback: null,
     help: 'file with its key',
   }),
+  brokerCrl: setting<string | null>({
+    env: 'PADDOCK_BROKER_CRL',
+    parse: anything,
+    fallback: null,
+    help: 'file that the service keeps the list of revoked certificates in, for another broker',
+  }),
   shareGroup: setting({
     env: 'PADDOCK_SHARE_GROUP',
     flag: '--share-group <name>',

@@ -1,6 +1,7 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
 import { RemoteBroker } from './adapters/mqtt.ts';
 import { readClientTls } from './adapters/mqtt-tls.ts';
+import { replaceFile } from './adapters/whole-file.ts';
 import { startOpener } from './adapters/opener.ts';
 import type { Background, Base } from './base.ts';
 import { Answers } from './ingest/answer.ts';
@@ -11,12 +12,14 @@ import { Strangers } from './ingest/strangers.ts';
 import { currentEpoch } from './store/epoch.ts';
 import type { Broker, ErrorAt, Store } from './ports.ts';
 import { StoredAdmission } from './trust/admission.ts';
+import { RevocationFile } from './trust/revocation-file.ts';
 import { RefusedConnections } from './trust/refused-connections.ts';
 
 /** A broker that is not open yet, and who is let in there. */
 export interface PreparedBroker {
   readonly broker: Broker;
   readonly admission: StoredAdmission;
+  readonly revocationFile?: RevocationFile;
 }
 
 /** The broker of the service's own, or the one that it is told to use; and what keeps certificates good or closed. */
@@ -28,7 +31,17 @@ export async function prepareBroker(base: Base, background: Background): Promise
   if (config.brokerUrl === null) return { broker: embeddedBroker(base, admission), admission };
   const tls = await readClientTls(config);
   const broker = new RemoteBroker({ url: config.brokerUrl, shareGroup: config.shareGroup, clock, tls });
-  return { broker, admission };
+  return {
+    broker,
+    admission,
+    ...(config.brokerCrl !== null && { revocationFile: keepRevoked(base, config.brokerCrl, background) }),
+  };
+}
+
+function keepRevoked(base: Base, file: string, background: Background): RevocationFile {
+  const kept = new RevocationFile({ ...base, sql: base.store, write: (pem) => replaceFile(file, pem) });
+  background((signal) => kept.run(signal));
+  return kept;
 }
 
 function embeddedBroker(
@@ -63,7 +76,7 @@ function embeddedBroker(
  */
 export async function takeIn(
   base: Base,
-  { broker, admission }: PreparedBroker,
+  { broker, admission, revocationFile }: PreparedBroker,
   { reachable, errorAt }: { reachable: (is: boolean) => void; errorAt: ErrorAt },
   started: AsyncDisposableStack,
 ): Promise<void> {
@@ -71,7 +84,7 @@ export async function takeIn(
   const rejections = new Rejections({ sql: store, clock, metrics, log });
   started.defer(() => rejections.close());
   const keys = new StoredKeyDirectory(store, clock);
-  started.defer(await hearOfDevices(store, keys, admission));
+  started.defer(await hearOfDevices(store, keys, admission, revocationFile));
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
@@ -101,7 +114,10 @@ export async function takeIn(
   let said: boolean | null = null;
   await broker.open({
     message: (inbound) => ingest.accept(inbound),
-    foreign: (clientId, topic) => strangers.foreign(clientId, topic),
+    foreign: (clientId, topic) => {
+      strangers.foreign(clientId, topic);
+      refusals.foreign(clientId);
+    },
     oversized: (clientId) => strangers.oversized(clientId),
     refusedConnection: (code, deviceId, address) => refusals.refused(code, deviceId, address),
     reachable: (is) => {
@@ -115,15 +131,17 @@ export async function takeIn(
 }
 
 /** What changed of a device, here or on another instance, counts at once: its keys, and whether it may be connected. */
-const hearOfDevices = (store: Store, keys: StoredKeyDirectory, admission: StoredAdmission) =>
+const hearOfDevices = (store: Store, keys: StoredKeyDirectory, admission: StoredAdmission, file?: RevocationFile) =>
   store.listen(
     'paddock_devices',
     (id) => {
       keys.forget(id);
       admission.changed(id);
+      file?.changed();
     },
     () => {
       keys.forgetAll();
       admission.changedAll();
+      file?.changed();
     },
   );

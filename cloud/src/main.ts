@@ -66,11 +66,11 @@ export async function serve(config: CloudConfig): Promise<Service> {
   background((signal) => watch.run(signal));
   runJobs(base, watch, background);
   await deliverWebhooks(base, background);
-  const { broker, admission } = await prepareBroker(base, background);
+  const prepared = await prepareBroker(base, background);
   let reachable = false;
   const enrolment = await named(
     ['enrolPort'],
-    openEnrolment(base, () => deviceUrlOf(config, broker), started),
+    openEnrolment(base, () => deviceUrlOf(config, prepared.broker), started),
   );
   const app = await createApp({
     ...base,
@@ -91,11 +91,14 @@ export async function serve(config: CloudConfig): Promise<Service> {
   };
   await named(
     ['mqttPort', 'mqttTlsPort'],
-    takeIn(base, { broker, admission }, { reachable: heard, errorAt: member.errors.at }, started),
+    takeIn(base, prepared, { reachable: heard, errorAt: member.errors.at }, started),
     config,
   );
   const running = started.move();
-  return { urls: { http, enrol: enrolment.url, ...mqttUrlsOf(config, broker) }, close: () => running.disposeAsync() };
+  return {
+    urls: { http, enrol: enrolment.url, ...mqttUrlsOf(config, prepared.broker) },
+    close: () => running.disposeAsync(),
+  };
 }
 
 async function buildBase(config: CloudConfig, dataDir: DataDir, started: AsyncDisposableStack): Promise<Base> {

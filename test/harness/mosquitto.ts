@@ -6,7 +6,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeMosquitto } from '@paddock/cloud/broker-config.ts';
-import { mosquittoSettings } from '@paddock/cloud/brokers/mosquitto.ts';
+import { writeTlsMosquitto } from '@paddock/cloud/broker-config-tls.ts';
+import { MOSQUITTO_FILES, MOSQUITTO_TLS_FILES, mosquittoSettings } from '@paddock/cloud/brokers/mosquitto.ts';
+import type { Authority } from '@paddock/cloud/trust/authority.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { freePort } from './free-port.ts';
 
 /** A Mosquitto of the test's own, on loopback. */
@@ -45,7 +48,7 @@ export async function startMosquitto(options: number | MosquittoOptions = {}): P
   const { brokerUrl } = await writeMosquitto(place);
   const changes = guarded ? instead : { ...UNGUARDED, ...instead };
   if (Object.keys(changes).length > 0) await writeFile(settings, withChanges(mosquittoSettings(place), changes));
-  await giveToBroker(directory);
+  await giveToBroker(directory, MOSQUITTO_FILES.passwords);
   let running = await run(settings, chosen);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     await running.end(signal);
@@ -70,8 +73,11 @@ export async function startMosquitto(options: number | MosquittoOptions = {}): P
 
 async function run(settings: string, port: number) {
   const child = spawn('mosquitto', ['-c', settings], { stdio: ['ignore', 'ignore', 'pipe'] });
-  // Its notes about settings are nobody's business here; its errors are.
-  child.stderr.on('data', (text: Buffer) => void (text.includes('Error') && process.stderr.write(text)));
+  // Its notes about settings are nobody's business here; its errors are, but for handshakes that fail on purpose.
+  child.stderr.on(
+    'data',
+    (text: Buffer) => void (/^(?!.*OpenSSL).*Error/m.test(text.toString()) && process.stderr.write(text)),
+  );
   const ended = once(child, 'exit');
   await answering(port);
   const { pid } = child;
@@ -81,6 +87,43 @@ async function run(settings: string, port: number) {
     await ended;
   };
   return { pid, end };
+}
+
+/** One with the generated settings for mutual TLS. */
+export interface TlsMosquitto {
+  readonly port: number;
+  readonly url: string;
+  readonly shareGroup: string;
+  /** What instances of the service show, as files. */
+  readonly instances: readonly { readonly cert: string; readonly key: string }[];
+  readonly ca: string;
+  /** Where the service would keep the list of revoked certificates. */
+  readonly revokedFile: string;
+  /** SIGHUP: it reads its files anew. */
+  reload(): void;
+  stop(): Promise<void>;
+}
+
+export async function startTlsMosquitto(authority: Authority, instances = 1): Promise<TlsMosquitto> {
+  const port = await freePort();
+  const directory = await mkdtemp(join(tmpdir(), 'paddock-mosquitto-'));
+  const place = { address: '127.0.0.1', port, directory, hosts: ['localhost', '127.0.0.1'], instances };
+  const written = await writeTlsMosquitto(place, authority, wallMs(Date.now()));
+  await giveToBroker(directory, MOSQUITTO_TLS_FILES.key);
+  const running = await run(join(directory, 'mosquitto.conf'), port);
+  return {
+    port,
+    url: written.brokerUrl,
+    shareGroup: written.shareGroup,
+    instances: written.instances,
+    ca: written.ca,
+    revokedFile: join(directory, MOSQUITTO_TLS_FILES.revoked),
+    reload: () => void process.kill(running.pid, 'SIGHUP'),
+    async stop() {
+      await running.end('SIGTERM');
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
 }
 
 function withChanges(settings: string, changes: Readonly<Record<string, string | null>>): string {
@@ -96,11 +139,11 @@ function withChanges(settings: string, changes: Readonly<Record<string, string |
 }
 
 /** Started as root, Mosquitto becomes a user of its own, who has to read what it is given. */
-async function giveToBroker(directory: string): Promise<void> {
+async function giveToBroker(directory: string, secret: string): Promise<void> {
   await chmod(directory, 0o755);
   if (process.getuid?.() !== 0) return;
   const id = (flag: string): number => Number(execFileSync('id', [flag, 'mosquitto'], { encoding: 'utf8' }));
-  await chown(join(directory, 'mosquitto.passwd'), id('-u'), id('-g'));
+  await chown(join(directory, secret), id('-u'), id('-g'));
 }
 
 async function answering(port: number): Promise<void> {

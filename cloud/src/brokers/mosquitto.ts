@@ -8,6 +8,8 @@ export interface MosquittoOptions {
   readonly port: number;
   /** Absolute path of the directory that the other files stand in. */
   readonly directory: string;
+  /** Mutual TLS: a client is the device of its certificate. Otherwise plain MQTT, for loopback. */
+  readonly tls?: boolean;
 }
 
 /** The names of the files that `mosquitto.conf` speaks of. */
@@ -17,8 +19,23 @@ export const MOSQUITTO_FILES = {
   passwords: 'mosquitto.passwd',
 } as const;
 
+/** And with TLS, in place of the passwords. */
+export const MOSQUITTO_TLS_FILES = {
+  authority: 'ca.cert.pem',
+  certificate: 'broker.cert.pem',
+  key: 'broker.key.pem',
+  revoked: 'revoked.crl.pem',
+} as const;
+
 /** Whom the broker takes the service for: devices have no user. */
 export const CLOUD_USER = 'paddock-cloud';
+
+/**
+ * The name in the certificate of an instance of the service: no device id, so that no device can have it. One each,
+ * because the broker takes the name for the client id, and two of one id would push each other off.
+ */
+export const instanceName = (instance: number): string => `${INSTANCE_NAME}-${instance}`;
+const INSTANCE_NAME = 'paddock.cloud';
 
 /** Messages that one client has not acknowledged yet. The service takes twice as many in before it holds any back. */
 export const MAX_INFLIGHT = 1_000;
@@ -46,6 +63,29 @@ const accessOf = ({ address, port, directory }: MosquittoOptions): readonly Sett
   ],
   ['acl_file', `${directory}/${MOSQUITTO_FILES.acl}`, 'Who may publish and subscribe to what.'],
   ['allow_zero_length_clientid', 'false', 'A client without an id is no device.'],
+];
+
+const tlsAccessOf = ({ address, port, directory }: MosquittoOptions): readonly Setting[] => [
+  ['listener', `${port} ${address}`, 'MQTT 3.1.1 over mutual TLS.'],
+  ['cafile', `${directory}/${MOSQUITTO_TLS_FILES.authority}`, 'Who issued the certificates of devices and service.'],
+  ['certfile', `${directory}/${MOSQUITTO_TLS_FILES.certificate}`, 'What the broker shows; good for a year.'],
+  ['keyfile', `${directory}/${MOSQUITTO_TLS_FILES.key}`, 'Its key, for the broker’s user only.'],
+  [
+    'crlfile',
+    `${directory}/${MOSQUITTO_TLS_FILES.revoked}`,
+    'Certificates that were taken back. The service keeps it (PADDOCK_BROKER_CRL); send the broker SIGHUP when it ' +
+      'changes. Past its date, which is 30 days away, the broker refuses everybody.',
+  ],
+  ['require_certificate', 'true', 'Nobody comes in without a certificate.'],
+  ['tls_version', 'tlsv1.2', 'And newer.'],
+  ['use_identity_as_username', 'true', 'The common name of the certificate is the user: the device id.'],
+  [
+    'use_username_as_clientid',
+    'true',
+    'And the client id, whatever the client calls itself: no device can push another one off by taking its id.',
+  ],
+  ['allow_anonymous', 'false', 'The same, should one of these lines get lost.'],
+  ['acl_file', `${directory}/${MOSQUITTO_FILES.acl}`, 'Who may publish and subscribe to what.'],
 ];
 
 const LIMITS: readonly Setting[] = [
@@ -99,7 +139,9 @@ const EPILOGUE = `# Keep-alive: MQTT 3.1.1 leaves it to the client; agents ask f
 
 /** `mosquitto.conf`, complete for Paddock, with a reason for each line. For Mosquitto 2.0 and newer. */
 export function mosquittoSettings(options: MosquittoOptions): string {
-  const lines = [...accessOf(options), ...LIMITS].map(([name, value, why]) => `${commented(why)}\n${name} ${value}\n`);
+  const lines = [...(options.tls ? tlsAccessOf : accessOf)(options), ...LIMITS].map(
+    ([name, value, why]) => `${commented(why)}\n${name} ${value}\n`,
+  );
   return ['# Mosquitto for Paddock, written by `paddock broker-config mosquitto`.\n', ...lines, EPILOGUE].join('\n');
 }
 
@@ -109,20 +151,28 @@ const commented = (text: string): string => text.replace(/(.{1,116})(?: |$)/g, '
 const kindsFrom = (sender: 'device' | 'cloud'): MessageKind[] =>
   (Object.keys(MESSAGE_KINDS) as MessageKind[]).filter((kind) => MESSAGE_KINDS[kind].from === sender);
 
-/** The access control list: each device its own topics, by its client id (%c); the service all of them. */
-export function mosquittoAcl(): string {
-  const device = (access: 'write' | 'read', kind: MessageKind) => `pattern ${access} ${topicOf(kind, '%c')}`;
+/**
+ * The access control list: each device its own topics; the service all of them.
+ * @param tls.instances of the service. Then a device is the user (%u) that its certificate names; otherwise its client
+ *   id (%c), which proves nothing
+ */
+export function mosquittoAcl(tls?: { readonly instances: number }): string {
+  const who = tls ? '%u' : '%c';
+  const device = (access: 'write' | 'read', kind: MessageKind) => `pattern ${access} ${topicOf(kind, who)}`;
+  const users = tls ? Array.from({ length: tls.instances }, (_, n) => instanceName(n + 1)) : [CLOUD_USER];
   const cloud = (access: 'write' | 'read', kind: MessageKind) => `topic ${access} ${filterOf(kind)}`;
   return [
-    '# A client is the device that its client id (%c) names. Patterns hold for everybody.',
+    `# A client is the device that its ${tls ? 'certificate' : 'client id'} (${who}) names. Patterns hold for everybody.`,
     ...kindsFrom('device').map((kind) => device('write', kind)),
     ...kindsFrom('cloud').map((kind) => device('read', kind)),
     '',
     '# The service hears what devices send, through its shared subscription, and speaks to each of them.',
-    `user ${CLOUD_USER}`,
-    ...kindsFrom('device').map((kind) => cloud('read', kind)),
-    ...kindsFrom('cloud').map((kind) => cloud('write', kind)),
-    '',
+    ...users.flatMap((user) => [
+      `user ${user}`,
+      ...kindsFrom('device').map((kind) => cloud('read', kind)),
+      ...kindsFrom('cloud').map((kind) => cloud('write', kind)),
+      '',
+    ]),
   ].join('\n');
 }
 

@@ -18,4 +18,16 @@ export class RefusedConnections {
     const who = deviceId === null ? { actor: 'unknown' } : { actor: `device:${deviceId}`, deviceId };
     void audit.add({ ...who, action: 'connect', result: 'refused', code, ...(address !== null && { address }) });
   }
+
+  /** It published, or left a will, on a topic that is not its own. */
+  foreign(clientId: string): void {
+    const entry = {
+      actor: 'unknown',
+      action: 'publish',
+      result: 'refused',
+      code: 'topic_foreign',
+      deviceId: clientId,
+    } as const;
+    void this.#parts.audit.add(entry);
+  }
 }

@@ -11,7 +11,7 @@ import { SETTINGS } from '@paddock/cloud/config.ts';
 import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
 import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
 import { NOTIFICATION_TYPES } from '@paddock/cloud/monitoring/notifications.ts';
-import { METRICS } from '@paddock/cloud/ports.ts';
+import { CONNECTION_REFUSALS, METRICS } from '@paddock/cloud/ports.ts';
 import { MIGRATION_ERRORS } from '@paddock/cloud/store/migrate.ts';
 import { describe, expect, it } from 'vitest';
 
@@ -53,6 +53,11 @@ describe('the tables of the service', () => {
       help,
     ]);
     expect(rowsUnder('| metric | type |')).toEqual(known);
+  });
+
+  it('list every reason why a connection is refused', () => {
+    const known = Object.entries(CONNECTION_REFUSALS).map(([word, title]) => [code(word), title]);
+    expect(rowsUnder('| code | what it means |')).toEqual(known);
   });
 
   it('list every state of presence', () => {

@@ -1,12 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { mosquittoAcl, mosquittoPassword, mosquittoSettings } from '@paddock/cloud/brokers/mosquitto.ts';
-import { MESSAGE_KINDS } from '@paddock/shared/topics.ts';
+import { isDeviceId, MESSAGE_KINDS } from '@paddock/shared/topics.ts';
 
 const settings = mosquittoSettings({ address: '10.0.0.5', port: 1884, directory: '/etc/mosquitto/paddock' });
 
+const tlsSettings = mosquittoSettings({ address: '10.0.0.5', port: 8883, directory: '/etc/paddock', tls: true });
+
 describe('the settings of Mosquitto', () => {
-  test('have a reason above each line', () => {
-    const lines = settings.split('\n');
+  test.each([
+    ['plain', settings],
+    ['with TLS', tlsSettings],
+  ])('have a reason above each line: %s', (_what, text) => {
+    const lines = text.split('\n');
     const bare = lines.filter((line, at) => /^\w/.test(line) && !lines[at - 1]?.startsWith('# '));
     expect(bare).toEqual([]);
     expect(lines.filter((line) => line.length > 120)).toEqual([]);
@@ -16,6 +21,21 @@ describe('the settings of Mosquitto', () => {
     expect(settings).toContain('\nlistener 1884 10.0.0.5\n');
     expect(settings).toContain('\nacl_file /etc/mosquitto/paddock/mosquitto.acl\n');
     expect(settings).toContain('\npassword_file /etc/mosquitto/paddock/mosquitto.passwd\n');
+  });
+
+  test('let nobody in without a certificate, and nobody call itself otherwise', () => {
+    for (const line of [
+      'listener 8883 10.0.0.5',
+      'require_certificate true',
+      'allow_anonymous false',
+      'use_identity_as_username true',
+      'use_username_as_clientid true',
+      'tls_version tlsv1.2',
+      'cafile /etc/paddock/ca.cert.pem',
+      'crlfile /etc/paddock/revoked.crl.pem',
+    ])
+      expect(tlsSettings.split('\n')).toContain(line);
+    expect(tlsSettings).not.toContain('password_file');
   });
 
   test('warn of what has no protection yet', () => {
@@ -33,6 +53,15 @@ test('the list of access has each kind of message once for devices and once for 
       `topic ${cloud} paddock/v1/+/${kind}`,
     ]);
   }
+});
+
+test('with TLS a device is its certificate’s name, and each instance of the service has one that no device can have', () => {
+  const rules = mosquittoAcl({ instances: 2 }).split('\n');
+  expect(rules).toContain('pattern write paddock/v1/%u/report');
+  expect(rules.filter((rule) => rule.includes('%c'))).toEqual([]);
+  const users = rules.flatMap((rule) => (rule.startsWith('user ') ? [rule.slice(5)] : []));
+  expect(users).toEqual(['paddock.cloud-1', 'paddock.cloud-2']);
+  expect(users.filter((user) => isDeviceId(user))).toEqual([]);
 });
 
 test('a password is never in its own line', () => {

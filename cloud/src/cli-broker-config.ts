@@ -1,0 +1,73 @@
+import type { Command } from 'commander';
+import { systemClock } from './adapters/system-clock.ts';
+import { parseListener, showMosquitto, writeMosquitto, type BrokerPlace } from './broker-config.ts';
+import { writeTlsMosquitto } from './broker-config-tls.ts';
+import { print, sub, type Options } from './cli-command.ts';
+import { ConfigError, readConfig, SETTINGS } from './config.ts';
+import { authorityOf } from './open-trust.ts';
+
+/** `paddock broker-config`: settings for a broker beside the service. */
+export function addBrokerConfig(root: Command): void {
+  const group = root.command('broker-config').description('settings for a broker beside the service');
+  const mosquitto = sub(group, 'mosquitto', 'mosquitto.conf and its ACL, complete, with a reason for each line', [
+    'broker-config mosquitto',
+    'broker-config mosquitto --tls --listen 10.0.0.5 --hosts mqtt.example --out /etc/mosquitto/paddock',
+  ])
+    .option('--listen <address>', 'the address that it listens on', '127.0.0.1')
+    .option('--port <port>', 'the port (default 8883 with --tls, otherwise 1883)')
+    .option('--tls', 'mutual TLS: a client is the device of its certificate')
+    .option('--hosts <names>', `with --tls: ${SETTINGS.publicHosts.help} (by default as the service)`)
+    .option('--instances <count>', 'with --tls: instances of the service, each with a certificate of its own', '1')
+    .option('--out <directory>', 'write the files there, with new secrets, instead of showing them');
+  mosquitto.action(async () => {
+    const options = mosquitto.optsWithGlobals<Options>();
+    const port = String(options['port'] ?? (options['tls'] ? 8883 : 1883));
+    const { out } = options;
+    const directory = typeof out === 'string' ? out : '/etc/mosquitto/paddock';
+    const place = { ...parseListener(String(options['listen']), port), directory };
+    const instances = options['tls'] ? instancesIn(String(options['instances'])) : undefined;
+    if (out === undefined) {
+      const settings = showMosquitto(place, instances === undefined ? undefined : { instances });
+      return print(mosquitto, { settings }, () => settings.trimEnd());
+    }
+    await (instances === undefined ? writePlain(mosquitto, place) : writeTls(mosquitto, place, instances));
+  });
+}
+
+function instancesIn(text: string): number {
+  if (!/^[1-9]\d?$/.test(text)) throw new ConfigError(['--instances has to be a whole number from 1 to 99']);
+  return Number(text);
+}
+
+async function writePlain(command: Command, place: BrokerPlace): Promise<void> {
+  const written = await writeMosquitto(place);
+  print(command, written, () =>
+    [
+      ...written.files.map((file) => `wrote ${file}`),
+      `Let the broker's user own ${written.files.at(-1)}, and start every instance of the service with:`,
+      `PADDOCK_BROKER_URL=${written.brokerUrl}`,
+      `PADDOCK_SHARE_GROUP=${written.shareGroup}`,
+    ].join('\n'),
+  );
+}
+
+async function writeTls(command: Command, place: BrokerPlace, instances: number): Promise<void> {
+  const { dataDir, hosts } = command.optsWithGlobals<{ dataDir?: string; hosts?: string }>();
+  const config = readConfig(process.env, { ...(dataDir && { dataDir }), ...(hosts && { publicHosts: hosts }) });
+  const authority = await authorityOf(config, config.dataDir, systemClock);
+  const written = await writeTlsMosquitto(
+    { ...place, hosts: config.publicHosts, instances },
+    authority,
+    systemClock.wall(),
+  );
+  print(command, written, () =>
+    [
+      ...written.files.map((file) => `wrote ${file}`),
+      'Let the broker’s user own broker.key.pem, take the cloud-* files to the instances of the service, and start each with:',
+      `PADDOCK_BROKER_URL=${written.brokerUrl}`,
+      `PADDOCK_BROKER_CA=${written.ca}`,
+      ...written.instances.flatMap(({ cert, key }) => [`PADDOCK_BROKER_CERT=${cert}`, `PADDOCK_BROKER_KEY=${key}`]),
+      `PADDOCK_SHARE_GROUP=${written.shareGroup}`,
+    ].join('\n'),
+  );
+}
