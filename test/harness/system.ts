@@ -8,6 +8,7 @@ export const PROGRAMS = {
   mosquitto_pub: 'mosquitto-clients',
   mosquitto_sub: 'mosquitto-clients',
   openssl: 'openssl',
+  curl: 'curl',
   'softhsm2-util': 'softhsm2',
 } as const satisfies Record<string, string>;
 

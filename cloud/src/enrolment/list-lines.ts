@@ -42,7 +42,7 @@ export const FILE_FAULTS = {
   text_not_utf8: 'The file is not text in UTF-8',
   header_invalid: 'The first line has to name the columns: serialNumber, and fingerprint or publicKey',
   json_unfinished: 'The file ends within an item',
-  file_too_long: 'The file has more than a million lines',
+  file_too_long: 'The file has more than a million lines or 64 MiB',
 } as const satisfies Record<string, string>;
 
 export class ListFileError extends Error {
