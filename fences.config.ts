@@ -10,6 +10,7 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['enrol', 'sense'],
   'agent/enrol': ['clock', 'report'],
+  'agent/inventory': ['report'],
   'agent/report': ['clock'],
   'cloud/audit': ['customers'],
   'cloud/backup': ['store'],
@@ -17,6 +18,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/enrolment': ['customers', 'devices', 'trust'],
   'cloud/ingest': ['clock', 'monitoring'],
   'cloud/instances': ['monitoring'],
+  'cloud/inventory': ['clock', 'customers', 'devices', 'ingest', 'monitoring'],
   'cloud/monitoring': ['devices'],
 };
 
@@ -24,6 +26,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/cron': ['node-cron'],
   'agent/data-dir-lock': ['koffi'],
+  'agent/machine-facts': ['systeminformation'],
   'agent/modbus': ['modbus-serial'],
   'agent/mqtt': ['mqtt'],
   'agent/pkcs11': ['pkcs11js'],

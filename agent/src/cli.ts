@@ -44,7 +44,7 @@ function program(): Command {
     .version(manifest.version)
     .exitOverride()
     .addHelpText('after', example('paddock-agent init --claim claim.jwt', 'paddock-agent doctor', 'paddock-agent run'));
-  const command = (name: string, description: string, ...examples: string[]): Command =>
+  const command: AddCommand = (name, description, ...examples) =>
     cli
       .command(name)
       .description(description)
@@ -89,6 +89,7 @@ function program(): Command {
   )
     .option('--seconds <n>', 'how long to listen to the ports', seconds, 5)
     .action(doctor);
+  addInventory(command);
   return cli;
 }
 
@@ -152,7 +153,9 @@ async function run(options: Common): Promise<void> {
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  const agent = await runAgent(config, log, (what, message) => print(options, { enrolment: what, message }, [message]));
+  const agent = await runAgent(config, log, process.argv[1] ?? '', (what, message) =>
+    print(options, { enrolment: what, message }, [message]),
+  );
   if (options.json) print(options, { running: true, device: agent.device() }, []);
   stopOnSignal(agent, (fields, message) => log.info(fields, message));
 }
@@ -202,6 +205,28 @@ function enrolmentText({ retired, keyListVersion, certificate }: EnrolmentState)
   if (retired) return 'the cloud has retired this device';
   const until = certificate === null ? 'no certificate yet' : `certificate until ${certificate.notAfter}`;
   return `${until}, list of keys ${keyListVersion}`;
+}
+
+type AddCommand = (name: string, description: string, ...examples: string[]) => Command;
+
+function addInventory(command: AddCommand): void {
+  command(
+    'inventory',
+    'Look at the machine and show what it is made of, as the inventory says it. Sends nothing.',
+    'paddock-agent inventory',
+    'paddock-agent inventory --json',
+  ).action(inventory);
+}
+
+async function inventory(options: Common): Promise<void> {
+  const [{ findMachine }, { buildInventory, inventoryLines }] = await Promise.all([
+    import('./adapters/machine-facts.ts'),
+    import('./inventory/build.ts'),
+  ]);
+  const findings = await findMachine();
+  const { components, unseen } = buildInventory(findings);
+  const notes = findings.notes.map((note) => `could not be looked for: ${note}`);
+  print(options, { components, unseen, notes: findings.notes }, [...inventoryLines(components), ...notes]);
 }
 
 async function doctor(options: Common & { seconds: number }): Promise<void> {

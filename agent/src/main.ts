@@ -35,15 +35,21 @@ export type Say = EnrolmentParts['say'];
 
 /**
  * Runs the agent until it is stopped. A device that is not enrolled yet goes on asking to be while this has resolved.
+ * @param program the file that it was started from
  * @throws errors with a `code` for everything that keeps it from starting: CronError, CloudKeysError, KeyFileError, TokenError, DataDirError, EnrolError
  */
-export async function runAgent(config: AgentConfig, log: Log, say: Say = () => {}): Promise<RunningAgent> {
+export async function runAgent(
+  config: AgentConfig,
+  log: Log,
+  program: string,
+  say: Say = () => {},
+): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
   const cloudKeys = pin === null ? await readCloudKeys(config.cloud.keys) : [];
   const release = lockDataDir(config.dataDir);
   try {
-    return await runLocked(config, { log, say, scheduleGapMs, pin, cloudKeys, release });
+    return await runLocked(config, { log, program, say, scheduleGapMs, pin, cloudKeys, release });
   } catch (cause) {
     release();
     throw explainDataDir(config.dataDir, cause);
@@ -52,6 +58,7 @@ export async function runAgent(config: AgentConfig, log: Log, say: Say = () => {
 
 interface Prepared {
   readonly log: Log;
+  readonly program: string;
   readonly say: Say;
   readonly scheduleGapMs: number;
   /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */

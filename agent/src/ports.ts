@@ -1,4 +1,5 @@
 import type { Signing } from '@paddock/shared/envelope.ts';
+import type { Component, ComponentKind } from '@paddock/shared/inventory.ts';
 import type { Host, QualityReason } from '@paddock/shared/report.ts';
 import type { UptimeMs, WallMs } from '@paddock/shared/time.ts';
 
@@ -31,6 +32,37 @@ export interface Machine {
   /** The kernel's boot id, a UUID that changes with every boot. */
   bootId(): Promise<string>;
   health(): Promise<Host>;
+}
+
+/** Something that was found in the machine, as it says itself. Nothing of it is cleaned. */
+export interface FoundPart {
+  readonly kind: ComponentKind;
+  readonly name: string;
+  readonly manufacturer?: string | null;
+  readonly model?: string | null;
+  readonly serialNumber?: string | null;
+  readonly version?: string | null;
+  readonly properties?: Readonly<Record<string, string | number | boolean | null | undefined>>;
+}
+
+/** All that was found, and the kinds that could not be looked for. */
+export interface Findings {
+  readonly parts: readonly FoundPart[];
+  readonly unseen: readonly ComponentKind[];
+  /** Why not, for people. */
+  readonly notes: readonly string[];
+}
+
+/** What the machine is made of, as a tree. */
+export interface MachineInventory {
+  readonly components: readonly Component[];
+  readonly unseen: readonly ComponentKind[];
+}
+
+/** Looks at the machine, which takes seconds. */
+export interface MachineLook {
+  /** @throws an error with a `code` when it could not look at all */
+  look(signal: AbortSignal): Promise<MachineInventory>;
 }
 
 /**

@@ -5,9 +5,11 @@ import type { Presence } from '@paddock/shared/presence.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { cronScheduler } from './adapters/cron.ts';
 import { deflater, inflater } from './adapters/deflate.ts';
+import { lookInProcess } from './adapters/machine-facts-process.ts';
 import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
 import type { AgentConfig } from './config.ts';
 import type { BegunStart } from './identity/identity.ts';
+import { keepInventory, type InventoryKeeper } from './inventory/keeper.ts';
 import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
 import type { SessionOptions } from './report/parts.ts';
@@ -28,6 +30,8 @@ export interface Own {
   readonly start: BegunStart;
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
+  /** The file that this program was started from. */
+  readonly program: string;
 }
 
 /** As whom the device speaks, to whom, and whom it believes. */
@@ -36,13 +40,14 @@ export interface Speaking extends Connecting, Pick<SessionOptions, 'cloudKeys' |
 }
 
 /** Starts to read, to report and to connect. */
-export function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
+export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
   const { clock, disk, signer, log, time, machine, start, scheduleGapMs, agentVersion } = own;
   const { device, cloudKeys, keyUnknown, watch = (link) => link } = speaking;
   const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
   const sensors = createSensing(config, clock);
-  return startSession(
-    { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, sensors },
+  const inventory = await beginInventory(device, own, link);
+  const session = await startSession(
+    { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, sensors, inventory },
     {
       device,
       incarnation: start.incarnation,
@@ -57,7 +62,21 @@ export function beginSession(config: AgentConfig, own: Own, speaking: Speaking):
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
+  return {
+    outbox: () => session.outbox(),
+    stop: async () => void (await Promise.all([inventory.stop(), session.stop()])),
+  };
 }
+
+const beginInventory = async (
+  device: string,
+  { clock, signer, log, machine, start: { incarnation, start }, program }: Own,
+  link: Link,
+): Promise<InventoryKeeper> =>
+  keepInventory(
+    { clock, signer, deflater, link, log, machine: lookInProcess(program), random: Math.random },
+    { device, incarnation, start, bootId: await machine.bootId() },
+  );
 
 /** As whom the device connects, and to whom. */
 export interface Connecting extends Pick<MqttLinkOptions, 'url' | 'keepAliveSeconds' | 'dial'> {

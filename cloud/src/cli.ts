@@ -13,6 +13,7 @@ import { addRoot } from './cli-root.ts';
 import { ConfigError, readConfig, SETTINGS, type SettingName } from './config.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
 import { addBrokerConfig } from './cli-broker-config.ts';
+import { addInventory } from './cli-inventory.ts';
 import {
   CATALOGUES,
   DEVICE_ATTRIBUTES,
@@ -175,6 +176,7 @@ function addDevices(root: Command): void {
   });
 
   addShow(devices);
+  addInventory(devices);
   addEdit(devices, { one: 'device', id: 'device-id', attributes: DEVICE_ATTRIBUTES, pathOf: devicePath });
 
   const retire = sub(devices, 'retire <device-id>', 'retire a device for good', ['devices retire kiosk-0001']);
@@ -285,18 +287,18 @@ function addTokens(root: Command): void {
 }
 
 function addVerify(root: Command): void {
-  const verify = sub(root, 'verify <file>', 'verify an exported report, without the service', [
+  const verify = sub(root, 'verify <file>', 'verify an exported report or inventory, without the service', [
     'verify proof.json',
     'verify proof.json --thumbprint NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
   ]).option('--thumbprint <thumbprint>', 'RFC 7638 thumbprint that the key has to have');
   verify.action(async (file: string) => {
     const { thumbprint } = verify.optsWithGlobals<Record<string, string>>();
     const exported = parseExported(await readFile(file, 'utf8'));
-    const { report, ...proved } = await verifyProof(exported, inflater, thumbprint);
+    const { signed, ...proved } = await verifyProof(exported, inflater, thumbprint);
     print(
       verify,
-      { verified: true, ...proved, report },
-      () => `${sheet({ verified: true, ...proved })}\n\n${JSON.stringify(report, null, 2)}`,
+      { verified: true, ...proved, ...signed },
+      () => `${sheet({ verified: true, ...proved })}\n\n${JSON.stringify(Object.values(signed)[0], null, 2)}`,
     );
   });
 }

@@ -6,6 +6,8 @@ import { startOpener } from './adapters/opener.ts';
 import type { Background, Base } from './base.ts';
 import { Answers } from './ingest/answer.ts';
 import { StoredKeyDirectory } from './ingest/directory.ts';
+import { isInventory, InventoryIntake } from './inventory/intake.ts';
+import { KnownInventories } from './inventory/known.ts';
 import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
@@ -89,6 +91,8 @@ export async function takeIn(
   started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
   const refusals = new RefusedConnections(base);
+  const known = new KnownInventories(store);
+  const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
   const answers = new Answers({
     broker,
     signing: onlineKey.signing,
@@ -107,13 +111,15 @@ export async function takeIn(
     metrics,
     log,
     errorAt,
+    wantsInventory: (deviceId, digest) => known.wants(deviceId, digest),
   });
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());
+  started.defer(() => inventories.close());
   started.defer(() => ingest.close());
   let said: boolean | null = null;
   await broker.open({
-    message: (inbound) => ingest.accept(inbound),
+    message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
     foreign: (clientId, topic) => {
       strangers.foreign(clientId, topic);
       refusals.foreign(clientId);

@@ -202,6 +202,11 @@ export const METRICS = {
     labels: ['code'],
   },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
+  paddock_inventories_total: {
+    type: 'counter',
+    help: 'Inventories of devices, by what became of them',
+    labels: ['outcome'],
+  },
   paddock_ingest_waiting: { type: 'gauge', help: 'Messages received and not yet recorded', labels: [] },
   paddock_ingest_commit_seconds: { type: 'histogram', help: 'Time from arrival to commit, by report', labels: [] },
   paddock_ingest_failures_total: {

@@ -17,6 +17,10 @@ export const MESSAGE_KINDS = {
 
 export type MessageKind = keyof typeof MESSAGE_KINDS;
 
+/** What the cloud takes in of what devices send; a presence is a hint for whoever listens on the broker. */
+export const RECORDED_KINDS = ['report', 'inventory'] as const satisfies readonly MessageKind[];
+export type RecordedKind = (typeof RECORDED_KINDS)[number];
+
 const PREFIX = 'paddock/v1';
 
 export const isDeviceId = (id: string): boolean => DEVICE_ID.test(id);

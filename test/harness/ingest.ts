@@ -6,6 +6,8 @@ import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { Answers } from '@paddock/cloud/ingest/answer.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
 import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
+import { isInventory, InventoryIntake } from '@paddock/cloud/inventory/intake.ts';
+import { KnownInventories } from '@paddock/cloud/inventory/known.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
 import type { Broker, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
@@ -58,6 +60,19 @@ export async function startIngest(
   const keys = new StoredKeyDirectory(store, clock);
   const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
   const opener = startOpener({ program: OPENER_PROGRAM, threads: 1 });
+  const known = new KnownInventories(store);
+  const errorAt = options.errorAt ?? (() => 100);
+  const inventories = new InventoryIntake({
+    store,
+    keys,
+    opener,
+    known,
+    rejections,
+    clock,
+    metrics,
+    log,
+    errorAt,
+  });
   const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7 });
   const ingest = new Ingest({
     store,
@@ -68,12 +83,13 @@ export async function startIngest(
     clock,
     metrics,
     log,
-    errorAt: options.errorAt ?? (() => 100),
+    errorAt,
+    wantsInventory: (deviceId, digest) => known.wants(deviceId, digest),
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();
   await broker.open({
-    message: (inbound) => ingest.accept(inbound),
+    message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
     foreign: () => metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' }),
     oversized: () => metrics.count('paddock_reports_rejected_total', { code: 'envelope_too_large' }),
     refusedConnection: () => undefined,
@@ -83,6 +99,7 @@ export async function startIngest(
   const close = async (): Promise<void> => {
     await broker.close();
     await ingest.close();
+    await inventories.close();
     await rejections.close();
     await stopListening();
     await opener.close();

@@ -1,3 +1,4 @@
+import type { Answer } from '@paddock/shared/answer.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import type { Moment } from '../clock/exchange.ts';
 import { AnswerError, readAnswer } from './answers.ts';
@@ -17,7 +18,7 @@ export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
   { device, cloudKeys, keyUnknown, incarnation, start }: SessionOptions,
   store: OutboxStore,
-  answered: (digest: string, isExchange: boolean) => void,
+  answered: (digest: string, isExchange: boolean, wants: Answer['wants']) => void,
 ): (topic: string, payload: string) => void {
   const held = (digest: string): Held | undefined => store.outbox().find(digest);
   const origin = { incarnation, start };
@@ -30,7 +31,7 @@ export function createAnswerReader(
       const isExchange = time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
-      answered(report.digest, isExchange);
+      answered(report.digest, isExchange, answer.wants);
     } catch (cause) {
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')
         log.debug({ code: cause.code }, 'An answer was not awaited');

@@ -22,6 +22,8 @@ export interface DeviceState {
   readonly host: Host;
   readonly agentVersion: string;
   readonly outbox: NonNullable<Report['outbox']>;
+  /** The digest of the inventory, when the cloud is to compare it. */
+  readonly inventory?: string | null;
 }
 
 /** The whole state as the wire wants it. What need not be said is left out: every byte is paid for. */
@@ -45,6 +47,7 @@ export function buildReport(state: DeviceState): Report {
     host: state.host,
     agent: { version: state.agentVersion },
     outbox: state.outbox,
+    ...(typeof state.inventory === 'string' && { inventory: state.inventory }),
   };
 }
 

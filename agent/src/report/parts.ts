@@ -1,3 +1,4 @@
+import type { Answer } from '@paddock/shared/answer.ts';
 import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import type { Reading } from '@paddock/shared/report.ts';
@@ -29,6 +30,8 @@ export interface SessionParts {
   readonly inflater: Inflate;
   readonly sensors: SensorSource;
   readonly time: Timekeeper;
+  /** What the machine is made of: its digest is in reports that ask, and answers may want it. */
+  readonly inventory?: { digest(): string | null; answered(wants: Answer['wants']): void };
   readonly log: Log;
 }
 

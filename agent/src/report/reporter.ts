@@ -47,6 +47,7 @@ export async function createReporter(
     ...parts,
     readings: (at) => parts.sensors.readings(at),
     outbox: () => summaryOf(store),
+    inventory: () => parts.inventory?.digest() ?? null,
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();

@@ -51,9 +51,10 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
   });
-  const message = createAnswerReader(parts, options, store, (digest, isExchange) => {
+  const message = createAnswerReader(parts, options, store, (digest, isExchange, wants) => {
     if (isExchange) reporter.exchanged();
     connection.answered(digest);
+    parts.inventory?.answered(wants);
   });
   const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });

@@ -25,6 +25,8 @@ export interface WriterParts {
   readonly deflater: Deflate;
   readonly readings: (at: UptimeMs) => Readonly<Record<string, Reading>>;
   readonly outbox: () => NonNullable<Report['outbox']>;
+  /** The digest of the inventory; null while it is not known. */
+  readonly inventory: () => string | null;
   /** What a report of this segment tells of exchanges, and what hears that it was made. */
   readonly time: {
     toTell(segment: number, asks: boolean): readonly Exchange[];
@@ -57,7 +59,15 @@ export function createWriter(
     const segment = clock.segment();
     const exchanges = time.toTell(segment, asks);
     const taken = { uptime, segment, wall: clock.wall(), readings: parts.readings(uptime), exchanges };
-    const told = { trigger: withAge(trigger, happened, { at: uptime, segment }), ask, host, outbox: parts.outbox() };
+    // Where it is answered: nowhere else could the cloud say that it does not know it.
+    const inventory = asks ? parts.inventory() : null;
+    const told = {
+      trigger: withAge(trigger, happened, { at: uptime, segment }),
+      ask,
+      host,
+      outbox: parts.outbox(),
+      inventory,
+    };
     const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
     next += 1;
     time.told(exchanges, sequence);

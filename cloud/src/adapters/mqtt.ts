@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { filterOf } from '@paddock/shared/topics.ts';
+import { filterOf, RECORDED_KINDS } from '@paddock/shared/topics.ts';
 import type { Broker, BrokerEvents, Clock } from '../ports.ts';
 import type { ClientTls } from './mqtt-tls.ts';
 
@@ -42,9 +42,9 @@ export class RemoteBroker implements Broker {
         acknowledge();
       });
     };
-    const filter = `$share/${this.#options.shareGroup}/${filterOf('report')}`;
+    const filters = RECORDED_KINDS.map((kind) => `$share/${this.#options.shareGroup}/${filterOf(kind)}`);
     const subscribe = async () => {
-      await client.subscribeAsync(filter, { qos: 1 });
+      await client.subscribeAsync(filters, { qos: 1 });
       events.reachable(true);
     };
     client.on('connect', () => {

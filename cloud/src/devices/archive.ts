@@ -1,6 +1,4 @@
-import type { JWK } from 'jose';
-import { DICTIONARIES } from '@paddock/shared/dictionary.ts';
-import { parseEnvelope, type Inflate } from '@paddock/shared/envelope.ts';
+import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Report } from '@paddock/shared/report.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import type { DeviceLife } from '../clock/life.ts';
@@ -11,7 +9,7 @@ import { decodeCursor, pageOf, type Page } from './cursor.ts';
 import { lifeAround } from './lives.ts';
 import { payloadOf } from './payload.ts';
 import { momentOf, timeView, type PlacedRow, type TimeView } from './placement.ts';
-import { keysOf, type DeviceKey } from './registry.ts';
+import { proofOf, urlSafe, type Proof } from './proof.ts';
 
 /** What a report is: nothing else may ever have the same. */
 export interface ReportIdentity {
@@ -41,20 +39,6 @@ export interface StateView extends ReportIdentity {
   readonly digest: string;
   readonly time: TimeView;
   readonly report: Report;
-}
-
-/** All that it takes to verify a report without us, for ever. */
-export interface Proof {
-  readonly deviceId: string;
-  readonly receivedAt: string;
-  readonly digest: string;
-  readonly envelope: string;
-  /** The key that the envelope names. */
-  readonly key: JWK;
-  /** Every key that the device ever had. */
-  readonly keys: readonly DeviceKey[];
-  /** The preset dictionary of the payload, base64; null when it is not deflated. */
-  readonly dictionary: string | null;
 }
 
 export interface RejectionView {
@@ -171,20 +155,7 @@ export class Archive {
       ['r.sequence = ?', identity.sequence],
     ]);
     const [row] = await this.#sql.query<ReportRow>(`${REPORTS} ${where} LIMIT 1`, values);
-    if (row === undefined) return null;
-    const { keyId, dictionary } = parseEnvelope(row.envelope);
-    const keys = await keysOf(this.#sql, scope, deviceId);
-    const signer = keys.find((key) => key.keyId === keyId);
-    if (signer === undefined) throw new Error(`No key of ${deviceId} is kept under ${keyId}`);
-    return {
-      deviceId,
-      receivedAt: instant(row.received_at),
-      digest: urlSafe(row.digest),
-      envelope: row.envelope,
-      key: signer.jwk,
-      keys,
-      dictionary: dictionary && Buffer.from(DICTIONARIES[dictionary]).toString('base64'),
-    };
+    return row === undefined ? null : proofOf(this.#sql, scope, deviceId, row);
   }
 
   /** Refused messages under a device's topic, newest first. Whether the device sent them is not known. */
@@ -229,4 +200,3 @@ interface StateRow extends PlacedRow {
 
 const keyOf = (row: ReportRow) => [instant(row.received_at), row.start, row.sequence, row.incarnation];
 const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
-const urlSafe = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_').replace(/=+$/, '');

@@ -22,6 +22,7 @@ import { factoryKeyRoutes, type ClaimTerms } from './routes/factory-keys.ts';
 import { factoryListRoutes } from './routes/factory-list.ts';
 import { pendingRoutes } from './routes/pending.ts';
 import { eventRoutes } from './routes/events.ts';
+import { inventoryRoutes } from './routes/inventory.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { serviceRoutes, type Exposition, type Probe } from './routes/service.ts';
 import { tokenRoutes } from './routes/tokens.ts';
@@ -90,6 +91,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
         await guarded.register(deviceRoutes({ ...parts, views }));
         await guarded.register(reportRoutes({ archive, views }));
         await guarded.register(lifeRoutes({ ...parts, views }));
+        await guarded.register(inventoryRoutes({ ...parts, views }));
         await guarded.register(customerRoutes(parts));
         await guarded.register(tokenRoutes(parts));
         await guarded.register(cloudKeyRoutes(parts));

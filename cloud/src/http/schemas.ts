@@ -104,6 +104,27 @@ export const Identity = {
   sequence: Count,
 } as const;
 
+const Jwk = Type.Object({ kty: Type.Optional(Type.String()) });
+
+/** What a device signed, with all that it takes to verify it offline. */
+export const Proof = Type.Object({
+  deviceId: DeviceId,
+  receivedAt: Instant,
+  digest: Type.String(),
+  envelope: Type.String({ description: 'The compact JWS as it came' }),
+  key: Jwk,
+  keys: Type.Array(
+    Type.Object({
+      thumbprint: Type.String(),
+      keyId: Type.String(),
+      jwk: Jwk,
+      addedAt: Instant,
+      revokedAt: Nullable(Instant),
+    }),
+  ),
+  dictionary: Nullable(Type.String({ description: 'The preset dictionary of the deflated payload, base64' })),
+});
+
 const Problem = Type.Object(
   {
     type: Type.String(),

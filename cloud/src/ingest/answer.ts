@@ -79,9 +79,12 @@ export class Answers {
     this.#log = deps.log;
   }
 
-  /** Never rejects. */
-  async send(content: AnswerContent): Promise<void> {
-    const sending = this.#send(content);
+  /**
+   * Never rejects.
+   * @param wants asks, besides, what the device shall send
+   */
+  async send(content: AnswerContent, wants: () => Promise<Answer['wants']> = async () => []): Promise<void> {
+    const sending = this.#send(content, wants);
     this.#sending.add(sending);
     await sending;
     this.#sending.delete(sending);
@@ -92,9 +95,10 @@ export class Answers {
     await Promise.all(this.#sending);
   }
 
-  async #send(content: AnswerContent): Promise<void> {
+  async #send(content: AnswerContent, asked: () => Promise<Answer['wants']>): Promise<void> {
     try {
-      const answer = await seal('answer', complete(content, this.#clock.wall(), this.#epoch), this.#signing);
+      const [epoch, wants] = [this.#epoch, await asked()];
+      const answer = await seal('answer', complete(content, this.#clock.wall(), { epoch, wants }), this.#signing);
       await this.#broker.publish(topicOf('answer', content.device), answer);
       this.#metrics.count('paddock_answers_sent_total');
     } catch (cause) {
@@ -103,11 +107,15 @@ export class Answers {
   }
 }
 
-const complete = (content: AnswerContent, sentAt: WallMs, epoch: number): Answer => ({
+const complete = (
+  content: AnswerContent,
+  sentAt: WallMs,
+  { epoch, wants }: { epoch: number; wants: Answer['wants'] },
+): Answer => ({
   v: PAYLOAD_VERSION,
   ...content,
   sentAt: toInstant(sentAt),
   expiresAt: toInstant(wallMs(sentAt + VALID_FOR_MS)),
   desired: { epoch, version: 0 },
-  wants: [],
+  wants,
 });

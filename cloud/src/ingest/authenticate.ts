@@ -10,21 +10,24 @@ import { Refusal, type RefusalCode } from '@paddock/shared/errors.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { parseReport, type Report } from '@paddock/shared/report.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
-import { parseTopic, type MessageKind } from '@paddock/shared/topics.ts';
+import { parseTopic, type MessageKind, type RecordedKind } from '@paddock/shared/topics.ts';
 import type { Inbound, Opener, SignedPayload } from '../ports.ts';
 import type { KeyDirectory } from './directory.ts';
 
-/** A report that is proved to come from its device, unchanged. */
-export interface AuthenticReport {
+/** What is proved to come from its device, unchanged. */
+export interface Authentic {
   readonly deviceId: string;
-  readonly report: Report;
   /** The compact JWS as it came. */
   readonly envelope: string;
   /** SHA-256 of the signing input, base64url. */
   readonly digest: string;
   readonly receivedAt: WallMs;
-  /** Bytes of the payload's JSON: what the report takes in memory until it is recorded, more or less. */
+  /** Bytes of the payload's JSON: what the message takes in memory until it is recorded, more or less. */
   readonly payloadBytes: number;
+}
+
+export interface AuthenticReport extends Authentic {
+  readonly report: Report;
 }
 
 /** A message that will not be recorded. */
@@ -40,19 +43,45 @@ export interface RefusedMessage {
   readonly signedDigest: string | null;
 }
 
-export type Authentication =
-  | { readonly verdict: 'authentic'; readonly message: AuthenticReport }
+export type Authentication<Message extends Authentic> =
+  | { readonly verdict: 'authentic'; readonly message: Message }
   | { readonly verdict: 'refused'; readonly message: RefusedMessage };
+
+/** How messages of one kind are read. */
+export interface Reading<Content extends { readonly device: string }, Message extends Authentic> {
+  readonly kind: RecordedKind;
+  /** @throws Refusal */
+  readonly parse: (payload: unknown) => Content;
+  readonly message: (proved: Authentic, content: Content) => Message;
+}
+
+const REPORTS: Reading<Report, AuthenticReport> = {
+  kind: 'report',
+  parse: parseReport,
+  message: (proved, report) => ({ ...proved, report }),
+};
 
 const latin1 = new TextDecoder('latin1');
 /** As much as is kept of a message that is too large to be looked at. */
 const GLIMPSE_BYTES = 4096;
 
+/** First step of ingest, for reports. */
+export const authenticate = (
+  inbound: Inbound,
+  keys: KeyDirectory,
+  opener: Opener,
+): Promise<Authentication<AuthenticReport>> => authenticateAs(REPORTS, inbound, keys, opener);
+
 /**
- * First step of ingest. Shape before signature, signature before meaning; topic, key and payload must agree.
+ * Shape before signature, signature before meaning; topic, key and payload must agree.
  * Never rejects for what a message holds: every refusal is a verdict with its code.
  */
-export async function authenticate(inbound: Inbound, keys: KeyDirectory, opener: Opener): Promise<Authentication> {
+export async function authenticateAs<Content extends { readonly device: string }, Message extends Authentic>(
+  reading: Reading<Content, Message>,
+  inbound: Inbound,
+  keys: KeyDirectory,
+  opener: Opener,
+): Promise<Authentication<Message>> {
   const { topic, receivedAt } = inbound;
   const payload = readText(inbound.payload);
   let deviceId: string | null = null;
@@ -61,14 +90,14 @@ export async function authenticate(inbound: Inbound, keys: KeyDirectory, opener:
     const addressed = parseTopic(topic);
     deviceId = addressed.deviceId;
     if (inbound.payload.length > MAX_ENVELOPE_BYTES) throw new Refusal('envelope_too_large');
-    const envelope = readEnvelope(payload, addressed.kind);
+    const envelope = readEnvelope(payload, addressed.kind, reading.kind);
     const signed = await believe(envelope, await keys.keyOf(deviceId, envelope.keyId), opener);
     signedDigest = digestOf(envelope);
     const json = jsonOf(signed);
-    const report = parseReport(parsePayload(json));
-    if (report.device !== deviceId) throw new Refusal('device_mismatch', report.device);
-    const message = { deviceId, report, envelope: payload, digest: signedDigest, receivedAt };
-    return { verdict: 'authentic', message: { ...message, payloadBytes: json.length } };
+    const content = reading.parse(parsePayload(json));
+    if (content.device !== deviceId) throw new Refusal('device_mismatch', content.device);
+    const proved = { deviceId, envelope: payload, digest: signedDigest, receivedAt, payloadBytes: json.length };
+    return { verdict: 'authentic', message: reading.message(proved, content) };
   } catch (cause) {
     if (!(cause instanceof Refusal)) throw cause;
     const { code, message: detail } = cause;
@@ -88,8 +117,8 @@ function jsonOf(signed: SignedPayload): Uint8Array {
   return signed.json;
 }
 
-function readEnvelope(payload: string, kind: MessageKind): Envelope {
-  if (kind !== 'report') throw new Refusal('topic_foreign', `nothing takes ${kind} here`);
+function readEnvelope(payload: string, kind: MessageKind, expected: RecordedKind): Envelope {
+  if (kind !== expected) throw new Refusal('topic_foreign', `nothing takes ${kind} here`);
   const envelope = parseEnvelope(payload);
   if (envelope.kind !== kind) throw new Refusal('typ_mismatch', `${envelope.kind} on the topic of ${kind}`);
   return envelope;

@@ -26,6 +26,8 @@ export interface IngestDeps {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly errorAt: ErrorAt;
+  /** Whether a device is to send its inventory, having said that its digest is this one. Never rejects. */
+  readonly wantsInventory?: (deviceId: string, digest: string) => Promise<boolean>;
   readonly limits?: Partial<IngestLimits>;
 }
 
@@ -205,6 +207,7 @@ export class Ingest {
   #conclude({ decision, alarms }: Recorded): void {
     const { metrics, clock, log } = this.#deps;
     const now = clock.wall();
+    const newest = new Set(decision.newest.map(({ message }) => message));
     for (const outcome of decision.outcomes) {
       const { verdict, message } = outcome;
       if (verdict.kind === 'new') {
@@ -212,18 +215,23 @@ export class Ingest {
         metrics.observe('paddock_ingest_commit_seconds', Math.max(0, now - message.receivedAt) / 1000);
       } else if (verdict.kind === 'repeat') metrics.count('paddock_reports_repeated_total');
       else this.#refuse(refusedReport(message, verdict.code));
-      this.#answer(outcome, decision.starts);
+      this.#answer(outcome, decision.starts, newest.has(message));
     }
     for (const code of decision.clocks.faults) metrics.count('paddock_clock_faults_total', { code });
     for (const alarm of alarms) tell(log, alarm);
   }
 
-  #answer(outcome: Outcome, starts: Decision['starts']): void {
+  /** @param isNewest what an older report says of the inventory need not be true any more */
+  #answer(outcome: Outcome, starts: Decision['starts'], isNewest: boolean): void {
     const start = starts.get(startKeyOf(outcome.message));
     const asked = outcome.message.report.ask !== undefined || outcome.verdict.kind === 'refused';
     if (start === undefined || !asked) return;
     const pace = resendPerSecond(this.#admission.fullness);
-    void this.#deps.answers.send({ ...answerTo(outcome, start), resendPerSecond: pace });
+    const { deviceId, report } = outcome.message;
+    const inventory = isNewest ? report.inventory : undefined;
+    void this.#deps.answers.send({ ...answerTo(outcome, start), resendPerSecond: pace }, async () =>
+      inventory !== undefined && (await this.#deps.wantsInventory?.(deviceId, inventory)) ? ['inventory'] : [],
+    );
   }
 
   #refuse(refused: RefusedMessage): void {

@@ -13,6 +13,7 @@ export const NOTIFICATION_TYPES = [
   'device.clock',
   'device.clone',
   'device.new-incarnation',
+  'device.inventory',
 ] as const;
 export type NotificationType = (typeof NOTIFICATION_TYPES)[number];
 

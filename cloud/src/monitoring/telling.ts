@@ -17,6 +17,7 @@ const LINES = {
   'device.clock': { level: 'warn', message: 'The clock of a device is not what it should be' },
   'device.clone': { level: 'error', message: 'Clone alarm: two devices claim one identity' },
   'device.new-incarnation': { level: 'warn', message: 'A device lost its state file, or its board was swapped' },
+  'device.inventory': { level: 'warn', message: 'Components of a device are others than before' },
   'cloud.clock-agrees': { level: 'info', message: 'The clocks of the cloud agree again' },
 } as const satisfies Record<Notice['type'], { level: 'info' | 'warn' | 'error'; message: string }>;
 

@@ -1,14 +1,22 @@
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { DICTIONARIES } from '@paddock/shared/dictionary.ts';
-import { digestOf, openEnvelope, parseEnvelope, type Envelope, type Inflate } from '@paddock/shared/envelope.ts';
+import {
+  digestOf,
+  openEnvelope,
+  parseEnvelope,
+  type Envelope,
+  type Inflate,
+  type SealedKind,
+} from '@paddock/shared/envelope.ts';
 import { Refusal } from '@paddock/shared/errors.ts';
 import { importVerificationKey, KeyError, type VerificationKey } from '@paddock/shared/keys.ts';
+import { parseInventory, type Inventory } from '@paddock/shared/inventory.ts';
 import { parseReport, type Report } from '@paddock/shared/report.ts';
 
 const Jwk = Type.Object({ kty: Type.String() });
 
-/** An exported report with all that it takes to verify it without the service. */
+/** What a device signed, exported with all that it takes to verify it without the service. */
 const Proof = Type.Object({
   deviceId: Type.String(),
   receivedAt: Type.String(),
@@ -29,7 +37,7 @@ export const PROOF_ERRORS = {
   key_not_in_history: 'The key is not in the history of the device’s keys',
   key_pinned_other: 'The key is not the one that was expected',
   dictionary_mismatch: 'The dictionary is not the one that the envelope was made with',
-  device_mismatch: 'The signed report names another device',
+  device_mismatch: 'What was signed names another device',
 } as const satisfies Record<string, string>;
 
 export class ProofError extends Error {
@@ -48,11 +56,12 @@ export interface VerifiedProof {
   readonly digest: string;
   /** RFC 7638: compare it with what you know of the device. */
   readonly thumbprint: string;
-  readonly report: Report;
+  /** What was signed, under the name of its kind. */
+  readonly signed: { readonly report: Report } | { readonly inventory: Inventory };
 }
 
 /**
- * Verifies an exported proof, offline. It proves that the holder of this key signed this report; that the key is the
+ * Verifies an exported proof, offline. It proves that the holder of this key signed this; that the key is the
  * device's is for the reader to know, by its thumbprint.
  * @param pinned the thumbprint that the key has to have
  * @throws ProofError
@@ -65,9 +74,21 @@ export async function verifyProof(exported: unknown, inflater: Inflate, pinned?:
   const key = await signingKey(proof, envelope);
   if (pinned !== undefined && pinned !== key.thumbprint) throw new ProofError('key_pinned_other', key.thumbprint);
   checkDictionary(proof, envelope);
-  const report = await refusing(async () => parseReport(await openEnvelope(envelope, key, inflater)));
-  if (report.device !== proof.deviceId) throw new ProofError('device_mismatch', report.device);
-  return { deviceId: report.device, receivedAt: proof.receivedAt, digest, thumbprint: key.thumbprint, report };
+  const { device, signed } = await refusing(async () =>
+    readSigned(envelope.kind, await openEnvelope(envelope, key, inflater)),
+  );
+  if (device !== proof.deviceId) throw new ProofError('device_mismatch', device);
+  return { deviceId: device, receivedAt: proof.receivedAt, digest, thumbprint: key.thumbprint, signed };
+}
+
+function readSigned(kind: SealedKind, payload: unknown): { device: string; signed: VerifiedProof['signed'] } {
+  if (kind === 'inventory') {
+    const inventory = parseInventory(payload);
+    return { device: inventory.device, signed: { inventory } };
+  }
+  if (kind !== 'report') throw new Refusal('typ_mismatch', kind);
+  const report = parseReport(payload);
+  return { device: report.device, signed: { report } };
 }
 
 function parseProof(exported: unknown): Proof {

@@ -75,17 +75,40 @@ const FORGET_PIECES = `
   gone AS (DELETE FROM clock_history h USING old WHERE h.ctid = old.ctid RETURNING 1)
   SELECT count(*) AS forgotten FROM gone`;
 
+const FORGET_INVENTORY_CHANGES = `
+  WITH old AS (
+    SELECT c.change_id FROM inventory_changes c JOIN inventories v USING (inventory_id)
+    WHERE v.received_at < $1 LIMIT $2 FOR UPDATE OF c SKIP LOCKED),
+  gone AS (DELETE FROM inventory_changes c USING old WHERE c.change_id = old.change_id RETURNING 1)
+  SELECT count(*) AS forgotten FROM gone`;
+
+// The newest of those that are past the retention stays: it says what the device was made of when the retention began.
+const FORGET_INVENTORIES = `
+  WITH old AS (
+    SELECT v.inventory_id FROM inventories v
+    WHERE v.received_at < $1
+      AND EXISTS (SELECT FROM inventories n
+        WHERE n.device_id = v.device_id AND n.inventory_id > v.inventory_id AND n.received_at < $1)
+      AND NOT EXISTS (SELECT FROM current_inventories c WHERE c.inventory_id = v.inventory_id)
+      AND NOT EXISTS (SELECT FROM inventory_changes c WHERE c.inventory_id = v.inventory_id)
+      AND NOT EXISTS (SELECT FROM inventory_changes c WHERE c.previous_id = v.inventory_id)
+    LIMIT $2 FOR UPDATE SKIP LOCKED),
+  gone AS (DELETE FROM inventories v USING old WHERE v.inventory_id = old.inventory_id RETURNING 1)
+  SELECT count(*) AS forgotten FROM gone`;
+
 const STEPS = {
   changes: { statement: FORGET_CHANGES, mayBeLate: false },
   starts: { statement: FORGET_STARTS, mayBeLate: true },
   boots: { statement: FORGET_BOOTS, mayBeLate: true },
   clockHistory: { statement: FORGET_PIECES, mayBeLate: true },
+  inventoryChanges: { statement: FORGET_INVENTORY_CHANGES, mayBeLate: false },
+  inventories: { statement: FORGET_INVENTORIES, mayBeLate: false },
 } as const;
 type Forgotten = Record<keyof typeof STEPS, number>;
 
 /**
- * Forgets what is known of starts, boots, clocks and changes when it belongs to no report that is kept, in steps of
- * bounded size. What one turn leaves, the next one takes. Safe beside ingest: rows that it holds are passed over.
+ * Forgets what is known of starts, boots, clocks and changes when it belongs to no report that is kept, and old
+ * inventories, in steps of bounded size. What one turn leaves, the next one takes. Safe beside ingest: rows that it holds are passed over.
  */
 export async function forgetOld(
   store: Store,
@@ -93,7 +116,14 @@ export async function forgetOld(
   { retentionDays, lateDays = LATE_DAYS }: ForgettingPolicy,
   pace: ForgettingPace = PACE,
 ): Promise<Forgotten> {
-  const forgotten: Forgotten = { changes: 0, starts: 0, boots: 0, clockHistory: 0 };
+  const forgotten: Forgotten = {
+    changes: 0,
+    starts: 0,
+    boots: 0,
+    clockHistory: 0,
+    inventoryChanges: 0,
+    inventories: 0,
+  };
   for (const what of Object.keys(STEPS) as (keyof typeof STEPS)[]) {
     const { statement, mayBeLate } = STEPS[what];
     const days = mayBeLate && retentionDays > 0 ? Math.max(retentionDays, lateDays) : retentionDays;

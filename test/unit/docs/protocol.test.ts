@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Answer } from '@paddock/shared/answer.ts';
+import { COMPONENT_KINDS, Inventory, MAX_COMPONENT_DEPTH, MAX_COMPONENTS } from '@paddock/shared/inventory.ts';
 import { MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES } from '@paddock/shared/envelope.ts';
 import { REFUSALS } from '@paddock/shared/errors.ts';
 import { Presence } from '@paddock/shared/presence.ts';
@@ -44,8 +45,13 @@ describe('docs/protocol.md', () => {
   });
 
   it('names every field of every message', () => {
-    const fields = [Report, Answer, Presence].flatMap(({ properties }) => Object.keys(properties));
+    const fields = [Report, Answer, Presence, Inventory].flatMap(({ properties }) => Object.keys(properties));
     expect(fields.filter((field) => !page.includes(`\`${field}`))).toEqual([]);
+  });
+
+  it('names every kind of component, and how many there may be', () => {
+    expect(COMPONENT_KINDS.filter((kind) => !page.includes(`\`${kind}\``))).toEqual([]);
+    expect(page).toContain(`at most ${MAX_COMPONENTS} in all and ${MAX_COMPONENT_DEPTH} inside of each other`);
   });
 
   it('names every basis of a time', () => {

@@ -1,5 +1,12 @@
 import type { AedesOptions, Client } from 'aedes';
-import { isDeviceId, MESSAGE_KINDS, parseTopic, topicOf, type ParsedTopic } from '@paddock/shared/topics.ts';
+import {
+  isDeviceId,
+  MESSAGE_KINDS,
+  parseTopic,
+  RECORDED_KINDS,
+  topicOf,
+  type ParsedTopic,
+} from '@paddock/shared/topics.ts';
 import type { Admission, BrokerEvents, Clock, DeviceConnection } from '../../ports.ts';
 import type { TlsPeer } from './peer.ts';
 
@@ -58,15 +65,15 @@ export function handlers(parts: HandlerParts): AedesOptions {
       // Without a client it is our own message; every other one is stamped before anything else.
       if (client === null) return done(null);
       const receivedAt = clock.wall();
-      const isReport = topic === topicOf('report', client.id);
-      if (!isReport && !isOwn(client.id, topic, 'device')) {
+      const isRecorded = RECORDED_KINDS.some((kind) => topic === topicOf(kind, client.id));
+      if (!isRecorded && !isOwn(client.id, topic, 'device')) {
         events.foreign(client.id, topic);
         return done(new Error('Not a topic of this client'));
       }
       // Nobody may subscribe to what devices say, so that kept it would only fill the memory.
       packet.retain = false;
       // As a client of another broker would subscribe: a presence is a hint for whoever listens, and no report.
-      if (!isReport) return done(null);
+      if (!isRecorded) return done(null);
       void events.message({ topic, payload: Buffer.from(payload), receivedAt }).then(() => done(null));
     },
     authorizeSubscribe: (client, subscription, done) =>

@@ -14,8 +14,8 @@ import {
   Input,
   Instant,
   Limit,
-  Nullable,
   pageSchema,
+  Proof,
   refusals,
   TimeView,
 } from '../schemas.ts';
@@ -41,26 +41,6 @@ const StateView = Type.Object({
   digest: Type.String(),
   time: TimeView,
   report: Type.Record(Type.String(), Type.Unknown()),
-});
-
-const Jwk = Type.Object({ kty: Type.Optional(Type.String()) });
-
-const Proof = Type.Object({
-  deviceId: DeviceId,
-  receivedAt: Instant,
-  digest: Type.String(),
-  envelope: Type.String({ description: 'The compact JWS as it came' }),
-  key: Jwk,
-  keys: Type.Array(
-    Type.Object({
-      thumbprint: Type.String(),
-      keyId: Type.String(),
-      jwk: Jwk,
-      addedAt: Instant,
-      revokedAt: Nullable(Instant),
-    }),
-  ),
-  dictionary: Nullable(Type.String({ description: 'The preset dictionary of the deflated payload, base64' })),
 });
 
 const Rejection = Type.Object({

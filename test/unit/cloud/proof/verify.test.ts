@@ -46,13 +46,13 @@ test('a genuine proof gives the report as it was signed', async () => {
     receivedAt: proof.receivedAt,
     digest: proof.digest,
     thumbprint: key.verification.thumbprint,
-    report: reportOf(),
+    signed: { report: reportOf() },
   });
 });
 
 test('a proof without compression needs no dictionary', async () => {
   const plain = await proofOf(await seal('report', reportOf(), key.signing), null);
-  expect((await verifyProof(plain, inflater)).report).toEqual(reportOf());
+  expect((await verifyProof(plain, inflater)).signed).toEqual({ report: reportOf() });
 });
 
 /** Another report under the first one's signature. */
