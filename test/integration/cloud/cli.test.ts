@@ -248,6 +248,21 @@ describe('paddock broker-config mosquitto', () => {
     expect((await stat(join(directory, 'mosquitto.passwd'))).mode & 0o777).toBe(0o600);
   });
 
+  test('writes them for mutual TLS, keys for their owner only, with a certificate for each instance', async () => {
+    const directory = join(dataDir, 'tls-broker');
+    const more = ['--tls', '--hosts', 'mqtt.example', '--instances', '2'];
+    const written = await json('broker-config', 'mosquitto', '--out', directory, ...more);
+    const files = [1, 2].map((n) => ({
+      cert: join(directory, `cloud-${n}.cert.pem`),
+      key: join(directory, `cloud-${n}.key.pem`),
+    }));
+    expect(written).toMatchObject({ brokerUrl: 'mqtts://mqtt.example:8883', instances: files });
+    for (const key of ['broker.key.pem', 'cloud-1.key.pem', 'cloud-2.key.pem'])
+      expect((await stat(join(directory, key))).mode & 0o777).toBe(0o600);
+    const { code } = await paddock('broker-config', 'mosquitto', '--tls', '--instances', '0');
+    expect(code).toBe(2);
+  });
+
   test('refuses a place that is none', async () => {
     const { code, err } = await paddock('broker-config', 'mosquitto', '--port', '70000');
     expect([code, err.includes('config_invalid')]).toEqual([2, true]);
