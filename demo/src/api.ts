@@ -1,3 +1,4 @@
+import type { Claim } from '@paddock/shared/enrolment.ts';
 import type { KeySet } from '@paddock/shared/keys.ts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readEvents, type ServerEvent } from './server-events.ts';
@@ -49,6 +50,14 @@ export class Api {
       if (error instanceof ApiError && error.status === 409) return false;
       throw error;
     }
+  }
+
+  /** Lets a factory's key make claims. @returns what its claims say of this cloud */
+  async addFactoryKey(body: object): Promise<Pick<Claim, 'url' | 'ca' | 'root'>> {
+    const { claims } = (await this.#request('POST', '/factory-keys', body)) as {
+      claims: Pick<Claim, 'url' | 'ca' | 'root'>;
+    };
+    return claims;
   }
 
   async cloudKeys(): Promise<KeySet> {

@@ -5,7 +5,7 @@ import { startChild, type Child } from './child.ts';
 import { startFleet, type Fleet } from './fleet/fleet.ts';
 import { requireFreePorts } from './free-ports.ts';
 import { simulateHardware } from './hardware/simulate.ts';
-import { KIOSK, prepareKiosk } from './kiosk.ts';
+import { enrolledKiosk, KIOSK, prepareKiosk } from './kiosk.ts';
 import { readOptions, type Options } from './options.ts';
 import { watch } from './watch.ts';
 
@@ -46,12 +46,20 @@ async function main(): Promise<void> {
 }
 
 async function run(options: Options, running: Running, stopping: AbortController): Promise<void> {
-  const { dataDir, httpPort, mqttPort } = options;
+  const { dataDir, httpPort, mqttPort, mqttTlsPort, enrolPort } = options;
   const { signal } = stopping;
-  await requireFreePorts({ PADDOCK_HTTP_PORT: httpPort, PADDOCK_MQTT_PORT: mqttPort });
+  const ports = {
+    PADDOCK_HTTP_PORT: httpPort,
+    PADDOCK_MQTT_PORT: mqttPort,
+    PADDOCK_MQTT_TLS_PORT: mqttTlsPort,
+    PADDOCK_ENROL_PORT: enrolPort,
+  };
+  await requireFreePorts(ports);
   const folder = join(dataDir, 'demo');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const env = { PADDOCK_DATA_DIR: dataDir, PADDOCK_HTTP_PORT: String(httpPort), PADDOCK_MQTT_PORT: String(mqttPort) };
+  const portsAsText = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)]));
+  // All devices of the demonstration come from one address.
+  const env = { PADDOCK_DATA_DIR: dataDir, PADDOCK_ENROL_PER_ADDRESS: '1000000', ...portsAsText };
   const child = (name: string, program: string, args: readonly string[], stopWithinMs: number): Child => {
     const started = startChild({ name, program: join(ROOT, program), args, env, log: join(folder, `${name}.log`) });
     running.children.push(started);
@@ -69,12 +77,15 @@ async function run(options: Options, running: Running, stopping: AbortController
 
   const hardware = simulateHardware(() => Date.now());
   running.closing.push(() => hardware.close());
-  const config = await prepareKiosk(join(folder, KIOSK), mqttPort, hardware, api);
-  const watching = watch(api, signal, (deviceId) => deviceId === KIOSK, print);
+  const home = join(folder, KIOSK);
+  const config = await prepareKiosk(home, hardware, api);
+  let kiosk = '';
+  const watching = watch(api, signal, (deviceId) => kiosk === '' || deviceId === kiosk, print);
   const agent = child('agent', 'agent/bin/paddock-agent.cjs', ['run', '--config', config], AGENT_STOPS_WITHIN_MS);
-  print(whereToLook(options, config));
-
   const failures = [failed, unlessStopping(agent, signal)];
+  kiosk = await Promise.race([enrolledKiosk(home, signal), ...failures]);
+  print(whereToLook(options, config, kiosk));
+
   if (options.devices > 0) {
     const fleet = await Promise.race([withFleet(options, folder, api, signal), ...failures]);
     running.closing.push(() => fleet.close());
@@ -98,13 +109,12 @@ async function withFleet(options: Options, folder: string, api: Api, signal: Abo
     count,
     everyMs: options.everySeconds * 1000,
     folder,
-    mqttUrl: `mqtt://127.0.0.1:${options.mqttPort}`,
     api,
     signal,
-    progress: (registered, missing) => {
+    progress: (enrolled, missing, ms) => {
       const step = Math.max(20, Math.ceil(missing / 10));
-      if (registered % step === 0 || registered === missing)
-        print(`Registered ${registered} of ${missing} new devices`);
+      if (enrolled === missing) print(`Enrolled ${missing} devices by claims in ${(ms / 1000).toFixed(1)} s`);
+      else if (enrolled % step === 0) print(`Enrolled ${enrolled} of ${missing} devices`);
     },
   });
   print(`${count} simulated devices report every ${options.everySeconds} s`);
@@ -132,7 +142,7 @@ function onSignals(stopping: AbortController, { children }: Running): void {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
 }
 
-function whereToLook({ dataDir, httpPort, mqttPort }: Options, config: string): string {
+function whereToLook({ dataDir, httpPort, mqttTlsPort, enrolPort }: Options, config: string, kiosk: string): string {
   const short = (path: string): string => {
     const fromHere = relative(process.cwd(), path);
     return fromHere.startsWith('..') ? path : fromHere;
@@ -146,12 +156,14 @@ Paddock is running.
 
   API        curl -H "authorization: Bearer $(cat ${token})" http://127.0.0.1:${httpPort}/api/v1/devices
   API page   http://127.0.0.1:${httpPort}/docs
-  MQTT       mqtt://127.0.0.1:${mqttPort}
+  MQTT       mqtts://127.0.0.1:${mqttTlsPort}, by mutual TLS
+  Enrolment  https://127.0.0.1:${enrolPort}
+  Kiosk      ${kiosk}, enrolled by a claim
   Token      ${token}
   Data       ${short(dataDir)}
   Logs       ${folder}/cloud.log, ${folder}/agent.log
   Commands   ${settings}npx paddock devices list
-             ${settings}npx paddock devices show ${KIOSK}
+             ${settings}npx paddock devices show ${kiosk}
              npx paddock-agent doctor --config ${short(config)}
   Stop       Ctrl-C
 

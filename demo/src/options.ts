@@ -9,6 +9,8 @@ export interface Options {
   readonly dataDir: string;
   readonly httpPort: number;
   readonly mqttPort: number;
+  readonly mqttTlsPort: number;
+  readonly enrolPort: number;
 }
 
 const MOST_DEVICES = 10_000;
@@ -18,6 +20,8 @@ Settings are read from the environment:
   PADDOCK_DATA_DIR   where everything is kept        (.paddock)
   PADDOCK_HTTP_PORT  the port of the HTTP API        (8080)
   PADDOCK_MQTT_PORT  the port of the embedded broker (1883)
+  PADDOCK_MQTT_TLS_PORT  the same over mutual TLS    (8883)
+  PADDOCK_ENROL_PORT the port that devices enrol at  (8443)
   DATABASE_URL       a PostgreSQL of your own        (a private one is started)
 
 Examples:
@@ -47,6 +51,8 @@ export function readOptions(argv: readonly string[], env: Readonly<Record<string
     dataDir: resolve(env['PADDOCK_DATA_DIR'] || '.paddock'),
     httpPort: portOf(env, 'PADDOCK_HTTP_PORT', 8080),
     mqttPort: portOf(env, 'PADDOCK_MQTT_PORT', 1883),
+    mqttTlsPort: portOf(env, 'PADDOCK_MQTT_TLS_PORT', 8883),
+    enrolPort: portOf(env, 'PADDOCK_ENROL_PORT', 8443),
   };
 }
 

@@ -27,15 +27,15 @@ interface Started {
 /** What a newcomer does: start it, look, stop it, start it again. */
 describe('npm start', () => {
   let dataDir: string;
-  let ports: { http: number; mqtt: number };
+  let ports: { http: number; mqtt: number; enrol: number; mqttTls: number };
   const started: ChildProcess[] = [];
 
   function start(...args: string[]): Started {
     const settings = {
       PADDOCK_HTTP_PORT: String(ports.http),
       PADDOCK_MQTT_PORT: String(ports.mqtt),
-      PADDOCK_ENROL_PORT: '0',
-      PADDOCK_MQTT_TLS_PORT: '0',
+      PADDOCK_ENROL_PORT: String(ports.enrol),
+      PADDOCK_MQTT_TLS_PORT: String(ports.mqttTls),
     };
     const env = { ...process.env, ...settings, PADDOCK_DATA_DIR: dataDir };
     const child = spawn(process.execPath, [PROGRAM, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -56,12 +56,12 @@ describe('npm start', () => {
       return []; // Not up yet.
     }
   };
-  const kiosk = async () => (await devices()).find(({ deviceId }) => deviceId === 'kiosk-0001');
+  const kiosk = async () => (await devices()).find(({ deviceId }) => deviceId.startsWith('demo-cp22-'));
   const reportedStart = async () => (await kiosk())?.lastReport?.start;
 
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'paddock-start-'));
-    ports = { http: await freePort(), mqtt: await freePort() };
+    ports = { http: await freePort(), mqtt: await freePort(), enrol: await freePort(), mqttTls: await freePort() };
   });
   afterAll(async () => {
     for (const child of started) child.kill('SIGKILL');
@@ -77,7 +77,8 @@ describe('npm start', () => {
     const voltage = async () => (await kiosk())?.readings['voltage']?.value;
     await expect.poll(voltage, WITHIN).not.toBe(first?.readings['voltage']?.value);
     expect(output()).toContain(`http://127.0.0.1:${ports.http}/api/v1/devices`);
-    expect(output()).toContain('kiosk-0001  boot');
+    expect(output()).toMatch(/demo-cp22-\w{8} {2}boot/);
+    expect(output()).toMatch(/mqtts:.*by mutual TLS/);
 
     child.kill('SIGINT');
     expect(await ended).toEqual([0, null]);

@@ -25,7 +25,11 @@ export interface LightDeviceOptions {
   readonly start: number;
   readonly signing: Signing;
   readonly cloudKeys: readonly VerificationKey[];
-  readonly url: string;
+  readonly mqttUrl: string;
+  /** PEM: its certificate with its issuers, its key, and whom its broker is issued by. */
+  readonly certificates: string;
+  readonly key: string;
+  readonly authorities: readonly string[];
   readonly everyMs: number;
   /** Hears of every report that was sent or got lost, and of every answer that was verified. */
   readonly told: (what: 'sent' | 'lost' | 'answered') => void;
@@ -51,10 +55,18 @@ export class LightDevice {
 
   /** Connects, reports its boot after `delayMs`, then regularly until the signal aborts. */
   async run(delayMs: number, signal: AbortSignal): Promise<void> {
-    const { deviceId, url, everyMs } = this.#options;
+    const { deviceId, mqttUrl, certificates, key, authorities, everyMs } = this.#options;
     await pause(delayMs, signal);
     if (signal.aborted) return;
-    const client = await connectAsync(url, { clientId: deviceId, protocolVersion: 4, clean: true, keepalive: 60 });
+    const client = await connectAsync(mqttUrl, {
+      clientId: deviceId,
+      protocolVersion: 4,
+      clean: true,
+      keepalive: 60,
+      cert: certificates,
+      key,
+      ca: [...authorities],
+    });
     this.#client = client;
     client.on('error', () => {});
     client.on('message', (_topic, payload) => void this.#answered(payload.toString('latin1')));

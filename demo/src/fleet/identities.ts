@@ -2,16 +2,28 @@ import { generateKeyPairSync, createPrivateKey, sign, type JsonWebKey } from 'no
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { randomBase64url } from '@paddock/shared/base64url.ts';
 import type { Signing } from '@paddock/shared/envelope.ts';
-import { importVerificationKey } from '@paddock/shared/keys.ts';
+import { importVerificationKey, type KeySet } from '@paddock/shared/keys.ts';
 import { kindOf } from './readings.ts';
 
 /** What a simulated device must not forget. */
-interface Identity {
-  readonly deviceId: string;
+export interface Identity {
+  readonly serialNumber: string;
   readonly incarnation: string;
   readonly start: number;
   readonly privateKey: JsonWebKey;
-  readonly registered: boolean;
+  /** Absent until it has enrolled. */
+  readonly membership?: Membership;
+}
+
+/** What the cloud gave it: its id, and all that it connects with. PEM where it is a certificate or a key. */
+export interface Membership {
+  readonly deviceId: string;
+  readonly mqttUrl: string;
+  readonly certificates: string;
+  readonly key: string;
+  readonly renewAfter: string;
+  readonly authorities: readonly string[];
+  readonly cloudKeys: KeySet['keys'];
 }
 
 /** All of them in one file with mode 0600; real devices have one each. */
@@ -26,15 +38,20 @@ export class Identities {
 
   /** The first `count` devices, those made that are missing, each of them one start later; durable on return. */
   begin(count: number): readonly Identity[] {
+    // Devices of an older demonstration have no serial number: their keys are known, and they come back as who they were.
+    this.#rows = this.#rows.map((row, index) => ({ ...row, serialNumber: serialNumberOf(index) }));
     while (this.#rows.length < count) this.#rows.push(newIdentity(this.#rows.length));
     this.#rows = this.#rows.map((row, index) => (index < count ? { ...row, start: row.start + 1 } : row));
     this.#save();
     return this.#rows.slice(0, count);
   }
 
-  /** Remembers that the first `count` are registered. */
-  registered(count: number): void {
-    this.#rows = this.#rows.map((row, index) => (index < count ? { ...row, registered: true } : row));
+  /** Remembers what was given to devices, by their serial numbers. */
+  enrolled(memberships: ReadonlyMap<string, Membership>): void {
+    this.#rows = this.#rows.map((row) => {
+      const membership = memberships.get(row.serialNumber) ?? row.membership;
+      return membership === undefined ? row : { ...row, membership };
+    });
     this.#save();
   }
 
@@ -48,14 +65,16 @@ export class Identities {
   }
 }
 
+const serialNumberOf = (index: number): string =>
+  `DEMO-${kindOf(index).toUpperCase()}-${String(index + 1).padStart(4, '0')}`;
+
 function newIdentity(index: number): Identity {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   return {
-    deviceId: `${kindOf(index)}-${String(index + 1).padStart(4, '0')}`,
+    serialNumber: serialNumberOf(index),
     incarnation: randomBase64url(),
     start: 0,
     privateKey: privateKey.export({ format: 'jwk' }),
-    registered: false,
   };
 }
 

@@ -10,9 +10,9 @@ import { minimalReport } from '../../harness/samples.ts';
 
 describe('the demonstration kiosk', () => {
   it('has a configuration that the agent takes', () => {
-    const values = { device: 'kiosk-0001', broker: 'mqtt://127.0.0.1:1883', panel: '/run/panel', meter: '/run/meter' };
+    const values = { panel: '/run/panel', meter: '/run/meter' };
     const config = readConfig(kioskConfiguration(values), '/demo/agent.yaml');
-    expect(config.device).toBe('kiosk-0001');
+    expect(config.cloud.claim).toBe('/demo/claim.jwt');
     expect(config.ports['meter']).toMatchObject({ kind: 'modbus-rtu', path: '/run/meter' });
     expect(Object.keys(config.sensors)).toHaveLength(11);
     expect(kioskConfiguration(values)).not.toContain('$');
