@@ -257,3 +257,74 @@ export interface Log {
   warn(fields: object, message: string): void;
   error(fields: object, message: string): void;
 }
+
+/** Why AWS IoT did not do what it was asked. Callers switch on codes. */
+export const AWS_IOT_ERRORS = {
+  aws_exists: 'It is there already, and otherwise',
+  aws_missing: 'There is no such thing',
+  aws_conflict: 'It cannot be done while something else is as it is',
+  aws_throttled: 'Too much was asked at once',
+  aws_limit: 'A quota of the account is used up',
+  aws_denied: 'The credentials are missing, or do not allow it',
+  aws_refused: 'The request is not valid there',
+  aws_unreachable: 'No answer, or an error of its own',
+} as const satisfies Record<string, string>;
+
+export type AwsIotErrorCode = keyof typeof AWS_IOT_ERRORS;
+
+export class AwsIotError extends Error {
+  override readonly name = 'AwsIotError';
+  readonly code: AwsIotErrorCode;
+  constructor(code: AwsIotErrorCode, detail: string, options?: ErrorOptions) {
+    super(`${AWS_IOT_ERRORS[code]}: ${detail}`, options);
+    this.code = code;
+  }
+}
+
+export interface AwsCertificate {
+  readonly id: string;
+  readonly arn: string;
+  readonly pem: string;
+}
+
+/**
+ * The calls of AWS IoT Core's control plane that are needed, one method a call; each is bounded in time. All reject with
+ * AwsIotError. Only `createCertificate` makes another one when it is repeated: it is never repeated behind our back.
+ */
+export interface AwsIot {
+  /** Host name that devices connect to (`iot:Data-ATS`). */
+  endpoint(): Promise<string>;
+  /** @returns the group's ARN */
+  createGroup(name: string): Promise<string>;
+  describeGroup(name: string): Promise<string>;
+  /** @returns the document that is in force */
+  readPolicy(name: string): Promise<string>;
+  createPolicy(name: string, document: string): Promise<void>;
+  policyVersions(name: string): Promise<{ id: string; isDefault: boolean }[]>;
+  /** In force from now on. */
+  addPolicyVersion(name: string, document: string): Promise<void>;
+  deletePolicyVersion(name: string, id: string): Promise<void>;
+  createThing(name: string, attributes: Readonly<Record<string, string>>): Promise<void>;
+  /** All attributes, in place of those that it had. */
+  updateThing(name: string, attributes: Readonly<Record<string, string>>): Promise<void>;
+  addToGroup(thing: string, group: string): Promise<void>;
+  /** ARNs of what is attached to it. */
+  principalsOf(thing: string): Promise<string[]>;
+  deleteThing(name: string): Promise<void>;
+  /** Inactive. */
+  createCertificate(csrPem: string): Promise<AwsCertificate>;
+  describeCertificate(id: string): Promise<AwsCertificate & { isActive: boolean }>;
+  /** A page of all certificates of the account, newest first. @param marker where the page before ended */
+  certificates(marker?: string): Promise<{
+    items: { id: string; isActive: boolean; createdAt: WallMs }[];
+    marker: string | undefined;
+  }>;
+  attachPolicy(policy: string, certificateArn: string): Promise<void>;
+  detachPolicy(policy: string, certificateArn: string): Promise<void>;
+  attachThing(thing: string, certificateArn: string): Promise<void>;
+  /** Done some seconds later. */
+  detachThing(thing: string, certificateArn: string): Promise<void>;
+  setActive(certificateId: string, active: boolean): Promise<void>;
+  /** Must be inactive and no thing's. */
+  deleteCertificate(id: string): Promise<void>;
+}
