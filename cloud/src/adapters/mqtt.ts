@@ -10,6 +10,8 @@ export interface RemoteBrokerOptions {
   readonly url: string;
   /** Instances of one group share the reports among them. */
   readonly shareGroup: string;
+  /** How many connections share them here, too: some brokers carry little on each. By default one. */
+  readonly connections?: number;
   readonly clock: Clock;
   /** For `mqtts://`: what we believe and what we show, in PEM. */
   readonly tls?: ClientTls;
@@ -21,7 +23,10 @@ export interface RemoteBrokerOptions {
  */
 export class RemoteBroker implements Broker {
   readonly #options: RemoteBrokerOptions;
-  #client: MqttClient | null = null;
+  readonly #clients: MqttClient[] = [];
+  /** Those that are subscribed. */
+  readonly #standing = new Set<MqttClient>();
+  #turn = 0;
 
   constructor(options: RemoteBrokerOptions) {
     this.#options = options;
@@ -29,8 +34,12 @@ export class RemoteBroker implements Broker {
 
   /** Resolves before the connection stands: a broker that is away at the start is waited for like any other time. */
   async open(events: BrokerEvents): Promise<void> {
+    for (let made = 0; made < (this.#options.connections ?? 1); made++) this.#connect(events);
+  }
+
+  #connect(events: BrokerEvents): void {
     const client = connect(this.#options.url, { ...connection(), ...this.#options.tls });
-    this.#client = client;
+    this.#clients.push(client);
     client.handleMessage = (packet, acknowledge) => {
       const inbound = {
         topic: packet.topic,
@@ -45,26 +54,33 @@ export class RemoteBroker implements Broker {
     const filters = RECORDED_KINDS.map((kind) => `$share/${this.#options.shareGroup}/${filterOf(kind)}`);
     const subscribe = async () => {
       await client.subscribeAsync(filters, { qos: 1 });
+      this.#standing.add(client);
       events.reachable(true);
+    };
+    const gone = () => {
+      this.#standing.delete(client);
+      events.reachable(this.#standing.size > 0);
     };
     client.on('connect', () => {
       // Nagle's algorithm would keep an answer back until the acknowledgement before it was acknowledged: 40 ms.
       if (client.stream instanceof Socket) client.stream.setNoDelay(true);
       void subscribe().catch(() => client.reconnect());
     });
-    client.on('close', () => events.reachable(false));
-    client.on('error', () => events.reachable(false));
+    client.on('close', gone);
+    client.on('error', gone);
   }
 
   async publish(topic: string, payload: string, options: { retain?: boolean } = {}): Promise<void> {
-    const client = this.#client;
+    const connected = this.#clients.filter((client) => client.connected);
+    // Each in its turn.
+    const client = connected[(this.#turn += 1) % connected.length];
     // Not queued: what matters is sent again when it is asked for again.
-    if (!client?.connected) throw new Error('The broker is not connected');
+    if (!client) throw new Error('The broker is not connected');
     await client.publishAsync(topic, payload, { qos: 1, retain: options.retain ?? false });
   }
 
   async close(): Promise<void> {
-    await this.#client?.endAsync();
+    await Promise.all(this.#clients.map((client) => client.endAsync()));
   }
 }
 

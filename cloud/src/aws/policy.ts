@@ -83,6 +83,6 @@ const MAX_VERSIONS = 5;
 /** Which version has to go before another one can be added: the oldest that is not in force, or none. */
 export function versionToDrop(versions: readonly { id: string; isDefault: boolean }[]): string | null {
   if (versions.length < MAX_VERSIONS) return null;
-  const numbered = versions.filter(({ isDefault }) => !isDefault).map(({ id }) => Number(id.slice(1)));
-  return numbered.length === 0 ? null : `v${Math.min(...numbered)}`;
+  const numbers = versions.filter(({ isDefault }) => !isDefault).map(({ id }) => Number(id));
+  return numbers.length === 0 ? null : String(Math.min(...numbers));
 }

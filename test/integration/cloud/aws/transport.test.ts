@@ -1,0 +1,226 @@
+import { X509Certificate } from 'node:crypto';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { AwsTransport } from '@paddock/cloud/aws/transport.ts';
+import { ARN_PREFIX } from '../../../harness/aws/account.ts';
+import { GROUP, requestFor, startAwsBench, type AwsBench, type Request } from '../../../harness/aws/bench.ts';
+import { TROUBLES, type Trouble } from '../../../harness/aws/server.ts';
+import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { newKey, requestOf } from '../../../harness/openssl.ts';
+
+let database: FreshDatabase;
+let bench: AwsBench;
+beforeAll(async () => {
+  database = await freshDatabase();
+  bench = await startAwsBench(database.store);
+});
+beforeEach(() => bench.fake.reset());
+afterAll(async () => {
+  await bench.close();
+  await database.drop();
+});
+
+const rowsOf = (deviceId: string) =>
+  database.store.query<{ step: string; certificate_id: string }>(
+    'SELECT step, certificate_id FROM aws_certificates WHERE device_id = $1',
+    [deviceId],
+  );
+
+/** The device has its thing in the group, and one certificate in all, which is active, its own, and recorded. */
+async function expectReady({ deviceId, csr }: Request): Promise<void> {
+  const { account } = bench.fake;
+  expect(account.groups.get(GROUP)).toContain(deviceId);
+  const certificates = bench.certificates();
+  expect(certificates.map(({ status }) => status)).toEqual(['ACTIVE']);
+  const [{ id, things, policies, pem }] = certificates as [(typeof certificates)[number]];
+  expect([[...things], [...policies]]).toEqual([[deviceId], [`${GROUP}-device`]]);
+  expect(csrKey(csr)).toContain(new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }).toString('hex'));
+  expect(await rowsOf(deviceId)).toEqual([{ step: 'active', certificate_id: id }]);
+}
+const csrKey = (csr: Uint8Array): string => Buffer.from(csr).toString('hex');
+
+async function expectGone(deviceId: string): Promise<void> {
+  expect([...bench.fake.account.things.keys()]).toEqual([]);
+  expect(bench.certificates()).toEqual([]);
+  expect(await rowsOf(deviceId)).toEqual([]);
+  expect(await database.store.query('SELECT FROM aws_things WHERE device_id = $1', [deviceId])).toEqual([]);
+}
+
+/** As a device does: asked until there is an answer. */
+async function askUntilDone(service: () => Promise<AwsTransport>, request: Request): Promise<number> {
+  for (let failures = 0; ; failures++) {
+    const transport = await service();
+    try {
+      await transport.certificateFor(request);
+      return failures;
+    } catch (error) {
+      expect(error).toMatchObject({ code: expect.stringMatching(/^aws_(failed|throttled)$/) });
+      if (failures > 5) throw error;
+    }
+  }
+}
+
+describe('a device that is let in', () => {
+  test('has a thing, its policy and one active certificate, and is told where to go', async () => {
+    const request = await bench.device({ serialNumber: 'SN 42/ä' });
+    const transport = await bench.service();
+    const { chain, mqttUrl, notAfter, renewAfter } = await transport.certificateFor(request);
+    await expectReady(request);
+    expect(mqttUrl).toBe('mqtts://a1b2c3-ats.iot.eu-test-1.amazonaws.com:8883');
+    expect(new X509Certificate(chain[0] ?? Buffer.alloc(0)).issuer).toContain('CN=Make-believe IoT');
+    expect(new Date(notAfter).getUTCFullYear()).toBe(2049);
+    expect(Math.round((renewAfter - Date.now()) / 86_400_000)).toBe(365);
+    expect(bench.fake.account.things.get(request.deviceId)).toEqual({ serial: 'SN_42/_' });
+    expect(bench.fake.calls).toHaveLength(9);
+  });
+
+  test('asked twice, gets the same certificate, and nothing is made again', async () => {
+    const request = await bench.device();
+    const transport = await bench.service();
+    const first = await transport.certificateFor(request);
+    bench.fake.calls.length = 0;
+    expect(await transport.certificateFor(request)).toEqual(first);
+    expect(bench.fake.calls).toEqual(['DescribeCertificate']);
+    await expectReady(request);
+  });
+
+  test('that asks twice at once gets one certificate', async () => {
+    const request = await bench.device();
+    const services = await Promise.all([bench.service(), bench.service(), bench.service()]);
+    const asked = await Promise.allSettled(services.map((one) => one.certificateFor(request)));
+    const refused = asked.flatMap((one) => (one.status === 'rejected' ? [one.reason as { code: string }] : []));
+    expect(refused.map(({ code }) => code)).toEqual(['aws_busy', 'aws_busy']);
+    await expectReady(request);
+  });
+
+  test('with a new key, has its old certificate taken away', async () => {
+    const request = await bench.device();
+    const transport = await bench.service();
+    await transport.certificateFor(request);
+    const next = requestFor(request.deviceId);
+    await transport.certificateFor(next);
+    await bench.tidied(transport, 1);
+    await expectReady(next);
+  });
+
+  test('gets another one when somebody deleted or deactivated it by hand, or the thing, or the policy', async () => {
+    const request = await bench.device();
+    const transport = await bench.service();
+    await transport.certificateFor(request);
+    const [certificate] = bench.certificates();
+    if (certificate) certificate.status = 'INACTIVE';
+    await transport.certificateFor(request);
+    await bench.tidied(transport);
+    await expectReady(request);
+
+    bench.fake.account.certificates.clear();
+    bench.fake.account.things.clear();
+    bench.fake.account.policies.clear();
+    expect(await askUntilDone(async () => transport, request)).toBeGreaterThan(0);
+    await bench.tidied(transport);
+    await expectReady(request);
+  });
+
+  test.each([
+    ['csr_key_unsupported', 'ed25519'],
+    ['csr_key_unsupported', 'p384'],
+  ] as const)('is refused with %s for a key of %s', async (code, kind) => {
+    const { deviceId } = await bench.device();
+    const transport = await bench.service();
+    const asked = { deviceId, csr: requestOf(newKey(kind)), identityThumbprint: 'another key' };
+    await expect(transport.certificateFor(asked)).rejects.toMatchObject({ code });
+    expect(bench.fake.calls).toEqual([]);
+  });
+
+  test('whose identity key is taken back, or which is retired, loses what it has', async () => {
+    const [barred, retired] = [await bench.device(), await bench.device()];
+    const transport = await bench.service();
+    await transport.certificateFor(barred);
+    await transport.certificateFor(retired);
+    await database.store.transaction(async (sql) => {
+      await sql.query("SELECT set_config('paddock.actor', 'test', true)");
+      await sql.query('UPDATE device_keys SET revoked_at = now() WHERE device_id = $1', [barred.deviceId]);
+    });
+    await bench.retire(retired.deviceId);
+    await bench.tidied(transport);
+    expect(bench.certificates()).toEqual([]);
+    expect([...bench.fake.account.things.keys()]).toEqual([barred.deviceId]);
+    for (const request of [barred, retired])
+      await expect(transport.certificateFor(request)).rejects.toMatchObject({ code: 'device_retired' });
+  });
+});
+
+describe('the policy', () => {
+  const documents = () => [...(bench.fake.account.policies.get(`${GROUP}-device`)?.versions.values() ?? [])];
+
+  test('is put in force again when it is another one, and old versions make room', async () => {
+    const { account } = bench.fake;
+    account.createPolicy(`${GROUP}-device`, '{"old":0}');
+    for (const old of [1, 2, 3, 4]) account.createPolicyVersion(`${GROUP}-device`, `{"old":${old}}`, old === 1);
+    const request = await bench.device();
+    await (await bench.service()).certificateFor(request);
+    expect(documents()).toHaveLength(5);
+    expect(documents()).not.toContain('{"old":0}');
+    expect(JSON.stringify(account.getPolicy(`${GROUP}-device`))).toContain(`${ARN_PREFIX}client/`);
+    await (await bench.service()).certificateFor(await bench.device());
+    expect(bench.fake.calls.filter((call) => call === 'CreatePolicyVersion')).toHaveLength(1);
+  });
+});
+
+/** Every number of a call that the flow makes when nothing goes wrong, and some for the calls that trouble adds. */
+const POSITIONS = [1, 2, 3, 4, 5, 6, 7, 8, 9] as const;
+
+describe.each(TROUBLES)('trouble of the kind %s', (trouble) => {
+  test.each(POSITIONS)('at call %i of letting a device in: the next try ends as always', async (at) => {
+    const request = await bench.device();
+    let hits = 0;
+    bench.fake.trouble = (number) => (number === at && (hits += 1) > 0 ? trouble : null);
+    const failures = await askUntilDone(() => bench.service(), request);
+    expect(hits).toBe(1);
+    const isCertificateThrottled = trouble === 'throttle' && bench.fake.calls[at - 1] === 'CreateCertificateFromCsr';
+    expect(failures > 0).toBe(!isCertificateThrottled);
+    await bench.fake.idle();
+    await bench.tidied(await bench.service());
+    await expectReady(request);
+  });
+
+  test('at every call of replacing and retiring, one after the other', async () => {
+    for (let at = 1; at <= 14; at++) await replaceAndRetire(at, trouble);
+  });
+});
+
+/** The n-th call of everything after the first certificate fails. */
+async function replaceAndRetire(at: number, trouble: Trouble): Promise<void> {
+  bench.fake.reset();
+  bench.fake.account.lateDetach = at % 2 === 0;
+  const request = await bench.device();
+  const transport = await bench.service();
+  await transport.certificateFor(request);
+  const first = bench.fake.calls.length;
+  bench.fake.trouble = (number) => (number === first + at ? trouble : null);
+  const next = requestFor(request.deviceId);
+  await askUntilDone(async () => transport, next);
+  await bench.fake.idle();
+  await bench.tidied(transport);
+  await expectReady(next);
+  await bench.retire(request.deviceId);
+  await bench.tidied(transport);
+  await bench.fake.idle();
+  await bench.tidied(transport);
+  await expectGone(request.deviceId);
+}
+
+describe('the client’s own tries', () => {
+  test.each(TROUBLES)('outlive a single %s at any call but that of making the certificate', async (trouble) => {
+    const request = await bench.device();
+    const seen = new Set<string>();
+    bench.fake.trouble = (_, action) => {
+      if (action === 'CreateCertificateFromCsr' || seen.has(action)) return null;
+      seen.add(action);
+      return trouble;
+    };
+    const transport = await bench.service({ attempts: 3 });
+    await transport.certificateFor(request);
+    expect(seen.size).toBeGreaterThanOrEqual(8);
+    await expectReady(request);
+  });
+});
