@@ -176,6 +176,33 @@ export const SETTINGS = {
     fallback: 'paddock',
     help: 'group of the shared subscription on another broker',
   }),
+  brokerConnections: setting({
+    env: 'PADDOCK_BROKER_CONNECTIONS',
+    flag: '--broker-connections <count>',
+    parse: wholeNumber(1, 100),
+    fallback: 1,
+    help: 'connections to another broker that share what devices send; AWS IoT carries about 100 messages a second on each',
+  }),
+  awsIotRegion: setting<string | null>({
+    env: 'PADDOCK_AWS_IOT_REGION',
+    flag: '--aws-iot-region <region>',
+    parse: matching(/^[a-z0-9-]{4,32}$/, 'has to be a region, such as eu-central-1'),
+    fallback: null,
+    help: 'region of AWS IoT Core, where devices get their certificates and report to',
+  }),
+  awsIotGroup: setting({
+    env: 'PADDOCK_AWS_IOT_GROUP',
+    flag: '--aws-iot-group <name>',
+    parse: matching(/^[A-Za-z0-9_-]{1,64}$/, 'has to be 1 to 64 letters, digits, - or _'),
+    fallback: 'paddock',
+    help: 'thing group of the devices there; their policy is `<group>-device`',
+  }),
+  awsIotEndpoint: setting({
+    env: 'PADDOCK_AWS_IOT_ENDPOINT',
+    parse: url('http', 'https'),
+    fallback: null,
+    help: "another address of AWS IoT's control plane than the region's own",
+  }),
   databaseUrl: setting({
     env: 'DATABASE_URL',
     parse: url('postgres', 'postgresql'),
@@ -282,6 +309,10 @@ function contradictionsIn(config: CloudConfig): string[] {
     [
       brokerCert !== null && !/^(mqtts|wss):/.test(brokerUrl ?? ''),
       'PADDOCK_BROKER_CERT needs a PADDOCK_BROKER_URL with mqtts:// or wss://',
+    ],
+    [
+      config.awsIotRegion !== null && !/^(mqtts|wss):/.test(brokerUrl ?? ''),
+      'PADDOCK_AWS_IOT_REGION needs a PADDOCK_BROKER_URL with mqtts://: that is where devices report to then',
     ],
     [
       brokerUrl === null && mqttPlain === 'loopback' && !LOOPBACK.test(mqttHost),

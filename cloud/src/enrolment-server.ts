@@ -2,6 +2,7 @@ import { tlsServer } from './adapters/tls-server.ts';
 import type { Base } from './base.ts';
 import { Enrolment } from './enrolment/enrolment.ts';
 import { NONCE_LIMITS } from './enrolment/nonces.ts';
+import type { Transport } from './enrolment/transport.ts';
 import { createEnrolApp } from './http/enrol-app.ts';
 import type { ClaimTerms } from './http/routes/factory-keys.ts';
 import { inUrl } from './urls.ts';
@@ -15,10 +16,12 @@ export interface EnrolmentServer {
 /**
  * Opens the server that devices come to before they have a certificate.
  * @param mqttUrl where devices report to: asked when one is let in
+ * @param transport who says so in place of it, and issues their certificates
  */
 export async function openEnrolment(
   base: Base,
   mqttUrl: () => string,
+  transport: Transport | null,
   started: AsyncDisposableStack,
 ): Promise<EnrolmentServer> {
   const { store, config, onlineKey, authority, serverCertificate } = base;
@@ -33,6 +36,7 @@ export async function openEnrolment(
     signing: onlineKey.signing,
     keyList,
     mqttUrl,
+    transport,
     nonceLimits: { ...NONCE_LIMITS, perAddress: config.enrolPerAddress },
   });
   const server = tlsServer(serverCertificate.current);

@@ -32,7 +32,8 @@ export async function prepareBroker(base: Base, background: Background): Promise
   background((signal) => admission.run(signal));
   if (config.brokerUrl === null) return { broker: embeddedBroker(base, admission), admission };
   const tls = await readClientTls(config);
-  const broker = new RemoteBroker({ url: config.brokerUrl, shareGroup: config.shareGroup, clock, tls });
+  const { brokerUrl: url, shareGroup, brokerConnections: connections } = config;
+  const broker = new RemoteBroker({ url, shareGroup, connections, clock, tls });
   return {
     broker,
     admission,

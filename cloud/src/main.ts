@@ -12,6 +12,7 @@ import { createPrometheus } from './adapters/prometheus.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import { webhookPoster } from './adapters/webhook.ts';
 import { AuditLog } from './audit/log.ts';
+import { authoritiesOf, openAws } from './aws-iot.ts';
 import { runInBackground, type Background, type Base } from './base.ts';
 import type { CloudConfig } from './config.ts';
 import { openEnrolment } from './enrolment-server.ts';
@@ -57,7 +58,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   const base = await buildBase(config, dataDir, started);
   const { store, metrics } = base;
   await prepareDatabase(base, dataDir);
-  const believed = believedBy(base, [base.authority.certificateDer], await currentEpoch(store));
+  const believed = believedBy(base, authoritiesOf(base), await currentEpoch(store));
   await keepKeyList(base, dataDir.path, believed);
   const background = runInBackground(started);
   const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });
@@ -70,7 +71,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   let reachable = false;
   const enrolment = await named(
     ['enrolPort'],
-    openEnrolment(base, () => deviceUrlOf(config, prepared.broker), started),
+    openEnrolment(base, () => deviceUrlOf(config, prepared.broker), await openAws(base, background, started), started),
   );
   const app = await createApp({
     ...base,

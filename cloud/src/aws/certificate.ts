@@ -9,7 +9,11 @@ export const digestOf = (spki: Uint8Array): string => createHash('sha256').updat
 
 /** As AWS IoT takes a certificate request. */
 export const requestPem = (der: Uint8Array): string =>
-  `-----BEGIN CERTIFICATE REQUEST-----\n${(Buffer.from(der).toString('base64').match(/.{1,64}/g) ?? []).join('\n')}\n-----END CERTIFICATE REQUEST-----\n`;
+  `-----BEGIN CERTIFICATE REQUEST-----\n${(
+    Buffer.from(der)
+      .toString('base64')
+      .match(/.{1,64}/g) ?? []
+  ).join('\n')}\n-----END CERTIFICATE REQUEST-----\n`;
 
 /** The digest of a certificate's public key. */
 export const keyDigestOf = (pem: string): string =>

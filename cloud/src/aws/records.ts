@@ -66,11 +66,10 @@ export async function recordThing(
   step: ThingStep,
   attributes?: Thing['attributes'],
 ): Promise<void> {
-  await sql.query('UPDATE aws_things SET step = $2, attributes = coalesce($3::jsonb, attributes) WHERE device_id = $1', [
-    deviceId,
-    step,
-    attributes === undefined ? null : JSON.stringify(attributes),
-  ]);
+  await sql.query(
+    'UPDATE aws_things SET step = $2, attributes = coalesce($3::jsonb, attributes) WHERE device_id = $1',
+    [deviceId, step, attributes === undefined ? null : JSON.stringify(attributes)],
+  );
 }
 
 export async function recordRequest(sql: Sql, deviceId: string, keyDigest: string): Promise<number> {

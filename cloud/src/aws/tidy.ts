@@ -6,14 +6,7 @@ import { holding, type Hold } from './hold.ts';
 import type { Names } from './names.ts';
 import { retryAfterMs } from './pauses.ts';
 import { ABANDONED_AFTER_MS, choresOf, SWEPT_AFTER_MS, type Certificate, type Chore } from './progress.ts';
-import {
-  dueDevices,
-  forgetCertificate,
-  forgetThing,
-  readKnown,
-  recordLeaving,
-  recordTurn,
-} from './records.ts';
+import { dueDevices, forgetCertificate, forgetThing, readKnown, recordLeaving, recordTurn } from './records.ts';
 
 export interface TidyParts {
   readonly iot: AwsIot;
@@ -57,7 +50,10 @@ async function tidyDevice(parts: TidyParts, store: Store, deviceId: string): Pro
     if (typeof code !== 'string' || !code.startsWith('aws_')) throw error;
     const failures = ((await readKnown(store, deviceId))?.failures ?? 0) + 1;
     await recordTurn(store, deviceId, { failures, againInMs: retryAfterMs(failures) });
-    parts.log.warn({ err: error, code, device: deviceId, failures }, 'What is left in AWS IoT could not be removed yet');
+    parts.log.warn(
+      { err: error, code, device: deviceId, failures },
+      'What is left in AWS IoT could not be removed yet',
+    );
     return code;
   }
 }

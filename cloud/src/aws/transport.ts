@@ -20,7 +20,7 @@ export interface AwsTransportParts {
   readonly group: string;
 }
 
-export interface TransportRequest {
+interface TransportRequest {
   /** A registered device. */
   readonly deviceId: string;
   /** PKCS#10 in DER: the TLS key, proved to be held. */
@@ -60,6 +60,11 @@ export class AwsTransport {
     }
   }
 
+  /** By the request alone. @throws TrustError */
+  async check(request: Omit<TransportRequest, 'deviceId'>): Promise<void> {
+    await keyOf(request);
+  }
+
   /** One turn of cleaning up, as a job. @param now the database's clock */
   async tidy(store: Store, now: WallMs): Promise<void> {
     await tidy({ ...this.#parts, names: this.#names }, store, now);
@@ -79,7 +84,7 @@ export class AwsTransport {
 }
 
 /** @throws TrustError: besides what our own authority refuses, AWS IoT takes no Ed25519 */
-async function keyOf({ csr, identityThumbprint }: TransportRequest): Promise<string> {
+async function keyOf({ csr, identityThumbprint }: Omit<TransportRequest, 'deviceId'>): Promise<string> {
   const { spki, thumbprint } = await parseRequest(csr);
   if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
   if (spki.length < P256_SPKI_BYTES) throw new TrustError('csr_key_unsupported', 'AWS IoT takes P-256');

@@ -4,7 +4,7 @@ import { KeyError } from '@paddock/shared/keys.ts';
 import { toInstant, type WallMs } from '@paddock/shared/time.ts';
 import { FleetError } from '../customers/errors.ts';
 import type { Audit, AuditEntry, Clock, Store } from '../ports.ts';
-import type { Authority } from '../trust/authority.ts';
+import type { Authority, Issued } from '../trust/authority.ts';
 import { TrustError } from '../trust/errors.ts';
 import { certificateOf, sealAnswer, type Outcome } from './answer.ts';
 import { faultOfClaim, readClaim, verifyClaim } from './claim.ts';
@@ -12,10 +12,11 @@ import { decide, type GoodClaim, type Verdict } from './decide.ts';
 import { endorserOf } from './endorsement.ts';
 import { EnrolmentError } from './errors.ts';
 import { readKnown, readKnownClaim } from './known.ts';
-import { actorOf, letIn } from './let-in.ts';
+import { actorOf, letIn, transportRequest } from './let-in.ts';
 import { isRace } from './newcomer.ts';
 import { giveNonce, NONCE_LIMITS, takeNonce, type NonceLimits } from './nonces.ts';
 import { readRequest, type ProvedRequest } from './request.ts';
+import type { Transport } from './transport.ts';
 import { keepWaiting, WAITING_LIMITS, type WaitingLimits } from './waiting.ts';
 
 export interface EnrolmentParts {
@@ -23,6 +24,8 @@ export interface EnrolmentParts {
   readonly clock: Clock;
   readonly audit: Audit;
   readonly authority: Pick<Authority, 'issueDevice'>;
+  /** Issues certificates in place of the authority, and says where devices report to. */
+  readonly transport?: Transport | null;
   /** The online key. */
   readonly signing: Signing;
   /** The newest list of keys, sealed by the fleet root. */
@@ -135,8 +138,9 @@ export class Enrolment {
     address: string,
     now: WallMs,
   ): Promise<Outcome> {
-    const { keyList, mqttUrl, audit } = this.#parts;
-    const { deviceId, issued } = await letIn(this.#parts, proved, verdict, now);
+    const { keyList, audit } = this.#parts;
+    const { deviceId, ...own } = await letIn(this.#parts, proved, verdict, now);
+    const { issued, mqttUrl } = await this.#connection(proved, deviceId, own.issued);
     void audit.add({
       actor: actorOf(verdict),
       action: ACTIONS[verdict.kind],
@@ -149,9 +153,22 @@ export class Enrolment {
       status: 'accepted',
       device: deviceId,
       certificate: certificateOf(issued),
-      mqttUrl: mqttUrl(),
+      mqttUrl,
       keyList: await keyList(),
     };
+  }
+
+  /** A device that is let in and does not get this far asks again, by its key. */
+  async #connection(
+    proved: ProvedRequest,
+    deviceId: string,
+    own: Issued | null,
+  ): Promise<{ issued: Issued; mqttUrl: string }> {
+    const { transport = null, mqttUrl } = this.#parts;
+    if (own !== null) return { issued: own, mqttUrl: mqttUrl() };
+    if (transport === null) throw new Error('Nobody issued a certificate');
+    const issued = await transport.certificateFor(transportRequest(proved, deviceId));
+    return { issued, mqttUrl: issued.mqttUrl };
   }
 
   async #wait(

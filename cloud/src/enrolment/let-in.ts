@@ -9,15 +9,18 @@ import type { GoodClaim, NewcomerDevice, Verdict } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
 import { registerNewcomer } from './newcomer.ts';
 import type { ProvedRequest } from './request.ts';
+import type { Transport } from './transport.ts';
 
 export interface LetIn {
   readonly deviceId: string;
-  readonly issued: IssuedToDevice;
+  /** Null when somebody else issues it, after the transaction. */
+  readonly issued: IssuedToDevice | null;
 }
 
 export interface LettingIn {
   readonly store: Store;
   readonly authority: Pick<Authority, 'issueDevice'>;
+  readonly transport?: Transport | null;
 }
 
 type Accepted = Extract<Verdict, { kind: 'renew' | 'rotate' | 'register' }>;
@@ -36,17 +39,33 @@ export const actorOf = (verdict: Accepted): string => {
 export function letIn(parts: LettingIn, proved: ProvedRequest, verdict: Accepted, now: WallMs): Promise<LetIn> {
   return parts.store.transaction(async (sql) => {
     const deviceId = await deviceOf(sql, proved, verdict);
-    const issued = await parts.authority.issueDevice({
-      csr: new Uint8Array(Buffer.from(proved.request.csr, 'base64url')),
-      deviceId,
-      identityThumbprint: proved.key.thumbprint,
-      now: wallMs(now),
-    });
-    await recordCertificate(sql, deviceId, issued);
+    const issued = await issue(sql, parts, transportRequest(proved, deviceId), now);
     // Last: everybody of a batch waits for its row.
     if (verdict.kind === 'register' && verdict.claim !== null) await countClaim(sql, verdict.claim);
     return { deviceId, issued };
   });
+}
+
+/** What a certificate is asked for with. */
+export const transportRequest = ({ request, key }: ProvedRequest, deviceId: string) => ({
+  csr: new Uint8Array(Buffer.from(request.csr, 'base64url')),
+  deviceId,
+  identityThumbprint: key.thumbprint,
+});
+
+async function issue(
+  sql: Sql,
+  { authority, transport = null }: LettingIn,
+  request: ReturnType<typeof transportRequest>,
+  now: WallMs,
+): Promise<IssuedToDevice | null> {
+  if (transport !== null) {
+    await transport.check(request);
+    return null;
+  }
+  const issued = await authority.issueDevice({ ...request, now: wallMs(now) });
+  await recordCertificate(sql, request.deviceId, issued);
+  return issued;
 }
 
 async function deviceOf(sql: Sql, proved: ProvedRequest, verdict: Accepted): Promise<string> {

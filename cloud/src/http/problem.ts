@@ -3,6 +3,7 @@ import { KeyError } from '@paddock/shared/keys.ts';
 import { FleetError, type FleetErrorKind } from '../customers/errors.ts';
 import { CursorError } from '../devices/cursor.ts';
 import { KeyListError } from '../trust/key-lists.ts';
+import { AwsTransportError } from '../aws/errors.ts';
 import { EnrolmentError, type EnrolmentErrorKind } from '../enrolment/errors.ts';
 import { TrustError } from '../trust/errors.ts';
 
@@ -117,6 +118,8 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof Refusal) return problem(ofRefusal(error.code), error.message, error.code);
   if (error instanceof KeyError || error instanceof TrustError)
     return problem('message_refused', error.message, error.code);
+  // What exactly AWS said is in the log.
+  if (error instanceof AwsTransportError) return problem('unavailable', undefined, error.code);
   const code = codeOf(error);
   if (code === null) return problem(isConnectionLost(error) ? 'unavailable' : 'internal');
   if (error instanceof CursorError) return problem(error.code, error.message);

@@ -129,8 +129,8 @@ export class FakeAccount {
     return { principals: this.#principals(thing).map(({ arn }) => arn) };
   }
 
-  createCertificate(csr: string): object {
-    const pem = certifyRequest(this.#issuer, csr);
+  async createCertificate(csr: string): Promise<object> {
+    const pem = await certifyRequest(this.#issuer, csr);
     if (pem === null) throw new AwsFault(400, 'InvalidRequestException', 'the request');
     // Another one each time that it is asked.
     const id = createHash('sha256').update(pem).update(randomUUID()).digest('hex');

@@ -12,9 +12,9 @@ import { makeTestKey } from '../signing.ts';
 import { REGION, type FakeCertificate } from './account.ts';
 import { CREDENTIALS, startFakeAws, type FakeAws } from './server.ts';
 
-/** Longer than a try of the client below. */
-const SLOW_MS = 550;
-const TRY_MS = 400;
+/** A slow answer takes longer than an impatient client waits for it. */
+const SLOW_MS = 750;
+const IMPATIENT_MS = 500;
 export const GROUP = 'paddock';
 
 export type Request = Parameters<AwsTransport['certificateFor']>[0];
@@ -23,7 +23,7 @@ export type Request = Parameters<AwsTransport['certificateFor']>[0];
 export interface AwsBench {
   readonly fake: FakeAws;
   /** As a service that was just started: nothing is remembered but what the database knows. */
-  service(options?: { attempts?: number }): Promise<AwsTransport>;
+  service(options?: { attempts?: number; impatient?: boolean }): Promise<AwsTransport>;
   /** A registered device, with a request of a new TLS key. */
   device(attributes?: { serialNumber?: string; modelId?: string }): Promise<Request>;
   retire(deviceId: string): Promise<void>;
@@ -49,8 +49,13 @@ export async function startAwsBench(store: Store): Promise<AwsBench> {
   const opened: (() => void)[] = [];
   return {
     fake,
-    async service({ attempts = 1 } = {}) {
-      const iot = await openAwsIot({ region: REGION, endpoint: fake.url, attempts, tryMs: TRY_MS });
+    async service({ attempts = 1, impatient = false } = {}) {
+      const iot = await openAwsIot({
+        region: REGION,
+        endpoint: fake.url,
+        attempts,
+        ...(impatient && { tryMs: IMPATIENT_MS }),
+      });
       opened.push(() => iot.close());
       return new AwsTransport({ store, iot, clock: systemClock, log: pino({ level: 'silent' }), group: GROUP });
     },

@@ -25,7 +25,7 @@ export interface FakeAws {
   close(): Promise<void>;
 }
 
-type Handler = (account: FakeAccount, call: Call) => object;
+type Handler = (account: FakeAccount, call: Call) => object | Promise<object>;
 
 interface Call {
   /** What stands in the path in place of `{}`. */
@@ -39,7 +39,7 @@ const text = (value: unknown): string => (typeof value === 'string' ? value : ''
 const principal = ({ headers }: Call): string => text(headers['x-amzn-principal']);
 const name = ({ names }: Call): string => names[0] ?? '';
 const attributesIn = ({ body }: Call): Record<string, string> =>
-  ((body['attributePayload'] as { attributes?: Record<string, string> } | undefined)?.attributes ?? {});
+  (body['attributePayload'] as { attributes?: Record<string, string> } | undefined)?.attributes ?? {};
 
 /** Method and path of every action, as the API reference of AWS IoT gives them. */
 const ACTIONS: Readonly<Record<string, readonly [method: string, path: string, Handler]>> = {
@@ -185,7 +185,7 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
     if (trouble === 'error') return give(response, new AwsFault(500, 'InternalFailureException'));
     if (trouble === 'cut') return void request.socket.destroy();
     if (trouble === 'slow') await sleep(slowMs);
-    const result = attempt(() =>
+    const result = await attempt(() =>
       handler(account, {
         names,
         query: url.searchParams,
@@ -200,9 +200,9 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
   }
 }
 
-function attempt(work: () => object): object {
+async function attempt(work: () => object | Promise<object>): Promise<object> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (error instanceof AwsFault) return error;
     throw error;

@@ -80,7 +80,11 @@ describe('several connections to another broker', () => {
     const messages = numbered(90);
     await Promise.all(messages.map((one) => device.publishAsync(TOPIC, one, { qos: 1 })));
     await expect.poll(() => heard.size).toBe(90);
-    expect([...given.values()].toSorted((one, other) => one - other).map((count) => count >= 20)).toEqual([true, true, true]);
+    expect([...given.values()].toSorted((one, other) => one - other).map((count) => count >= 20)).toEqual([
+      true,
+      true,
+      true,
+    ]);
     // Shared, not copied.
     expect([...given.values()].reduce((sum, count) => sum + count, 0)).toBe(90);
     await broker.close();
