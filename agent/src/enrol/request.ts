@@ -88,6 +88,9 @@ export function checkOwnCertificate(der: string, device: string, { publicKey }: 
   }
   if (!certificate.publicKey.export({ type: 'spki', format: 'der' }).equals(publicKey))
     throw new EnrolError('certificate_foreign', 'another key');
-  if (!certificate.subject.split('\n').includes(`CN=${device}`))
-    throw new EnrolError('certificate_foreign', certificate.subject);
+  const named = NAME_OF_DEVICE.exec(certificate.subjectAltName ?? '')?.[1];
+  if (named !== undefined && named !== device) throw new EnrolError('certificate_foreign', named);
 }
+
+/** What the cloud's own authority writes. Others (AWS IoT) name no device: they know it by the certificate itself. */
+const NAME_OF_DEVICE = /URI:urn:paddock:device:([a-z0-9-]+)/;

@@ -56,6 +56,7 @@ async function service(connections: number): Promise<Service> {
     },
     foreign: () => undefined,
     oversized: () => undefined,
+    refusedConnection: () => undefined,
     reachable: (is) => void reachable.push(is),
   });
   await expect.poll(() => reachable.filter(Boolean).length).toBe(connections);
