@@ -5,6 +5,7 @@ import { encodeBase64url } from '@paddock/shared/base64url.ts';
 import { Refusal } from '@paddock/shared/errors.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
+import { isDeviceId } from '@paddock/shared/topics.ts';
 import { fromInstant } from '@paddock/shared/time.ts';
 import type { Moment } from '../clock/exchange.ts';
 import type { Signer, TlsKey } from '../ports.ts';
@@ -41,7 +42,7 @@ export async function sealRequest(applicant: Applicant, pin: Pin, nonce: string)
     ...(serialNumber !== null && { serialNumber }),
     ...(model !== null && { model }),
     facts,
-    csr: encodeBase64url(certificateRequest(device ?? publicKey.keyId, tlsKey)),
+    csr: encodeBase64url(certificateRequest(device ?? `key:${publicKey.keyId}`, tlsKey)),
     ...(claim !== null && { claim }),
   };
   const jws = await seal('enrolment', payload, applicant.signer);
@@ -88,9 +89,7 @@ export function checkOwnCertificate(der: string, device: string, { publicKey }: 
   }
   if (!certificate.publicKey.export({ type: 'spki', format: 'der' }).equals(publicKey))
     throw new EnrolError('certificate_foreign', 'another key');
-  const named = NAME_OF_DEVICE.exec(certificate.subjectAltName ?? '')?.[1];
-  if (named !== undefined && named !== device) throw new EnrolError('certificate_foreign', named);
+  // The cloud's authority writes the device's id. AWS IoT leaves what the request said, which is no id at first.
+  const named = /^CN=(.*)$/m.exec(certificate.subject)?.[1] ?? '';
+  if (isDeviceId(named) && named !== device) throw new EnrolError('certificate_foreign', named);
 }
-
-/** What the cloud's own authority writes. Others (AWS IoT) name no device: they know it by the certificate itself. */
-const NAME_OF_DEVICE = /URI:urn:paddock:device:([a-z0-9-]+)/;
