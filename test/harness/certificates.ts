@@ -43,6 +43,8 @@ export interface CertificateWish {
   readonly algorithm?: typeof P256 | typeof RSA_1024;
   /** SubjectPublicKeyInfo of somebody else's key, DER. */
   readonly publicKey?: Uint8Array;
+  /** Its key may sign certificates, whether or not it is an authority's. */
+  readonly signs?: boolean;
   /** A critical extension that nobody knows. */
   readonly strange?: boolean;
 }
@@ -56,7 +58,14 @@ export const RSA_1024 = {
 } as const;
 
 export async function makeCertificate(wish: CertificateWish = {}): Promise<TestCertificate> {
-  const { issuer, name = 'Test', authority = false, algorithm = P256, use = authority ? [] : [SERVER_AUTH] } = wish;
+  const {
+    issuer,
+    name = 'Test',
+    authority = false,
+    signs = authority,
+    algorithm = P256,
+    use = authority ? [] : [SERVER_AUTH],
+  } = wish;
   const keys = await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
   const names = wish.names ?? [
     { type: 'ip', value: '127.0.0.1' } as const,
@@ -73,7 +82,7 @@ export async function makeCertificate(wish: CertificateWish = {}): Promise<TestC
     signingAlgorithm: issuer === undefined ? algorithm : P256,
     extensions: [
       new BasicConstraintsExtension(authority, wish.pathLength, true),
-      new KeyUsagesExtension(authority ? KeyUsageFlags.keyCertSign : KeyUsageFlags.digitalSignature, true),
+      new KeyUsagesExtension(signs ? KeyUsageFlags.keyCertSign : KeyUsageFlags.digitalSignature, true),
       ...(use.length > 0 ? [new ExtendedKeyUsageExtension([...use])] : []),
       ...(authority ? [] : [new SubjectAlternativeNameExtension(names)]),
       ...(wish.strange ? [new Extension('1.2.3.4.5', true, new Uint8Array([5, 0]))] : []),

@@ -50,8 +50,12 @@ export class EnrolBench {
     cloud.now = this.clock.truth;
   }
 
-  static async open(cloud: FakeEnrolment, change: Partial<EnrolmentParts> = {}): Promise<EnrolBench> {
-    const bench = new EnrolBench(cloud, new MemoryDisk(), await makeTestKey(), makeTlsKey());
+  static async open(
+    cloud: FakeEnrolment,
+    change: Partial<EnrolmentParts> = {},
+    disk = new MemoryDisk(),
+  ): Promise<EnrolBench> {
+    const bench = new EnrolBench(cloud, disk, await makeTestKey(), makeTlsKey());
     await bench.#begin(change);
     return bench;
   }

@@ -1,11 +1,14 @@
 import { X509Certificate } from 'node:crypto';
 import { ENROLMENT_FILE } from '@paddock/agent/enrol/record.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
+import { formatTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
 import { isKnown } from '@paddock/agent/clock/trusted-time.ts';
+import { wallMs } from '@paddock/shared/time.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EnrolBench, makeTlsKey } from '../../harness/agent/enrolling.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
 import { FakeEnrolment } from '../../harness/agent/fake-enrolment.ts';
+import { MemoryDisk } from '../../harness/agent/memory-disk.ts';
 import { makeAuthority } from '../../harness/certificates.ts';
 import { makeTestKey } from '../../harness/signing.ts';
 
@@ -60,6 +63,16 @@ describe('a device with a claim', () => {
   ])('enrols with a clock %s, and knows the time from it', async (_what, wall) => {
     bench = await EnrolBench.open(cloud);
     bench.clock.setWall(wall);
+    expect(await bench.join()).toBe('accepted');
+    const { clock, time } = bench;
+    const now = time.at({ at: clock.monotonic(), segment: clock.segment() });
+    expect(isKnown(now) && now.earliest <= clock.truth() && clock.truth() <= now.latest).toBe(true);
+  });
+
+  it('enrols although the time that it kept lies far ahead, and knows the time from it', async () => {
+    const disk = new MemoryDisk();
+    disk.files.set(TIME_FILE, await formatTime(wallMs(Date.UTC(2060, 0, 1))));
+    bench = await EnrolBench.open(cloud, {}, disk);
     expect(await bench.join()).toBe('accepted');
     const { clock, time } = bench;
     const now = time.at({ at: clock.monotonic(), segment: clock.segment() });

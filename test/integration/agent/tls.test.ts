@@ -167,6 +167,12 @@ describe('a server is refused', () => {
     expect(await verdict(await serve(below, [leaf]), trust({ authorities: [leaf.der] }))).toBe('certificate_untrusted');
   });
 
+  it('when what has signed its certificate may sign, and is no authority', async () => {
+    const between = await makeCertificate({ issuer: ours(), name: 'Between', signs: true });
+    const below = await makeCertificate({ issuer: between });
+    expect(await verdict(await serve(below, [between, ours()]), trust())).toBe('certificate_untrusted');
+  });
+
   it('when there is an authority more than one of them allows', async () => {
     const top = await makeAuthority({ name: 'Top', pathLength: 0 });
     const between = await makeAuthority({ issuer: top, name: 'Between' });
