@@ -1,6 +1,6 @@
 import type { OwnKey } from './adapters/data-dir.ts';
 import type { Prometheus } from './adapters/prometheus.ts';
-import type { CloudConfig } from './config.ts';
+import type { CloudConfig } from './settings.ts';
 import type { OwnClock } from './instances/own-clock.ts';
 import type { Identity } from './instances/register.ts';
 import type { Audit, Clock, Log, Store } from './ports.ts';

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { ConfigError, SETTINGS } from './config.ts';
+import { ConfigError } from './config.ts';
+import { SETTINGS } from './settings.ts';
 import {
   CLOUD_USER,
   MOSQUITTO_FILES,

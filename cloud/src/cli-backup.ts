@@ -4,7 +4,7 @@ import type { Progress } from './backup-run.ts';
 import { BackupError } from './backup/errors.ts';
 import { newIdentity, parseIdentity, parseRecipient, type LockWith, type OpenWith } from './backup/keys.ts';
 import { isJson, print, sub, type Options } from './cli-command.ts';
-import { readBackupConfig, type BackupConfig } from './config.ts';
+import { readBackupConfig, type BackupConfig } from './config-client.ts';
 import { sheet } from './terminal/table.ts';
 
 const PASSPHRASE_HELP = `

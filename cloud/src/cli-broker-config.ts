@@ -3,7 +3,8 @@ import { systemClock } from './adapters/system-clock.ts';
 import { parseListener, showMosquitto, writeMosquitto, type BrokerPlace } from './broker-config.ts';
 import { writeTlsMosquitto } from './broker-config-tls.ts';
 import { print, sub, type Options } from './cli-command.ts';
-import { ConfigError, readConfig, SETTINGS } from './config.ts';
+import { ConfigError, readConfig } from './config.ts';
+import { SETTINGS } from './settings.ts';
 import { authorityOf } from './open-trust.ts';
 
 /** `paddock broker-config`: settings for a broker beside the service. */

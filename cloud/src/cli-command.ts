@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { ApiClient, type Item } from './adapters/api-client.ts';
 import { readOperatorToken } from './adapters/data-dir.ts';
-import { readClientConfig } from './config.ts';
+import { readClientConfig } from './config-client.ts';
 import { table, type Column } from './terminal/table.ts';
 
 /** Exit codes, as --help says them. */

@@ -5,7 +5,7 @@ import { seal } from '@paddock/shared/envelope.ts';
 import { ownKey, rootFileOf } from './adapters/data-dir.ts';
 import { exportRoot, makeRoot, readPassphrase, readRoot } from './adapters/root-file.ts';
 import { api, print, sub, type Options } from './cli-command.ts';
-import { readClientConfig } from './config.ts';
+import { readClientConfig } from './config-client.ts';
 import { table } from './terminal/table.ts';
 import { KEY_LIST_COLUMNS } from './terminal/words.ts';
 

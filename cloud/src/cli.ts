@@ -10,9 +10,11 @@ import { addClaims, addFactoryKeys } from './cli-factory.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
 import { addRoot } from './cli-root.ts';
-import { ConfigError, readConfig, SETTINGS, type SettingName } from './config.ts';
+import { ConfigError, readConfig } from './config.ts';
+import { SETTINGS, type SettingName } from './settings.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
 import { addBrokerConfig } from './cli-broker-config.ts';
+import { addCredentials } from './cli-credentials.ts';
 import { addInventory } from './cli-inventory.ts';
 import {
   CATALOGUES,
@@ -177,6 +179,7 @@ function addDevices(root: Command): void {
 
   addShow(devices);
   addInventory(devices);
+  addCredentials(devices);
   addEdit(devices, { one: 'device', id: 'device-id', attributes: DEVICE_ATTRIBUTES, pathOf: devicePath });
 
   const retire = sub(devices, 'retire <device-id>', 'retire a device for good', ['devices retire kiosk-0001']);

@@ -4,6 +4,7 @@ import { forgetNonces } from './enrolment/nonces.ts';
 import { forgetPending } from './enrolment/pending.ts';
 import { watchClocks } from './instances/clock-watch.ts';
 import { runElected, type Job } from './instances/elected.ts';
+import { forgetCertificates } from './trust/certificate-bounds.ts';
 import { tell } from './monitoring/telling.ts';
 import type { Watch } from './monitoring/watch.ts';
 import { keepPartitions } from './store/partitions.ts';
@@ -50,6 +51,14 @@ function jobsOf({ config, log }: Base, watch: Watch): Job[] {
       async work(store, now) {
         await forgetNonces(store, now);
         await forgetPending(store, now);
+      },
+    },
+    {
+      job: 'certificates',
+      ...RETENTION,
+      async work(store, now) {
+        const forgotten = await forgetCertificates(store, now);
+        if (forgotten > 0) log.info({ certificates: forgotten }, 'Certificates that expired long ago are forgotten');
       },
     },
     { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },

@@ -14,7 +14,7 @@ import { webhookPoster } from './adapters/webhook.ts';
 import { AuditLog } from './audit/log.ts';
 import { authoritiesOf, openAws } from './aws-iot.ts';
 import { runInBackground, type Background, type Base } from './base.ts';
-import type { CloudConfig } from './config.ts';
+import type { CloudConfig } from './settings.ts';
 import { openEnrolment } from './enrolment-server.ts';
 import { authenticateToken, registerOperatorToken } from './customers/tokens.ts';
 import { createApp } from './http/app.ts';

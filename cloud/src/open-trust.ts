@@ -1,5 +1,5 @@
 import { loadAuthority, readAuthority } from './adapters/data-dir/authority.ts';
-import type { CloudConfig } from './config.ts';
+import type { CloudConfig } from './settings.ts';
 import type { Clock, Log } from './ports.ts';
 import { newAuthorityCertificate, openAuthority, type Authority } from './trust/authority.ts';
 import { ServerCertificate } from './trust/server-certificate.ts';

@@ -1,4 +1,4 @@
-import { SETTINGS, type CloudConfig, type SettingName } from './config.ts';
+import { SETTINGS, type CloudConfig, type SettingName } from './settings.ts';
 
 export class ServeError extends Error {
   override readonly name = 'ServeError';

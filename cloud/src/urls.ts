@@ -1,5 +1,5 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
-import type { CloudConfig } from './config.ts';
+import type { CloudConfig } from './settings.ts';
 import type { Broker } from './ports.ts';
 
 /** Where the broker is reached, as it is printed: plain, with TLS, or the other broker. */

@@ -8,6 +8,7 @@ export const FLEET_ERRORS = {
   site_unknown: { kind: 'missing', title: 'No such site' },
   model_unknown: { kind: 'missing', title: 'No such model' },
   token_unknown: { kind: 'missing', title: 'No such API token' },
+  key_unknown: { kind: 'missing', title: 'The device has no such key' },
   device_exists: { kind: 'exists', title: 'This device id was given before, and an id is never used again' },
   customer_exists: { kind: 'exists', title: 'There is a customer of this id' },
   site_exists: { kind: 'exists', title: 'There is a site of this id' },

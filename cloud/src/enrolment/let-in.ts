@@ -4,6 +4,7 @@ import { replaceKey } from '../devices/key-change.ts';
 import type { Sql, Store } from '../ports.ts';
 import { wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Authority, IssuedToDevice } from '../trust/authority.ts';
+import { requireRoom } from '../trust/certificate-bounds.ts';
 import { recordCertificate } from '../trust/revocation.ts';
 import type { GoodClaim, NewcomerDevice, Verdict } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
@@ -33,8 +34,8 @@ export const actorOf = (verdict: Accepted): string => {
 
 /**
  * Carries a decision out in one transaction: the device, its claim, its certificate, or nothing of them.
- * @throws EnrolmentError `claim_used`, `batch_revoked`, `batch_exhausted` when another was quicker; TrustError of the
- *   certificate request; FleetError `key_in_use`, `device_exists` of a race
+ * @throws EnrolmentError `claim_used`, `batch_revoked`, `batch_exhausted`, `key_revoked` when another was quicker;
+ *   TrustError of the certificate request, and `certificates_too_many`; FleetError `key_in_use`, `device_exists` of a race
  */
 export function letIn(parts: LettingIn, proved: ProvedRequest, verdict: Accepted, now: WallMs): Promise<LetIn> {
   return parts.store.transaction(async (sql) => {
@@ -59,13 +60,23 @@ async function issue(
   request: ReturnType<typeof transportRequest>,
   now: WallMs,
 ): Promise<IssuedToDevice | null> {
+  await requireGoodKey(sql, request.identityThumbprint);
   if (transport !== null) {
     await transport.check(request);
     return null;
   }
+  await requireRoom(sql, request.deviceId);
   const issued = await authority.issueDevice({ ...request, now: wallMs(now) });
   await recordCertificate(sql, request.deviceId, issued);
   return issued;
+}
+
+/** An operator may have taken it back since it was decided: then there is no certificate for it. */
+async function requireGoodKey(sql: Sql, thumbprint: string): Promise<void> {
+  const good = await sql.query('SELECT 1 FROM device_keys WHERE thumbprint = $1 AND revoked_at IS NULL FOR SHARE', [
+    thumbprint,
+  ]);
+  if (good.length === 0) throw new EnrolmentError('key_revoked');
 }
 
 async function deviceOf(sql: Sql, proved: ProvedRequest, verdict: Accepted): Promise<string> {

@@ -84,7 +84,7 @@ export async function approve(sql: Sql, scope: Scope, actor: Actor, approval: Ap
   await sql.query('DELETE FROM pending_enrolments WHERE thumbprint = $1', [row.thumbprint]);
   if (deviceId !== null) {
     await replaceKey(sql, scope, actor, { deviceId, publicKey: row.jwk });
-    await revokeCertificates(sql, actor, deviceId, 'key_replaced');
+    await revokeCertificates(sql, deviceId, 'key_replaced');
     return readDevice(sql, scope, deviceId);
   }
   const customerId = approval.customerId ?? scope.customerId ?? undefined;

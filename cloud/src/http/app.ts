@@ -14,6 +14,7 @@ import type { Http } from './routes.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
+import { credentialRoutes } from './routes/credentials.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { instanceRoutes } from './routes/instances.ts';
 import { keyListRoutes, type KeyListParts } from './routes/key-lists.ts';
@@ -88,19 +89,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
       api.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
       await api.register(async (guarded: Http) => {
         guarded.addHook('onRequest', authentication(parts.authenticate, new Failures(parts.clock, parts.failureLimit)));
-        await guarded.register(deviceRoutes({ ...parts, views }));
-        await guarded.register(reportRoutes({ archive, views }));
-        await guarded.register(lifeRoutes({ ...parts, views }));
-        await guarded.register(inventoryRoutes({ ...parts, views }));
-        await guarded.register(customerRoutes(parts));
-        await guarded.register(tokenRoutes(parts));
-        await guarded.register(cloudKeyRoutes(parts));
-        await guarded.register(keyListRoutes(parts));
-        await guarded.register(factoryKeyRoutes(parts));
-        await guarded.register(factoryListRoutes(parts));
-        await guarded.register(pendingRoutes(parts));
-        await guarded.register(instanceRoutes(parts));
-        await guarded.register(auditRoutes(parts));
+        await registerGuarded(guarded, parts, views, archive);
         await guarded.register(eventRoutes({ hub, authenticate: parts.authenticate }));
       });
     },
@@ -126,6 +115,24 @@ export async function createApp(parts: HttpParts): Promise<App> {
       closed.abort();
     },
   };
+}
+
+/** What needs a token. */
+async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceViews, archive: Archive): Promise<void> {
+  await guarded.register(deviceRoutes({ ...parts, views }));
+  await guarded.register(credentialRoutes(parts));
+  await guarded.register(reportRoutes({ archive, views }));
+  await guarded.register(lifeRoutes({ ...parts, views }));
+  await guarded.register(inventoryRoutes({ ...parts, views }));
+  await guarded.register(customerRoutes(parts));
+  await guarded.register(tokenRoutes(parts));
+  await guarded.register(cloudKeyRoutes(parts));
+  await guarded.register(keyListRoutes(parts));
+  await guarded.register(factoryKeyRoutes(parts));
+  await guarded.register(factoryListRoutes(parts));
+  await guarded.register(pendingRoutes(parts));
+  await guarded.register(instanceRoutes(parts));
+  await guarded.register(auditRoutes(parts));
 }
 
 const routeName = (method: string, url: string): string => `${method} ${url.replace(/:(\w+)/g, '{$1}')}`;

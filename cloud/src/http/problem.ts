@@ -5,7 +5,7 @@ import { CursorError } from '../devices/cursor.ts';
 import { KeyListError } from '../trust/key-lists.ts';
 import { AwsTransportError } from '../aws/errors.ts';
 import { EnrolmentError, type EnrolmentErrorKind } from '../enrolment/errors.ts';
-import { TrustError } from '../trust/errors.ts';
+import { TrustError, type TrustErrorCode } from '../trust/errors.ts';
 
 /**
  * Problem details (RFC 9457). `code` is stable, and what clients switch on; titles may change.
@@ -117,7 +117,7 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof EnrolmentError) return problem(ENROLMENT_KINDS[error.kind], error.message, error.code);
   if (error instanceof Refusal) return problem(ofRefusal(error.code), error.message, error.code);
   if (error instanceof KeyError || error instanceof TrustError)
-    return problem('message_refused', error.message, error.code);
+    return problem(ofCredential(error.code), error.message, error.code);
   // What exactly AWS said is in the log.
   if (error instanceof AwsTransportError) return problem('unavailable', undefined, error.code);
   const code = codeOf(error);
@@ -140,6 +140,9 @@ function problem(kind: ProblemCode, detail?: string, code: string = kind, errors
     ...(errors && { errors }),
   };
 }
+
+const ofCredential = (code: TrustErrorCode | KeyError['code']): ProblemCode =>
+  code === 'certificates_too_many' ? 'too_many' : 'message_refused';
 
 const ofRefusal = (code: RefusalCode): ProblemCode =>
   code === 'envelope_too_large' ? 'body_too_large' : 'message_refused';

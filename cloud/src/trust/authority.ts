@@ -23,6 +23,8 @@ export interface Issued {
 export interface IssuedToDevice extends Issued {
   /** RFC 7638 thumbprint of the identity key that asked for it. */
   readonly identityThumbprint: string;
+  /** The authority that issued it: SHA-256 of its certificate, in hexadecimal. */
+  readonly authority: string;
 }
 
 export interface DeviceRequest {
@@ -50,6 +52,8 @@ export interface Authority {
   readonly certificatePem: string;
   /** SHA-256 of the DER, base64url: what claims pin. */
   readonly fingerprint: string;
+  /** The same in hexadecimal: how people and tables call it, by its beginning. */
+  readonly id: string;
   /**
    * A client certificate: CN and URI name the device; nothing else of the request than its key is taken over.
    * @throws TrustError `csr_malformed`, `csr_signature_invalid`, `csr_key_unsupported`, `csr_key_is_identity`
@@ -84,6 +88,7 @@ export async function openAuthority(
 
 function authorityOf(certificate: X509Certificate, signingKey: AuthorityKey): Authority {
   const der = new Uint8Array(certificate.rawData);
+  const digest = createHash('sha256').update(der).digest();
   const issuer = { certificate, signingKey };
   const issue = async (subject: Subject, now: WallMs): Promise<Issued> => {
     const validity = validityOf(subject.profile, now, wallMs(certificate.notAfter.getTime()));
@@ -94,13 +99,14 @@ function authorityOf(certificate: X509Certificate, signingKey: AuthorityKey): Au
   return {
     certificateDer: der,
     certificatePem: `${certificate.toString('pem')}\n`,
-    fingerprint: createHash('sha256').update(der).digest('base64url'),
+    fingerprint: digest.toString('base64url'),
+    id: digest.toString('hex'),
     async issueDevice({ csr, deviceId, identityThumbprint, now }) {
       const { spki, thumbprint } = await parseRequest(csr);
       if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
       const alternativeNames = [{ type: 'url', value: `urn:paddock:device:${deviceId}` } as const];
       const issued = await issue({ profile: 'device', commonName: deviceId, alternativeNames, spki }, now);
-      return { ...issued, identityThumbprint };
+      return { ...issued, identityThumbprint, authority: digest.toString('hex') };
     },
     issueServer: ({ spki, hosts, profile = 'server', now }) =>
       issue({ profile, commonName: 'Paddock', alternativeNames: hosts.map(nameOfHost), spki }, now),

@@ -7,23 +7,27 @@ import type { Revoked } from './revocation-list.ts';
 export async function recordCertificate(sql: Sql, deviceId: string, issued: IssuedToDevice): Promise<void> {
   const { serial, identityThumbprint, notBefore, notAfter } = issued;
   await sql.query(
-    `INSERT INTO certificates (serial, device_id, identity_thumbprint, not_before, not_after) VALUES ($1, $2, $3, $4, $5)`,
-    [serial, deviceId, identityThumbprint, toInstant(notBefore), toInstant(notAfter)],
+    `INSERT INTO certificates (serial, device_id, identity_thumbprint, not_before, not_after, authority)
+     VALUES ($1, $2, $3, $4, $5, $6)`,
+    [serial, deviceId, identityThumbprint, toInstant(notBefore), toInstant(notAfter), issued.authority],
   );
 }
 
 /**
- * Takes back every certificate of a device, for good. Every instance hears of it when the transaction commits, and
- * closes the device's connections.
- * @param actor who stands for it in the history
+ * Takes back certificates of a device, for good: all of them, or those that one identity key asked for. Every instance
+ * hears of it when the transaction commits, and closes the device's connections. In a transaction that acts as somebody.
  * @returns how many were good until now
  */
-export async function revokeCertificates(sql: Sql, actor: string, deviceId: string, reason: string): Promise<number> {
-  await sql.query("SELECT set_config('paddock.actor', $1, true)", [actor]);
+export async function revokeCertificates(
+  sql: Sql,
+  deviceId: string,
+  reason: string,
+  identityThumbprint: string | null = null,
+): Promise<number> {
   const rows = await sql.query(
-    `UPDATE certificates SET revoked_at = now(), reason = $2 WHERE device_id = $1 AND revoked_at IS NULL
-     RETURNING serial`,
-    [deviceId, reason],
+    `UPDATE certificates SET revoked_at = now(), reason = $2
+     WHERE device_id = $1 AND revoked_at IS NULL AND ($3::text IS NULL OR identity_thumbprint = $3) RETURNING serial`,
+    [deviceId, reason, identityThumbprint],
   );
   return rows.length;
 }

@@ -147,6 +147,21 @@ describe('paddock', () => {
     });
   });
 
+  test('shows what a device proves itself with, and takes it back', async () => {
+    const [key] = (await json('devices', 'keys', 'kiosk-0001')) as { thumbprint: string }[];
+    expect((await paddock('devices', 'keys', 'kiosk-0001')).out).toContain(`FINGERPRINT`);
+    expect(await json('devices', 'certificates', 'kiosk-0001')).toEqual([]);
+    expect((await paddock('devices', 'revoke-certificates', 'kiosk-0001')).code).toBe(2);
+    expect((await paddock('devices', 'revoke-certificates', 'kiosk-0001', '--reason', 'a test')).out).toBe(
+      'kiosk-0001: 0 certificates revoked\n',
+    );
+    const revoked = ['devices', 'revoke-key', 'kiosk-0001', '--reason', 'stolen'];
+    expect((await paddock(...revoked, '--key', 'A'.repeat(12))).err).toContain('key_unknown');
+    expect(await json(...revoked)).toMatchObject({ thumbprint: key?.thumbprint, revokedCertificates: 0 });
+    expect((await paddock('devices', 'keys', 'kiosk-0001')).out).toContain('stolen');
+    expect((await paddock(...revoked)).err).toContain('key_unknown');
+  });
+
   test('makes a token that reaches one customer, until it is revoked', async () => {
     const token = (await paddock('tokens', 'create', '--name', 'console', '--customer', 'acme')).out.trim();
     expect(await json('customers', 'list', '--token', token)).toMatchObject([{ customerId: 'acme' }]);

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { ConfigError, readClientConfig, readConfig, SETTINGS } from '@paddock/cloud/config.ts';
+import { ConfigError, readConfig } from '@paddock/cloud/config.ts';
+import { SETTINGS } from '@paddock/cloud/settings.ts';
+import { readClientConfig } from '@paddock/cloud/config-client.ts';
 
 function problemsOf(read: () => unknown): readonly string[] {
   try {

@@ -7,7 +7,7 @@ import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
-import { SETTINGS } from '@paddock/cloud/config.ts';
+import { SETTINGS } from '@paddock/cloud/settings.ts';
 import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
 import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
 import { NOTIFICATION_TYPES } from '@paddock/cloud/monitoring/notifications.ts';

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest
 import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { replaceFile } from '@paddock/cloud/adapters/whole-file.ts';
-import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { actAs, ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { registerDevice, retireDevice } from '@paddock/cloud/devices/registry.ts';
 import { StoredAdmission } from '@paddock/cloud/trust/admission.ts';
 import type { Authority } from '@paddock/cloud/trust/authority.ts';
@@ -77,7 +77,11 @@ const codeOf = async (client: RawClient): Promise<unknown> => {
   const packet = await client.next('connack');
   return 'returnCode' in packet ? packet.returnCode : undefined;
 };
-const revoke = () => database.store.transaction((sql) => revokeCertificates(sql, 'test', deviceId, 'stolen'));
+const revoke = () =>
+  database.store.transaction(async (sql) => {
+    await actAs(sql, 'test');
+    return revokeCertificates(sql, deviceId, 'stolen');
+  });
 
 test('a live connection is closed at once when its certificate is taken back, and does not come again', async () => {
   const client = await come();

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { actAs, ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { registerDevice, retireDevice } from '@paddock/cloud/devices/registry.ts';
+import type { Sql } from '@paddock/cloud/ports.ts';
 import type { IssuedToDevice } from '@paddock/cloud/trust/authority.ts';
 import { readRevoked, recordCertificate, revokeCertificates } from '@paddock/cloud/trust/revocation.ts';
 import { wallMs } from '@paddock/shared/time.ts';
@@ -35,11 +36,13 @@ const certificate = (serial: string, notAfter = wallMs(NOW + DAY_MS)): IssuedToD
   notAfter,
   renewAfter: NOW,
   identityThumbprint: 'thumbprint',
+  authority: 'ab'.repeat(32),
 });
 const record = (serial: string, notAfter?: typeof NOW) =>
   recordCertificate(database.store, deviceId, certificate(serial, notAfter));
 const revoke = (reason = 'stolen') =>
-  database.store.transaction((sql) => revokeCertificates(sql, 'token:tests', deviceId, reason));
+  database.store.transaction((sql) => act(sql).then(() => revokeCertificates(sql, deviceId, reason)));
+const act = (sql: Sql) => actAs(sql, 'token:tests');
 const revokedSerials = async () => (await readRevoked(database.store, NOW)).map(({ serial }) => serial);
 
 test('a device’s certificates are taken back together and for good, and the list has them', async () => {
