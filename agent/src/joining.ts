@@ -79,7 +79,7 @@ export async function openJoining(config: AgentConfig, pin: Pin, parts: JoiningP
 }
 
 /** What TLS and HTTP take is loaded only by a device that enrols. */
-export async function webOpener(url: string, clock: Clock): Promise<(trust: ServerTrust) => Web> {
+export async function webOpener(url: string, clock: Clock): Promise<(trust: ServerTrust | null) => Web> {
   const [{ addressOf, connectTls }, { createWeb }] = await Promise.all([
     import('./adapters/tls.ts'),
     import('./adapters/https.ts'),

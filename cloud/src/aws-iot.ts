@@ -2,6 +2,7 @@ import { amazonRoots } from './adapters/amazon-roots.ts';
 import { openAwsIot } from './adapters/aws-iot.ts';
 import { AwsTransport } from './aws/transport.ts';
 import type { Background, Base } from './base.ts';
+import type { CloudConfig } from './settings.ts';
 import { runElected } from './instances/elected.ts';
 
 const JOB = { job: 'aws-iot', everyMs: 5_000, retryMs: 10_000, leaseMs: 90_000 } as const;
@@ -26,8 +27,6 @@ export async function openAws(
   return transport;
 }
 
-/** Whose servers devices have to believe: our own authority's, and those that they are sent to. */
-export const authoritiesOf = ({ config, authority }: Pick<Base, 'config' | 'authority'>): Uint8Array[] => [
-  authority.certificateDer,
-  ...(config.awsIotRegion === null ? [] : amazonRoots()),
-];
+/** Whose servers devices have to believe besides ours, when they are sent there. */
+export const awsAuthorities = ({ awsIotRegion }: Pick<CloudConfig, 'awsIotRegion'>): Uint8Array[] =>
+  awsIotRegion === null ? [] : amazonRoots();

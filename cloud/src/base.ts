@@ -4,11 +4,11 @@ import type { CloudConfig } from './settings.ts';
 import type { OwnClock } from './instances/own-clock.ts';
 import type { Identity } from './instances/register.ts';
 import type { Audit, Clock, Log, Store } from './ports.ts';
-import type { Authority } from './trust/authority.ts';
+import type { Authorities } from './trust/authorities.ts';
 import type { ServerCertificate } from './trust/server-certificate.ts';
 
-/** What every part of the service is made of. */
-export interface Base {
+/** What is there before anything is signed or shown. */
+export interface Ground {
   readonly audit: Audit;
   readonly config: CloudConfig;
   readonly clock: Clock;
@@ -18,7 +18,11 @@ export interface Base {
   readonly store: Store;
   readonly onlineKey: OwnKey;
   readonly identity: Identity;
-  readonly authority: Authority;
+}
+
+/** What every part of the service is made of. */
+export interface Base extends Ground {
+  readonly authorities: Authorities;
   /** What servers for devices show; it renews itself. */
   readonly serverCertificate: ServerCertificate;
 }

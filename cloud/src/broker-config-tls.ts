@@ -38,12 +38,15 @@ interface KeyPair {
 /**
  * Writes Mosquitto's settings for mutual TLS, what it shows and believes, an empty revocation list, and the certificates
  * of the service's instances. Keys are for their owner only: give the broker's to the broker's user.
+ * @param beside authorities whose certificates are believed, too
  */
 export async function writeTlsMosquitto(
   place: TlsBrokerPlace,
   authority: Authority,
   now: WallMs,
+  beside: readonly Authority[] = [],
 ): Promise<WrittenTlsBroker> {
+  const all = [authority, ...beside];
   const directory = resolve(place.directory);
   await mkdir(directory, { recursive: true });
   const files: string[] = [];
@@ -55,8 +58,9 @@ export async function writeTlsMosquitto(
   };
   await write(MOSQUITTO_FILES.settings, mosquittoSettings({ ...place, directory, tls: true }));
   await write(MOSQUITTO_FILES.acl, mosquittoAcl(place));
-  const ca = await write(MOSQUITTO_TLS_FILES.authority, authority.certificatePem);
-  await write(MOSQUITTO_TLS_FILES.revoked, await authority.revocationList([], now));
+  const ca = await write(MOSQUITTO_TLS_FILES.authority, all.map(({ certificatePem }) => certificatePem).join(''));
+  const lists = await Promise.all(all.map((one) => one.revocationList([], now)));
+  await write(MOSQUITTO_TLS_FILES.revoked, lists.join(''));
   const server = newPair();
   await write(MOSQUITTO_TLS_FILES.certificate, pemOf(await serverOf(authority, place, server, now)));
   await write(MOSQUITTO_TLS_FILES.key, server.key, 0o600);

@@ -3,9 +3,11 @@ import { systemClock } from './adapters/system-clock.ts';
 import { parseListener, showMosquitto, writeMosquitto, type BrokerPlace } from './broker-config.ts';
 import { writeTlsMosquitto } from './broker-config-tls.ts';
 import { print, sub, type Options } from './cli-command.ts';
+import { SHOWN_DIGITS } from './trust/standing.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { SETTINGS } from './settings.ts';
-import { authorityOf } from './open-trust.ts';
+import { authoritiesOf } from './open-trust.ts';
+import type { Authority } from './trust/authority.ts';
 
 /** `paddock broker-config`: settings for a broker beside the service. */
 export function addBrokerConfig(root: Command): void {
@@ -19,6 +21,7 @@ export function addBrokerConfig(root: Command): void {
     .option('--tls', 'mutual TLS: a client is the device of its certificate')
     .option('--hosts <names>', `with --tls: ${SETTINGS.publicHosts.help} (by default as the service)`)
     .option('--instances <count>', 'with --tls: instances of the service, each with a certificate of its own', '1')
+    .option('--ca <id>', 'with --tls: who issues the certificates, by its beginning, where there are several')
     .option('--out <directory>', 'write the files there, with new secrets, instead of showing them');
   mosquitto.action(async () => {
     const options = mosquitto.optsWithGlobals<Options>();
@@ -33,6 +36,16 @@ export function addBrokerConfig(root: Command): void {
     }
     await (instances === undefined ? writePlain(mosquitto, place) : writeTls(mosquitto, place, instances));
   });
+}
+
+/** @throws ConfigError */
+function issuerIn(held: readonly Authority[], beginning = ''): Authority {
+  const [only, second] = held.filter(({ id }) => id.startsWith(beginning));
+  if (only === undefined || second !== undefined)
+    throw new ConfigError([
+      `--ca has to say which of ${held.map(({ id }) => id.slice(0, SHOWN_DIGITS)).join(', ')} issues`,
+    ]);
+  return only;
 }
 
 function instancesIn(text: string): number {
@@ -55,11 +68,13 @@ async function writePlain(command: Command, place: BrokerPlace): Promise<void> {
 async function writeTls(command: Command, place: BrokerPlace, instances: number): Promise<void> {
   const { dataDir, hosts } = command.optsWithGlobals<{ dataDir?: string; hosts?: string }>();
   const config = readConfig(process.env, { ...(dataDir && { dataDir }), ...(hosts && { publicHosts: hosts }) });
-  const authority = await authorityOf(config, config.dataDir, systemClock);
+  const held = await authoritiesOf(config, config.dataDir, systemClock);
+  const authority = issuerIn(held, command.optsWithGlobals<{ ca?: string }>().ca);
   const written = await writeTlsMosquitto(
     { ...place, hosts: config.publicHosts, instances },
     authority,
     systemClock.wall(),
+    held.filter((one) => one !== authority),
   );
   print(command, written, () =>
     [

@@ -55,13 +55,14 @@ interface SignOptions {
   readonly newRoot?: string;
   readonly newRootPassphraseFile?: string;
   readonly withoutKey?: string[];
-  readonly withoutAuthority?: string[];
+  readonly withoutCa?: string[];
 }
 
 function addSign(commands: Command): void {
   const sign = sub(commands, 'sign', 'seal the next list: new keys of the service, a new root, keys to be forgotten', [
     'root sign --key /media/usb/fleet-root.pem --passphrase-file passphrase.txt',
     'root sign --without-key 8lVv3k2mQx1a',
+    'root sign --without-ca 3f9a0c41d2b7',
     'root sign --new-root fleet-root-2.pem --new-root-passphrase-file passphrase.txt',
   ])
     .option('--key <file>', 'the root (by default the one in the data directory)')
@@ -69,7 +70,7 @@ function addSign(commands: Command): void {
     .option('--new-root <file>', 'the key of the root that seals from the next list on')
     .option('--new-root-passphrase-file <file>', 'of the new root')
     .option('--without-key <id...>', 'a key that devices must not believe any more')
-    .option('--without-authority <place...>', 'an authority of the newest list, counted from 0');
+    .option('--without-ca <id...>', 'an authority that devices and brokers must not believe any more, for good');
   sign.action(async () => {
     const options = sign.optsWithGlobals<SignOptions>();
     const { dataDir } = readClientConfig(process.env, sign.optsWithGlobals());
@@ -79,7 +80,7 @@ function addSign(commands: Command): void {
     const { body } = await client.send('POST', '/key-lists/next', {
       ...(newRoot && { root: newRoot.publicJwk }),
       withoutKeys: options.withoutKey ?? [],
-      withoutAuthorities: (options.withoutAuthority ?? []).map(Number),
+      withoutAuthorities: options.withoutCa ?? [],
     });
     const payload = body['payload'] as KeyList | null;
     if (payload === null) return print(sign, { version: null }, () => 'Devices know all of it: nothing to seal');

@@ -9,6 +9,7 @@ import { addFactoryList, addPending } from './cli-enrolment.ts';
 import { addClaims, addFactoryKeys } from './cli-factory.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
+import { addCa } from './cli-ca.ts';
 import { addRoot } from './cli-root.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
@@ -82,6 +83,7 @@ function program(quiet: boolean): Command {
   addVerify(root);
   addInstances(root);
   addRoot(root);
+  addCa(root);
   addBrokerConfig(root);
   addAudit(root);
   addBackup(root);

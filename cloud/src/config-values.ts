@@ -54,4 +54,9 @@ export const hosts: Parse<readonly string[]> = (text) => {
     throw new Error('has to be host names and addresses, with commas between');
   return names;
 };
+export const paths: Parse<readonly string[]> = (text) => {
+  const files = text.split(',').map((file) => file.trim());
+  if (text.includes('\0') || files.includes('')) throw new Error('has to be paths, with commas between');
+  return files;
+};
 export const anything = matching(/^[^\0]+$/, 'has to be a path');

@@ -43,13 +43,13 @@ const LOOPBACK = /^(localhost|127([.][0-9]{1,3}){3}|::1)$/;
 
 /** What no value alone is to blame for. */
 function contradictionsIn(config: CloudConfig): string[] {
-  const { webhookUrl, webhookSecret, brokerUrl, brokerCert, brokerKey, caCert, caKey, mqttPlain, mqttHost } = config;
-  const problems: readonly (readonly [boolean, string])[] = [
+  const { webhookUrl, webhookSecret, brokerUrl, brokerCert, brokerKey, mqttPlain, mqttHost } = config;
+  const problems: readonly Contradiction[] = [
     [
       webhookUrl !== null && webhookSecret === null,
       'PADDOCK_WEBHOOK_SECRET has to be set with PADDOCK_WEBHOOK_URL: every delivery is signed',
     ],
-    [(caCert === null) !== (caKey === null), 'PADDOCK_CA_CERT and PADDOCK_CA_KEY belong together'],
+    ...certificateContradictions(config),
     [(brokerCert === null) !== (brokerKey === null), 'PADDOCK_BROKER_CERT and PADDOCK_BROKER_KEY belong together'],
     [
       brokerCert !== null && !/^(mqtts|wss):/.test(brokerUrl ?? ''),
@@ -66,3 +66,17 @@ function contradictionsIn(config: CloudConfig): string[] {
   ];
   return problems.flatMap(([is, problem]) => (is ? [problem] : []));
 }
+
+type Contradiction = readonly [boolean, string];
+
+const certificateContradictions = ({
+  caCert,
+  caKey,
+  serverCert,
+  serverKey,
+  serverCa,
+}: CloudConfig): Contradiction[] => [
+  [caCert?.length !== caKey?.length, 'PADDOCK_CA_CERT and PADDOCK_CA_KEY belong together'],
+  [(serverCert === null) !== (serverKey === null), 'PADDOCK_SERVER_CERT and PADDOCK_SERVER_KEY belong together'],
+  [serverCa !== null && serverCert === null, 'PADDOCK_SERVER_CA needs PADDOCK_SERVER_CERT'],
+];

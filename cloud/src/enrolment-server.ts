@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { tlsServer } from './adapters/tls-server.ts';
 import type { Base } from './base.ts';
 import { Enrolment } from './enrolment/enrolment.ts';
@@ -7,6 +8,7 @@ import { createEnrolApp } from './http/enrol-app.ts';
 import type { ClaimTerms } from './http/routes/factory-keys.ts';
 import { inUrl } from './urls.ts';
 import { keyListOf, newestKeyList, type StoredKeyList } from './trust/key-lists.ts';
+import { pemChain } from './trust/server-certificate.ts';
 
 export interface EnrolmentServer {
   readonly url: string;
@@ -24,7 +26,7 @@ export async function openEnrolment(
   transport: Transport | null,
   started: AsyncDisposableStack,
 ): Promise<EnrolmentServer> {
-  const { store, config, onlineKey, authority, serverCertificate } = base;
+  const { store, config, onlineKey, authorities, serverCertificate } = base;
   const newest = async (): Promise<StoredKeyList> => {
     const list = await newestKeyList(store);
     if (list === null) throw new Error('There is no list of keys yet');
@@ -34,6 +36,7 @@ export async function openEnrolment(
   const enrolment = new Enrolment({
     ...base,
     signing: onlineKey.signing,
+    authority: { issueDevice: (request) => authorities.issuing.issueDevice(request) },
     keyList,
     mqttUrl,
     transport,
@@ -46,7 +49,7 @@ export async function openEnrolment(
     enrolment,
     keyList,
     keyListOf: async (version) => (await keyListOf(store, version))?.sealed ?? null,
-    authorityPem: authority.certificatePem,
+    authorityPem: () => pemChain([serverCertificate.anchor]),
     serverFactory: server.create,
   });
   started.defer(() => app.close());
@@ -54,6 +57,10 @@ export async function openEnrolment(
   const url = `https://${inUrl(config.publicHosts[0])}:${port || '443'}`;
   return {
     url,
-    claimTerms: async () => ({ url, ca: authority.fingerprint, root: (await newest()).list.root }),
+    claimTerms: async () => ({
+      url,
+      ca: createHash('sha256').update(serverCertificate.anchor).digest('base64url'),
+      root: (await newest()).list.root,
+    }),
   };
 }

@@ -26,8 +26,7 @@ export interface PreparedBroker {
 
 /** The broker of the service's own, or the one that it is told to use; and what keeps certificates good or closed. */
 export async function prepareBroker(base: Base, background: Background): Promise<PreparedBroker> {
-  const { config, clock, serverCertificate } = base;
-  background((signal) => serverCertificate.run(signal));
+  const { config, clock } = base;
   const admission = new StoredAdmission({ ...base, sql: base.store });
   background((signal) => admission.run(signal));
   if (config.brokerUrl === null) return { broker: embeddedBroker(base, admission), admission };
@@ -43,12 +42,13 @@ export async function prepareBroker(base: Base, background: Background): Promise
 
 function keepRevoked(base: Base, file: string, background: Background): RevocationFile {
   const kept = new RevocationFile({ ...base, sql: base.store, write: (pem) => replaceFile(file, pem) });
+  base.authorities.onChange(() => kept.changed());
   background((signal) => kept.run(signal));
   return kept;
 }
 
 function embeddedBroker(
-  { config, clock, log, authority, serverCertificate }: Base,
+  { config, clock, log, authorities, serverCertificate }: Base,
   admission: StoredAdmission,
 ): Broker {
   const broker = new EmbeddedBroker({
@@ -58,7 +58,7 @@ function embeddedBroker(
       host: config.mqttTlsHost,
       port: config.mqttTlsPort,
       identity: serverCertificate.current,
-      authorityPem: authority.certificatePem,
+      authorityPem: authorities.acceptedPem,
       addressLimits: {
         connections: config.mqttAddressConnections,
         handshakesPerSecond: config.mqttAddressHandshakes,
@@ -69,6 +69,7 @@ function embeddedBroker(
     log: (message, error) => log.warn({ err: error }, message),
   });
   serverCertificate.onRenewed((identity) => broker.renew(identity));
+  authorities.onChange(() => broker.believe(authorities.acceptedPem));
   return broker;
 }
 

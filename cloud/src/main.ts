@@ -12,8 +12,8 @@ import { createPrometheus } from './adapters/prometheus.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import { webhookPoster } from './adapters/webhook.ts';
 import { AuditLog } from './audit/log.ts';
-import { authoritiesOf, openAws } from './aws-iot.ts';
-import { runInBackground, type Background, type Base } from './base.ts';
+import { openAws } from './aws-iot.ts';
+import { runInBackground, type Background, type Base, type Ground } from './base.ts';
 import type { CloudConfig } from './settings.ts';
 import { openEnrolment } from './enrolment-server.ts';
 import { authenticateToken, registerOperatorToken } from './customers/tokens.ts';
@@ -27,12 +27,10 @@ import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
 import { openTrust } from './open-trust.ts';
-import { believedBy, keepKeyList } from './own-keys.ts';
 import type { Clock, Log, Metrics, Store } from './ports.ts';
 import { named } from './taken-port.ts';
 import { deviceUrlOf, mqttUrlsOf } from './urls.ts';
 import { databaseNow } from './store/database-clock.ts';
-import { currentEpoch } from './store/epoch.ts';
 import { migrate } from './store/migrate.ts';
 import { keepPartitionsAtStart } from './store/partitions.ts';
 
@@ -55,12 +53,13 @@ const PROBE_TIMEOUT_MS = 3_000;
 export async function serve(config: CloudConfig): Promise<Service> {
   await using started = new AsyncDisposableStack();
   const dataDir = await openDataDir(config.dataDir);
-  const base = await buildBase(config, dataDir, started);
-  const { store, metrics } = base;
-  await prepareDatabase(base, dataDir);
-  const believed = believedBy(base, authoritiesOf(base), await currentEpoch(store));
-  await keepKeyList(base, dataDir.path, believed);
+  const ground = await buildGround(config, dataDir, started);
+  const { store, metrics } = ground;
+  await prepareDatabase(ground, dataDir);
+  const { believed, watch: watchTrust, ...trust } = await openTrust(ground, dataDir.path);
+  const base: Base = { ...ground, ...trust };
   const background = runInBackground(started);
+  await watchTrust(background, started);
   const member = createMember({ ...base, configuredErrorMs: config.clockErrorMs });
   background((signal) => member.run(signal));
   const watch = createWatch({ ...base, listenerId: base.identity.instanceId, now: databaseNow });
@@ -79,6 +78,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     inflater,
     cloudErrorMs: member.errors.now,
     believed,
+    authorities: base.authorities,
     claimTerms: enrolment.claimTerms,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
     exposition: metrics,
@@ -102,7 +102,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   };
 }
 
-async function buildBase(config: CloudConfig, dataDir: DataDir, started: AsyncDisposableStack): Promise<Base> {
+async function buildGround(config: CloudConfig, dataDir: DataDir, started: AsyncDisposableStack): Promise<Ground> {
   const log: Log = createLog(config.logLevel);
   const clock = systemClock;
   const metrics = createPrometheus();
@@ -119,7 +119,6 @@ async function buildBase(config: CloudConfig, dataDir: DataDir, started: AsyncDi
     store,
     onlineKey: await loadOnlineKey(dataDir.path),
     identity: { instanceId: randomUUID(), host: hostname(), version: manifest.version },
-    ...(await openTrust(config, dataDir.path, clock, log)),
   };
 }
 
@@ -180,7 +179,7 @@ async function openStore(
   return store;
 }
 
-async function prepareDatabase({ store, config, log }: Base, dataDir: DataDir): Promise<void> {
+async function prepareDatabase({ store, config, log }: Ground, dataDir: DataDir): Promise<void> {
   const ran = await migrate(store, await readMigrations());
   if (ran.length > 0) log.info({ migrations: ran }, 'The database was migrated');
   await keepPartitionsAtStart(store, await databaseNow(store), { retentionDays: config.retentionDays }, (error) =>

@@ -1,34 +1,89 @@
-import { loadAuthority, readAuthority } from './adapters/data-dir/authority.ts';
+import { readFile } from 'node:fs/promises';
+import { loadAuthorities, readAuthorities, type AuthorityFiles } from './adapters/data-dir/authority.ts';
+import { readServerPair } from './adapters/data-dir/server-pair.ts';
+import { awsAuthorities } from './aws-iot.ts';
+import type { Background, Base, Ground } from './base.ts';
+import { believedBy, keepKeyList } from './own-keys.ts';
+import type { Clock } from './ports.ts';
 import type { CloudConfig } from './settings.ts';
-import type { Clock, Log } from './ports.ts';
+import { currentEpoch } from './store/epoch.ts';
+import { Authorities } from './trust/authorities.ts';
 import { newAuthorityCertificate, openAuthority, type Authority } from './trust/authority.ts';
-import { ServerCertificate } from './trust/server-certificate.ts';
+import { certificatesIn } from './trust/given-certificate.ts';
+import { ServerCertificate, type GivenCertificate } from './trust/server-certificate.ts';
 
-/**
- * The authority of the data directory or the one that is given, and what our servers show.
- * @throws TrustError, DataDirError
- */
-export async function openTrust(
-  config: CloudConfig,
-  dataDir: string,
-  clock: Clock,
-  log: Log,
-): Promise<{ authority: Authority; serverCertificate: ServerCertificate }> {
-  const authority = await authorityOf(config, dataDir, clock);
-  const hosts = config.publicHosts;
-  return { authority, serverCertificate: await ServerCertificate.make({ authority, hosts, clock, log }) };
+export interface Trust extends Pick<Base, 'authorities' | 'serverCertificate'> {
+  /** Whom devices should believe, as this service sees it now. */
+  readonly believed: ReturnType<typeof believedBy>;
+  /** Keeps all of it as files, lists and operators want it, as long as the service runs. */
+  readonly watch: (background: Background, started: AsyncDisposableStack) => Promise<void>;
 }
 
-/** @throws TrustError, DataDirError */
-export async function authorityOf(
+/**
+ * The authorities of the data directory or those that are given, the list of keys that names them, and what our servers
+ * show. The database is ready by then.
+ * @throws TrustError, DataDirError
+ */
+export async function openTrust(ground: Ground, dataDir: string): Promise<Trust> {
+  const { config, clock, log, store } = ground;
+  const load = (): Promise<Authority[]> => authoritiesOf(config, dataDir, clock);
+  const authorities = await Authorities.open({ sql: store, clock, log, load });
+  const given = await givenCertificate(config);
+  const foreign = [...awsAuthorities(config), ...(given?.named ?? [])];
+  const named = () => ({
+    needed: [authorities.issuing.certificateDer, ...foreign],
+    beside: authorities.beside.map(({ certificateDer }) => certificateDer),
+  });
+  const believed = believedBy(ground, named, await currentEpoch(store));
+  const keep = (): Promise<void> => keepKeyList(ground, dataDir, believed);
+  await keep();
+  await authorities.refresh();
+  const serverCertificate = await ServerCertificate.make({
+    issuer: () => authorities.issuing,
+    listed: () => authorities.listed,
+    given,
+    hosts: config.publicHosts,
+    clock,
+    log,
+  });
+  authorities.onChange(() => void serverCertificate.look());
+  return {
+    authorities,
+    serverCertificate,
+    believed,
+    async watch(background, started) {
+      const changed = (): void => void authorities.refresh();
+      started.defer(await store.listen('paddock_trust', changed, changed));
+      background((signal) => authorities.run(signal, keep));
+      background((signal) => serverCertificate.run(signal));
+    },
+  };
+}
+
+/** Oldest first. @throws TrustError, DataDirError */
+export async function authoritiesOf(
   { caCert, caKey }: Pick<CloudConfig, 'caCert' | 'caKey'>,
   dataDir: string,
   clock: Clock,
-): Promise<Authority> {
+): Promise<Authority[]> {
   const now = clock.wall();
-  const files =
+  const files: AuthorityFiles[] =
     caCert !== null && caKey !== null
-      ? await readAuthority({ certificate: caCert, key: caKey })
-      : await loadAuthority(dataDir, (key) => newAuthorityCertificate(key, now));
-  return openAuthority(files, now);
+      ? await readAuthorities(caCert.map((certificate, at) => ({ certificate, key: caKey[at] ?? '' })))
+      : await loadAuthorities(dataDir, (key) => newAuthorityCertificate(key, now));
+  return Promise.all(files.map((pem) => openAuthority(pem, now)));
+}
+
+/** @throws TrustError `server_certificate_unreadable` of its authority, and what reading that throws */
+async function givenCertificate({
+  serverCert,
+  serverKey,
+  serverCa,
+}: CloudConfig): Promise<GivenCertificate | undefined> {
+  if (serverCert === null || serverKey === null) return undefined;
+  const named = serverCa === null ? [] : certificatesIn(await readFile(serverCa, 'utf8'));
+  return {
+    read: () => readServerPair({ cert: serverCert, key: serverKey }),
+    named: named.map(({ raw }) => new Uint8Array(raw)),
+  };
 }

@@ -9,13 +9,23 @@ type Parts = Pick<Base, 'store' | 'clock' | 'log' | 'onlineKey'>;
 
 /** Whom devices should believe, as this service sees it: who signs answers, and who issues its certificates. */
 export const believedBy =
-  ({ onlineKey }: Pick<Parts, 'onlineKey'>, authorities: readonly Uint8Array[], currentEpoch: number) =>
-  (root: Believed['root'], epoch = 0): Believed => ({
-    root,
-    keys: [onlineKey.publicJwk],
-    authorities: authorities.map((der) => Buffer.from(der).toString('base64url')),
-    epoch: Math.max(epoch, currentEpoch),
-  });
+  (
+    { onlineKey }: Pick<Parts, 'onlineKey'>,
+    authorities: () => { readonly needed: readonly Uint8Array[]; readonly beside: readonly Uint8Array[] },
+    currentEpoch: number,
+  ) =>
+  (root: Believed['root'], epoch = 0): Believed => {
+    const { needed, beside } = authorities();
+    return {
+      root,
+      keys: [onlineKey.publicJwk],
+      authorities: needed.map(base64url),
+      beside: beside.map(base64url),
+      epoch: Math.max(epoch, currentEpoch),
+    };
+  };
+
+const base64url = (der: Uint8Array): string => Buffer.from(der).toString('base64url');
 
 /**
  * Seals a new list of keys at the start, when the newest one does not name what this service signs with and the fleet

@@ -71,7 +71,7 @@ export async function startEnrolment(
     enrolment,
     keyList: async () => 'a.key.list',
     keyListOf: async (version) => (version === 1 ? 'a.key.list' : null),
-    authorityPem: authority.certificatePem,
+    authorityPem: () => authority.certificatePem,
     serverFactory: tls.create,
   });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });

@@ -8,7 +8,9 @@ import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { authenticateToken, createToken } from '@paddock/cloud/customers/tokens.ts';
 import { createApp, type App, type HttpParts } from '@paddock/cloud/http/app.ts';
 import type { Store } from '@paddock/cloud/ports.ts';
+import { Authorities } from '@paddock/cloud/trust/authorities.ts';
 import { CollectedAudit } from './audit.ts';
+import { newAuthority } from './authority.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
 /** An answer, with its body parsed where it is JSON. */
@@ -45,12 +47,15 @@ export interface CallOptions {
 /** The HTTP service on a real database and a real port. */
 export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): Promise<TestHttp> {
   const cloudKey = await makeTestKey();
+  const held = [await newAuthority()];
+  const log = pino({ level: 'silent' });
   const audit = new CollectedAudit();
   const app = await createApp({
     audit,
     store,
     clock: systemClock,
-    log: pino({ level: 'silent' }),
+    log,
+    authorities: await Authorities.open({ sql: store, clock: systemClock, log, load: async () => held }),
     authenticate: (token) => authenticateToken(store, token),
     inflater,
     cloudErrorMs: () => 100,

@@ -37,11 +37,12 @@ export const addressOf = (url: string, defaultPort: number): TlsAddress => {
  * Connects over TLS 1.2 or 1.3. The library is told to judge no certificate, and nothing that it says of one is looked
  * at: {@link certificateFault} judges all of it, and before it has found nothing wrong nobody gets the connection, so
  * not a byte is written. No session is ever resumed: each connection is judged anew.
+ * @param trust null: whoever answers, to hear what proves itself, and to say nothing that others must not know
  * @throws TlsError; `cause` keeps what the library said
  */
 export async function connectTls(
   address: TlsAddress,
-  trust: ServerTrust,
+  trust: ServerTrust | null,
   client: ClientCertificate | null,
   clock: Clock,
 ): Promise<TLSSocket> {
@@ -82,8 +83,8 @@ function secured(socket: TLSSocket, clock: Clock, over: AbortSignal): Promise<vo
   });
 }
 
-function judge(socket: TLSSocket, { host }: TlsAddress, trust: ServerTrust): void {
-  const fault = certificateFault(sentBy(socket), host, trust);
+function judge(socket: TLSSocket, { host }: TlsAddress, trust: ServerTrust | null): void {
+  const fault = trust === null ? null : certificateFault(sentBy(socket), host, trust);
   if (fault !== null) throw new TlsError(fault, `${CERTIFICATE_FAULTS[fault]} (${host})`);
   if (!PROTOCOLS.includes(socket.getProtocol())) throw new TlsError('tls_version', 'TLS is older than 1.2');
   // A server that was judged stays who it is (TLS 1.2 could change it).

@@ -7,6 +7,7 @@ import { keptKeyList, walkKeyLists, type Listed } from './key-lists.ts';
 import type { EnrolmentParts } from './parts.ts';
 import { readRecord, writeRecord, type EnrolmentRecord, type Member } from './record.ts';
 import { isRenewalDue, type LinkTrouble } from './renewal.ts';
+import { codeOf } from '../report/log.ts';
 import { checkOwnCertificate } from './request.ts';
 import { serviceOn, type EnrolmentService } from './service.ts';
 
@@ -68,7 +69,7 @@ export async function openMembership(parts: EnrolmentParts): Promise<Membership>
     isRetired: () => held.record?.retired === true,
     isRenewalDue: (trouble) => isDue(held, parts, trouble),
     async ask() {
-      const decision = await onService(held, parts, asked);
+      const decision = await onService(held, parts, listed, asked);
       if (decision.status === 'accepted') {
         await keep({ member: decision.member });
         held.receivedAt = clock.monotonic();
@@ -78,9 +79,8 @@ export async function openMembership(parts: EnrolmentParts): Promise<Membership>
       return decision;
     },
     refreshKeys: () =>
-      onService(held, parts, async (service) => {
-        const fetch = (version: number | null): Promise<string> => service.keyList(version);
-        const list = await walkKeyLists(fetch, pin.root, held.list);
+      onService(held, parts, listed, async (service) => {
+        const list = await walked(service, parts, held);
         if (list.text !== held.list?.text) await listed(list);
       }),
   };
@@ -97,19 +97,45 @@ async function heldOn({ disk, pin, log }: EnrolmentParts): Promise<Pick<Held, 'r
   return { record, list: record.keyList === '' ? null : await keptKeyList(record.keyList) };
 }
 
+type Work<T> = (service: EnrolmentService) => Promise<T>;
+
+/**
+ * Works with the service, once it has proved who it is. The cloud may have changed its authority while the device slept,
+ * or lay on a shelf with its claim: then the lists of keys say so, which the fleet root seals, so that they may be taken
+ * from whoever has them. With a newer one the service is judged again.
+ */
 async function onService<T>(
-  { list }: Held,
-  { openWeb, pin, time, clock }: EnrolmentParts,
-  work: (service: EnrolmentService) => Promise<T>,
+  held: Held,
+  parts: EnrolmentParts,
+  listed: (list: Listed) => Promise<void>,
+  work: Work<T>,
 ): Promise<T> {
+  try {
+    return await served(parts, trustOf(held, parts), work);
+  } catch (error) {
+    if (codeOf(error) !== 'certificate_untrusted') throw error;
+    const list = await served(parts, null, (service) => walked(service, parts, held)).catch(() => null);
+    if (list === null || list.text === held.list?.text) throw error;
+    await listed(list);
+    return served(parts, trustOf(held, parts), work);
+  }
+}
+
+const walked = (service: EnrolmentService, { pin }: EnrolmentParts, { list }: Held): Promise<Listed> =>
+  walkKeyLists((version) => service.keyList(version), pin.root, list);
+
+function trustOf({ list }: Held, { pin, time, clock }: EnrolmentParts): ServerTrust {
   const now = time.at({ at: clock.monotonic(), segment: clock.segment() });
-  const trust: ServerTrust = {
+  return {
     // A list of keys names the authorities; before the first one it is the pin.
     authorities: list?.authorities ?? [],
     fingerprint: list === null ? pin.ca : null,
     // Enrolment is what gives the time to a device that has none.
     time: isKnown(now) ? now : null,
   };
+}
+
+async function served<T>({ openWeb }: EnrolmentParts, trust: ServerTrust | null, work: Work<T>): Promise<T> {
   const web = openWeb(trust);
   try {
     return await work(serviceOn(web));

@@ -19,7 +19,8 @@ export interface EnrolmentParts {
   readonly pin: Pin;
   /** The id in the configuration, from before this device enrolled. */
   readonly device: string | null;
-  readonly openWeb: (trust: ServerTrust) => Web;
+  /** @param trust null: whoever answers */
+  readonly openWeb: (trust: ServerTrust | null) => Web;
   readonly time: {
     readonly at: (moment: Moment) => TrustedInterval;
     readonly enrolled: AttemptParts['exchanged'];

@@ -84,6 +84,11 @@ export class EmbeddedBroker implements Broker {
     this.#tls?.renew(identity);
   }
 
+  /** Whose client certificates are good from now on, in PEM: who shows one of others is closed. */
+  believe(authorityPem: string): void {
+    this.#tls?.believe(authorityPem);
+  }
+
   async #listen(server: Server, host: string, port: number): Promise<void> {
     server.maxConnections = this.#options.maxConnections ?? MAX_CONNECTIONS;
     await listening(server, host, port);

@@ -34,7 +34,7 @@ export const RESTORING = '.restoring';
 
 export class DataDirError extends Error {
   override readonly name = 'DataDirError';
-  readonly code: 'secret_readable' | 'restore_unfinished' | 'ca_key_missing';
+  readonly code: 'secret_readable' | 'restore_unfinished' | 'ca_key_missing' | 'server_key_missing';
   constructor(code: DataDirError['code'], message: string) {
     super(message);
     this.code = code;

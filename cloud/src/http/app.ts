@@ -12,6 +12,7 @@ import { DOCUMENT } from './document.ts';
 import { framework } from './framework.ts';
 import type { Http } from './routes.ts';
 import { auditRoutes } from './routes/audit.ts';
+import { authorityRoutes, type AuthorityParts } from './routes/authorities.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { credentialRoutes } from './routes/credentials.ts';
@@ -42,6 +43,7 @@ export interface HttpParts {
   /** The cloud's public keys as they are now. */
   readonly cloudKeys: () => KeySet;
   readonly believed: KeyListParts['believed'];
+  readonly authorities: AuthorityParts['authorities'];
   readonly exposition: Exposition;
   /** What must work for the service to be ready. */
   readonly probes: readonly Probe[];
@@ -128,6 +130,7 @@ async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceVie
   await guarded.register(tokenRoutes(parts));
   await guarded.register(cloudKeyRoutes(parts));
   await guarded.register(keyListRoutes(parts));
+  await guarded.register(authorityRoutes(parts));
   await guarded.register(factoryKeyRoutes(parts));
   await guarded.register(factoryListRoutes(parts));
   await guarded.register(pendingRoutes(parts));

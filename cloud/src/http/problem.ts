@@ -91,6 +91,9 @@ const FLEET_KINDS = {
 
 const KEY_LIST_KINDS = {
   key_list_invalid: 'request_invalid',
+  authority_unknown: 'not_found',
+  authority_unlisted: 'conflict',
+  authority_in_use: 'conflict',
   key_list_out_of_step: 'conflict',
 } as const satisfies Record<KeyListError['code'], ProblemCode>;
 /** What the kinds of refusal of enrolment mean. */

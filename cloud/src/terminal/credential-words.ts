@@ -19,3 +19,13 @@ export const IDENTITY_KEY_COLUMNS: readonly Column<Item>[] = [
   column('REVOKED', 'revokedAt'),
   column('REASON', 'reason'),
 ];
+
+export const AUTHORITY_COLUMNS: readonly Column<Item>[] = [
+  column('ID', 'id'),
+  column('STATE', 'state'),
+  column('SUBJECT', 'subject'),
+  column('UNTIL', 'notAfter'),
+  column('LISTED', 'listedSince'),
+  column('DEVICES', 'devices'),
+  column('BEHIND', 'behind'),
+];

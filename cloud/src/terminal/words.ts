@@ -110,7 +110,7 @@ export const KEY_LIST_COLUMNS: readonly Column<Item>[] = [
   column('EPOCH', 'epoch'),
   column('NEXT ROOT', 'rootKeyId'),
   { heading: 'KEYS', show: ({ keyIds }) => (keyIds as string[]).join(' ') },
-  column('AUTHORITIES', 'authorities'),
+  { heading: 'AUTHORITIES', show: ({ authorities }) => (authorities as string[]).join(' ') },
 ];
 
 export const INSTANCE_COLUMNS: readonly Column<Item>[] = [

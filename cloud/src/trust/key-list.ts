@@ -10,16 +10,18 @@ export interface Believed {
   readonly root: JWK;
   /** Keys that this service signs with. */
   readonly keys: readonly JWK[];
-  /** Certificates of authorities, DER in base64url. */
+  /** Certificates of authorities that cannot be done without, DER in base64url. */
   readonly authorities: readonly string[];
+  /** Those that are to come, or go: named until somebody withdraws them. */
+  readonly beside?: readonly string[];
   readonly epoch: number;
 }
 
 /** What an operator takes out of the next list. */
 export interface Withdrawn {
   readonly keyIds?: readonly string[];
-  /** Places in the newest list, from 0. */
-  readonly authorities?: readonly number[];
+  /** DER in base64url. */
+  readonly authorities?: readonly string[];
 }
 
 const MAX_KEYS = 16;
@@ -38,7 +40,6 @@ export async function nextKeyList(
   const before = newest?.keys ?? [];
   const known = await named([...believed.keys, ...before]);
   const kept = known.filter(({ keyId }) => !withdrawn.keyIds?.includes(keyId));
-  const authorities = (newest?.authorities ?? []).filter((_, at) => !withdrawn.authorities?.includes(at));
   const [root] = await named([believed.root]);
   const next = {
     v: PAYLOAD_VERSION,
@@ -46,10 +47,15 @@ export async function nextKeyList(
     issuedAt: toInstant(now),
     root: root?.jwk ?? believed.root,
     keys: kept.map(({ jwk }) => jwk).slice(0, MAX_KEYS),
-    authorities: [...new Set([...believed.authorities, ...authorities])].slice(0, MAX_AUTHORITIES),
+    authorities: authoritiesOf(newest, believed, withdrawn),
     epoch: Math.max(believed.epoch, newest?.epoch ?? 0),
   } as KeyList;
   return newest !== null && contentOf(newest) === contentOf(next) ? null : next;
+}
+
+function authoritiesOf(newest: KeyList | null, { authorities, beside = [] }: Believed, withdrawn: Withdrawn): string[] {
+  const all = new Set([...authorities, ...beside, ...(newest?.authorities ?? [])]);
+  return [...all].filter((der) => !withdrawn.authorities?.includes(der)).slice(0, MAX_AUTHORITIES);
 }
 
 /** Public parts only, each once. */

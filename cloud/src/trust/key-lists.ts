@@ -7,6 +7,9 @@ import type { Sql } from '../ports.ts';
 /** A list that is offered and not taken. Codes are stable. */
 export const KEY_LIST_ERRORS = {
   key_list_invalid: 'The list is not one that the fleet root of the newest list sealed',
+  authority_unknown: 'No such authority, or more than one whose id begins so',
+  authority_unlisted: 'Devices do not know this authority: the newest list of keys does not name it',
+  authority_in_use: 'It issues certificates, or the settings name it: it cannot be withdrawn now',
   key_list_out_of_step: 'Another list was added meanwhile: make the next one from that',
 } as const satisfies Record<string, string>;
 

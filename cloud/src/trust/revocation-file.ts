@@ -1,6 +1,8 @@
 import type { Clock, Log, Sql } from '../ports.ts';
+import type { Authorities } from './authorities.ts';
 import type { Authority } from './authority.ts';
-import { readRevoked } from './revocation.ts';
+import { readRevoked, type RevokedCertificate } from './revocation.ts';
+import type { WallMs } from '@paddock/shared/time.ts';
 
 /** Changes that come together are written together. */
 const LOOK_EVERY_MS = 2_000;
@@ -9,7 +11,7 @@ const WRITE_EVERY_MS = 12 * 3_600_000;
 
 interface Parts {
   readonly sql: Sql;
-  readonly authority: Authority;
+  readonly authorities: Pick<Authorities, 'accepted'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Puts the list where a broker reads it, whole or not at all. */
@@ -50,19 +52,32 @@ export class RevocationFile {
   }
 
   async #look(): Promise<void> {
-    const { sql, authority, clock, log, write } = this.#parts;
+    const { sql, authorities, clock, log, write } = this.#parts;
     const isOld = this.#written === null || clock.monotonic() - this.#written.at >= WRITE_EVERY_MS;
     if (!this.#isDue && !isOld) return;
     this.#isDue = false;
     const now = clock.wall();
     const revoked = await readRevoked(sql, now);
-    const serials = revoked.map(({ serial }) => serial).join();
+    const serials = [...authorities.accepted.map(({ id }) => id), ...revoked.map(({ serial }) => serial)].join();
     if (!isOld && serials === this.#written?.serials) return;
-    await write(await authority.revocationList(revoked, now));
+    await write(await listsOf(authorities.accepted, revoked, now));
     this.#written = { serials, at: clock.monotonic() };
     log.info(
       { revoked: revoked.length },
       'The list of revoked certificates was written: the broker has to read it anew',
     );
   }
+}
+
+/** One list of each authority (RFC 5280, section 5), one after the other: without its list a broker takes none of its certificates. */
+async function listsOf(
+  authorities: readonly Authority[],
+  revoked: readonly RevokedCertificate[],
+  now: WallMs,
+): Promise<string> {
+  const lists = authorities.map((one) => {
+    const own = revoked.filter(({ authority }) => authority === null || authority === one.id);
+    return one.revocationList(own, now);
+  });
+  return (await Promise.all(lists)).join('');
 }

@@ -32,13 +32,22 @@ export async function revokeCertificates(
   return rows.length;
 }
 
-/** What a revocation list has to hold: certificates taken back, and those of retired devices, that have not expired. */
-export async function readRevoked(sql: Sql, now: WallMs): Promise<Revoked[]> {
-  const rows = await sql.query<{ serial: string; revoked_at: Date }>(
-    `SELECT c.serial, coalesce(c.revoked_at, d.retired_at) AS revoked_at
+export interface RevokedCertificate extends Revoked {
+  /** The id of the authority that issued it; null: that was not kept then. */
+  readonly authority: string | null;
+}
+
+/** What revocation lists have to hold: certificates taken back, and those of retired devices, that have not expired. */
+export async function readRevoked(sql: Sql, now: WallMs): Promise<RevokedCertificate[]> {
+  const rows = await sql.query<{ serial: string; revoked_at: Date; authority: string | null }>(
+    `SELECT c.serial, c.authority, coalesce(c.revoked_at, d.retired_at) AS revoked_at
      FROM certificates c JOIN devices d USING (device_id)
      WHERE coalesce(c.revoked_at, d.retired_at) IS NOT NULL AND c.not_after > $1 ORDER BY c.serial`,
     [toInstant(now)],
   );
-  return rows.map(({ serial, revoked_at }) => ({ serial, revokedAt: wallMs(revoked_at.getTime()) }));
+  return rows.map(({ serial, revoked_at, authority }) => ({
+    serial,
+    revokedAt: wallMs(revoked_at.getTime()),
+    authority,
+  }));
 }

@@ -17,10 +17,12 @@ import { makeTestKey, type TestKey } from '../signing.ts';
 
 const DAY_MS = 86_400_000;
 const LIFE_MS = 30 * DAY_MS;
+/** For the virtual time that tests live in. */
+const DATES = { notBefore: Date.UTC(2020, 0, 1), notAfter: Date.UTC(2049, 0, 1) } as const;
 
 /** As much of the cloud's enrolment as a device can tell, on real HTTPS with certificates of an authority of its own. */
 export class FakeEnrolment {
-  readonly authority: TestCertificate;
+  authority: TestCertificate;
   readonly root: TestKey;
   readonly online: TestKey;
   readonly lists: string[] = [];
@@ -54,10 +56,8 @@ export class FakeEnrolment {
   }
 
   static async start(): Promise<FakeEnrolment> {
-    // For the virtual time that tests live in.
-    const dates = { notBefore: Date.UTC(2020, 0, 1), notAfter: Date.UTC(2049, 0, 1) };
-    const authority = await makeAuthority(dates);
-    const own = await makeCertificate({ issuer: authority, ...dates });
+    const authority = await makeAuthority(DATES);
+    const own = await makeCertificate({ issuer: authority, ...DATES });
     const cloud = new FakeEnrolment(authority, own, await makeTestKey(), await makeTestKey());
     await cloud.publish();
     cloud.#server.listen(0, '127.0.0.1');
@@ -67,6 +67,15 @@ export class FakeEnrolment {
 
   get url(): string {
     return `https://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Goes over to another authority, for servers and devices. */
+  async changeAuthority(): Promise<TestCertificate> {
+    this.authority = await makeAuthority({ name: 'Next CA', ...DATES });
+    const own = await makeCertificate({ issuer: this.authority, ...DATES });
+    this.#server.setSecureContext({ key: own.keyPem, cert: own.pem + this.authority.pem });
+    this.#server.closeAllConnections();
+    return this.authority;
   }
 
   /** Seals the next list. */

@@ -3,6 +3,7 @@ import { ENROLMENT_FILE } from '@paddock/agent/enrol/record.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
 import { formatTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
 import { isKnown } from '@paddock/agent/clock/trusted-time.ts';
+import { encodeBase64url } from '@paddock/shared/base64url.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { EnrolBench, makeTlsKey } from '../../harness/agent/enrolling.ts';
@@ -152,7 +153,9 @@ describe('what the cloud says instead', () => {
 
 describe('nothing is believed', () => {
   it('of a server of another authority than the pinned one', async () => {
-    const pin = await pinOfClaim(cloud.claim({ ca: (await makeAuthority()).fingerprint }));
+    const other = await makeAuthority();
+    await cloud.publish({ authorities: [encodeBase64url(other.der)] });
+    const pin = await pinOfClaim(cloud.claim({ ca: other.fingerprint }));
     expect(await failing(await EnrolBench.open(cloud, { pin }))).toBe('certificate_untrusted');
     expect(cloud.requests).toEqual([]);
   });
@@ -234,6 +237,44 @@ describe('a certificate', () => {
     enrolment.linkDown('5');
     await asked(2, 30_000);
     expect([await kept, enrolment.standing()]).toEqual(['retired', null]);
+  });
+});
+
+describe('a cloud that changed its authority', () => {
+  it('is believed again by a device that slept, when the lists of the fleet root say so', async () => {
+    await enrolled();
+    const next = await cloud.changeAuthority();
+    await cloud.publish({ authorities: [encodeBase64url(next.der)] });
+    await cloud.publish();
+    bench = await (bench ?? expect.unreachable()).restarted();
+    const { enrolment, keep, asked } = bound(bench);
+    const before = enrolment.standing()?.certificates;
+    void keep();
+    // What its broker shows is issued by the next one, too.
+    enrolment.linkDown('certificate_untrusted');
+    await asked(2, 30_000);
+    await until(() => enrolment.standing()?.certificates !== before, 'it goes on');
+    expect(enrolment.standing()?.authorities).toEqual([Buffer.from(next.der)]);
+  });
+
+  it('is believed by a device that comes late with a claim of before', async () => {
+    const claim = cloud.claim();
+    await cloud.changeAuthority();
+    await cloud.publish();
+    bench = await EnrolBench.open(cloud, { pin: await pinOfClaim(claim) });
+    expect(await bench.join()).toBe('accepted');
+  });
+
+  it('is not believed by a list that another root sealed, nor without a newer one', async () => {
+    const { clock, codes, keep } = bound(await enrolled());
+    const next = await cloud.changeAuthority();
+    void keep();
+    clock.skip(11 * DAY);
+    await clock.advance(30_000);
+    await until(() => codes.includes('certificate_untrusted'), 'it does not believe');
+    await cloud.publish({ authorities: [encodeBase64url(next.der)] }, await makeTestKey());
+    await clock.advance(HOUR);
+    expect(cloud.requests).toHaveLength(1);
   });
 });
 

@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import { isDeviceId } from '@paddock/shared/topics.ts';
 import { wallMs, type WallMs } from '@paddock/shared/time.ts';
@@ -10,6 +11,8 @@ export interface TlsPeer {
   readonly serial: string;
   readonly notAfter: WallMs;
   readonly address: string | null;
+  /** The authority that issued the certificate. */
+  readonly issuer: X509Certificate;
 }
 
 /**
@@ -29,13 +32,19 @@ const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
  * Who is on the other side of a finished handshake: a certificate of our authority, valid now, for clients, with the
  * device's id as its common name and in its URI, and nothing else in either.
  */
-export function peerOf(socket: TLSSocket): TlsPeer | { readonly refused: ConnectionRefusal } {
+export function peerOf(
+  socket: TLSSocket,
+  authorities: readonly X509Certificate[],
+): TlsPeer | { readonly refused: ConnectionRefusal } {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) return { refused: 'certificate_missing' };
   if (!socket.authorized) {
     const said = socket.authorizationError as unknown;
     return { refused: LIBRARY_CODES[String(said)] ?? 'certificate_untrusted' };
   }
+  // By one of them directly: what they may have let others issue is no device's.
+  const issuer = authorities.find((authority) => certificate.checkIssued(authority));
+  if (issuer === undefined) return { refused: 'certificate_untrusted' };
   if (!certificate.keyUsage?.includes(CLIENT_AUTH)) return { refused: 'certificate_unfit' };
   const deviceId = certificate.subject.startsWith('CN=') ? certificate.subject.slice(3) : '';
   if (!isDeviceId(deviceId) || certificate.subjectAltName !== `URI:urn:paddock:device:${deviceId}`)
@@ -45,5 +54,6 @@ export function peerOf(socket: TLSSocket): TlsPeer | { readonly refused: Connect
     serial: certificate.serialNumber.toLowerCase(),
     notAfter: wallMs(certificate.validToDate.getTime()),
     address: socket.remoteAddress ?? null,
+    issuer,
   };
 }

@@ -1,4 +1,4 @@
-import { constants } from 'node:crypto';
+import { constants, X509Certificate } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import {
   createServer as createTlsServer,
@@ -15,7 +15,7 @@ export interface TlsListenerOptions {
   readonly port: number;
   /** What the server shows at first; `renew` changes it. */
   readonly identity: TlsIdentity;
-  /** The certificate of the authority of client certificates, in PEM. */
+  /** The authorities of client certificates, in PEM, one after the other; `believe` changes them. */
   readonly authorityPem: string;
   readonly addressLimits?: AddressLimits;
   readonly handshakeTimeoutMs?: number;
@@ -38,20 +38,26 @@ const TIMED_OUT = 'ERR_TLS_HANDSHAKE_TIMEOUT';
  * certificate which device it is, and only then reaches the broker's parser.
  */
 export class TlsListener {
-  readonly #options: TlsListenerOptions;
   readonly #parts: ListenerParts;
   readonly #addresses: Addresses;
   /** Takes the connections; the TLS server gets those that may go on. */
   readonly #gate: Server;
   readonly #tls: TlsServer;
   readonly #sockets = new Set<Socket>();
+  /** Who is let in, and by which authority. */
+  readonly #issuers = new Map<TLSSocket, X509Certificate>();
+  #identity: TlsIdentity;
+  #authorityPem: string;
+  #authorities: readonly X509Certificate[];
 
   constructor(options: TlsListenerOptions, parts: ListenerParts) {
-    this.#options = options;
+    this.#identity = options.identity;
+    this.#authorityPem = options.authorityPem;
+    this.#authorities = certificatesIn(options.authorityPem);
     this.#parts = parts;
     this.#addresses = new Addresses(options.addressLimits ?? ADDRESS_LIMITS, parts.clock);
     this.#tls = createTlsServer({
-      ...this.#context(options.identity),
+      ...this.#context(),
       requestCert: true,
       // Refused by us, with its code: the library would close without a word to anybody.
       rejectUnauthorized: false,
@@ -68,7 +74,20 @@ export class TlsListener {
 
   /** For connections to come; those that stand are not touched. */
   renew(identity: TlsIdentity): void {
-    this.#tls.setSecureContext(this.#context(identity));
+    this.#identity = identity;
+    this.#tls.setSecureContext(this.#context());
+  }
+
+  /** For connections to come, and for those that stand. */
+  believe(authorityPem: string): void {
+    this.#authorityPem = authorityPem;
+    this.#authorities = certificatesIn(authorityPem);
+    this.#tls.setSecureContext(this.#context());
+    for (const [socket, issuer] of this.#issuers)
+      if (!this.#authorities.some(({ raw }) => raw.equals(issuer.raw))) {
+        this.#refused('certificate_untrusted', socket.remoteAddress);
+        socket.destroy();
+      }
   }
 
   /** Ends what is still in a handshake, too. */
@@ -92,8 +111,12 @@ export class TlsListener {
   }
 
   #proved(socket: TLSSocket): void {
-    const peer = peerOf(socket);
-    if (!('refused' in peer)) return this.#parts.serve(socket, peer);
+    const peer = peerOf(socket, this.#authorities);
+    if (!('refused' in peer)) {
+      this.#issuers.set(socket, peer.issuer);
+      socket.once('close', () => this.#issuers.delete(socket));
+      return this.#parts.serve(socket, peer);
+    }
     // What it still sends fails, and nobody else listens.
     socket.on('error', () => undefined);
     this.#refused(peer.refused, socket.remoteAddress);
@@ -110,11 +133,12 @@ export class TlsListener {
     this.#parts.events.refusedConnection(code, null, address ?? null);
   }
 
-  #context({ key, cert }: TlsIdentity): SecureContextOptions {
+  #context(): SecureContextOptions {
+    const { key, cert } = this.#identity;
     return {
       key,
       cert,
-      ca: this.#options.authorityPem,
+      ca: this.#authorityPem,
       // A given authority may itself be issued by another one, which proves nothing here.
       allowPartialTrustChain: true,
       minVersion: 'TLSv1.2',
@@ -123,3 +147,8 @@ export class TlsListener {
     };
   }
 }
+
+const certificatesIn = (pem: string): X509Certificate[] =>
+  (pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map(
+    (text) => new X509Certificate(text),
+  );

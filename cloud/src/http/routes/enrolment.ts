@@ -14,8 +14,8 @@ export interface EnrolmentRouteParts {
   /** Lists of keys, sealed by the fleet root: the newest, and one by its version or null. */
   readonly keyList: () => Promise<string>;
   readonly keyListOf: (version: number) => Promise<string | null>;
-  /** The certificate of the cloud's authority, in PEM: for looking at, because whoever asks cannot know yet whom it asks. */
-  readonly authorityPem: string;
+  /** The certificate of the authority that this server's is issued by, in PEM: for looking at, because whoever asks cannot know yet whom it asks. */
+  readonly authorityPem: () => string;
 }
 
 /** What a device asks for before it has a certificate. */
@@ -55,6 +55,6 @@ export const enrolmentRoutes =
     });
 
     app.get('/ca', async (_request, reply) =>
-      reply.type('application/x-pem-file').serializer(String).send(authorityPem),
+      reply.type('application/x-pem-file').serializer(String).send(authorityPem()),
     );
   };

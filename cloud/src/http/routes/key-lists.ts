@@ -1,8 +1,11 @@
 import Type from 'typebox';
+import { authorityId, SHOWN_DIGITS } from '../../trust/standing.ts';
+import { AuthorityId } from './authorities.ts';
 import type { KeyList } from '@paddock/shared/enrolment.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
 import { nextKeyList, type Believed } from '../../trust/key-list.ts';
 import { addKeyList, keyLists, newestKeyList } from '../../trust/key-lists.ts';
+import { withdrawable } from '../../trust/withdrawal.ts';
 import type { Clock, Store } from '../../ports.ts';
 import { principalOf } from '../auth.ts';
 import { HttpError } from '../problem.ts';
@@ -18,7 +21,7 @@ const KeyListView = Type.Object({
   epoch: Type.Integer(),
   rootKeyId: KeyId,
   keyIds: Type.Array(KeyId),
-  authorities: Type.Integer({ description: 'How many authorities it names' }),
+  authorities: Type.Array(AuthorityId, { description: 'Authorities that it names' }),
   sealed: Type.String({ description: 'The compact JWS, as devices get it' }),
 });
 
@@ -59,7 +62,7 @@ export const keyListRoutes =
           body: Input({
             root: Type.Optional(PublicJwk),
             withoutKeys: Type.Optional(Type.Array(KeyId, { maxItems: 16 })),
-            withoutAuthorities: Type.Optional(Type.Array(Type.Integer({ minimum: 0, maximum: 7 }), { maxItems: 8 })),
+            withoutAuthorities: Type.Optional(Type.Array(AuthorityId, { maxItems: 8 })),
           }),
           response: { 200: Type.Object({ payload: Nullable(Type.Unknown()) }), ...refusals },
         },
@@ -68,8 +71,9 @@ export const keyListRoutes =
         const newest = await newestKeyList(store);
         if (newest === null) throw new HttpError('not_found', 'There is no list of keys yet');
         const { root = newest.list.root, withoutKeys = [], withoutAuthorities = [] } = request.body;
-        const withdrawn = { keyIds: withoutKeys, authorities: withoutAuthorities };
         const wanted = believed(root, newest.list.epoch);
+        const authorities = withdrawable(withoutAuthorities, newest.list, wanted);
+        const withdrawn = { keyIds: withoutKeys, authorities };
         return { payload: await nextKeyList(newest.list, wanted, clock.wall(), withdrawn) };
       },
     );
@@ -102,7 +106,7 @@ async function viewOf({ sealed, list }: { readonly sealed: string; readonly list
     epoch: list.epoch,
     rootKeyId: (await importVerificationKey(list.root)).keyId,
     keyIds,
-    authorities: list.authorities.length,
+    authorities: list.authorities.map((der) => authorityId(Buffer.from(der, 'base64url')).slice(0, SHOWN_DIGITS)),
     sealed,
   };
 }

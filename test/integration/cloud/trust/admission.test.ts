@@ -137,7 +137,13 @@ test('the file for another broker has what was taken back, and is replaced whole
   const directory = await mkdtemp(join(tmpdir(), 'paddock-crl-'));
   const file = join(directory, 'revoked.crl.pem');
   const write = (pem: string) => replaceFile(file, pem);
-  const kept = new RevocationFile({ sql: database.store, authority, clock: systemClock, log: LOG, write });
+  const kept = new RevocationFile({
+    sql: database.store,
+    authorities: { accepted: [authority] },
+    clock: systemClock,
+    log: LOG,
+    write,
+  });
   const stop = new AbortController();
   const running = kept.run(stop.signal);
   const listed = async (): Promise<string> =>

@@ -46,7 +46,7 @@ describe('the next list of keys', () => {
 
   it('names a new root, and new and withdrawn authorities', async () => {
     const next = await nextKeyList(first, believed({ root: other.publicJwk, authorities: [authority(2)] }), NOW, {
-      authorities: [0],
+      authorities: [authority(1)],
     });
     expect([next?.root.x, next?.authorities]).toEqual([other.publicJwk.x, [authority(2)]]);
   });

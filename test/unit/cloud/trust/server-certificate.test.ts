@@ -12,7 +12,13 @@ const LOG = { debug() {}, info() {}, warn() {}, error() {} };
 test('the server certificate is renewed after a third of its life, and who uses it is told', async () => {
   const clock = new CloudClock(Date.now());
   const authority = await newAuthority();
-  const certificate = await ServerCertificate.make({ authority, hosts: ['paddock.example'], clock, log: LOG });
+  const certificate = await ServerCertificate.make({
+    issuer: () => authority,
+    listed: () => [],
+    hosts: ['paddock.example'],
+    clock,
+    log: LOG,
+  });
   const told: TlsIdentity[] = [];
   certificate.onRenewed((identity) => told.push(identity));
   const first = certificate.current;
