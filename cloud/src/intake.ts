@@ -84,8 +84,8 @@ export async function takeIn(
   { reachable, errorAt }: { reachable: (is: boolean) => void; errorAt: ErrorAt },
   started: AsyncDisposableStack,
 ): Promise<void> {
-  const { store, clock, metrics, log, onlineKey } = base;
-  const rejections = new Rejections({ sql: store, clock, metrics, log });
+  const { store, clock, metrics, log, onlineKey, audit } = base;
+  const rejections = new Rejections({ sql: store, clock, metrics, log, audit });
   started.defer(() => rejections.close());
   const keys = new StoredKeyDirectory(store, clock);
   started.defer(await hearOfDevices(store, keys, admission, revocationFile));
@@ -122,12 +122,15 @@ export async function takeIn(
   let said: boolean | null = null;
   await broker.open({
     message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
-    foreign: (clientId, topic) => {
-      strangers.foreign(clientId, topic);
-      refusals.foreign(clientId);
+    foreign: (client, topic, action) => {
+      strangers.foreign(client, topic);
+      refusals.foreign(client, topic, action);
     },
-    oversized: (clientId) => strangers.oversized(clientId),
-    refusedConnection: (code, deviceId, address) => refusals.refused(code, deviceId, address),
+    oversized: (client) => {
+      strangers.oversized(client);
+      refusals.oversized(client);
+    },
+    refusedConnection: (code, client) => refusals.refused(code, client),
     reachable: (is) => {
       reachable(is);
       // Heard again with every try to connect.

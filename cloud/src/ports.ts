@@ -58,11 +58,21 @@ export interface Bulk extends Sql {
   close(): Promise<void>;
 }
 
+/** Whose connection brought something, as far as a broker tells. */
+export interface Origin {
+  /** The device that a certificate of our authority proves; null when nothing does. */
+  readonly deviceId: string | null;
+  /** An IP address. */
+  readonly address: string | null;
+}
+
 /** A message as it came from the broker, stamped before anything else is done with it. */
 export interface Inbound {
   readonly topic: string;
   readonly payload: Uint8Array;
   readonly receivedAt: WallMs;
+  /** Missing from a broker that does not tell. */
+  readonly origin?: Origin;
 }
 
 /** What a TLS server shows: private key and certificates in PEM, its own first, its issuer behind it. */
@@ -83,10 +93,18 @@ export const CONNECTION_REFUSALS = {
   certificate_not_yet_valid: 'The certificate is not valid yet',
   certificate_unfit: 'The certificate is not one of a device, or not for clients',
   certificate_revoked: 'The certificate was taken back',
+  client_id_invalid: 'The MQTT client id is no device id',
   client_id_mismatch: 'The MQTT client id is another one than the certificate names',
+  connect_timeout: 'The client did not say who it is in time',
+  connections_too_many: 'There are as many connections as there may be',
+  handshakes_too_many: 'Too many handshakes were under way: the oldest one is given up',
+  device_too_many: 'Too many connections of the device have not said who they are',
   device_unknown: 'The device is not registered',
   device_retired: 'The device is retired',
   admission_unavailable: 'Whether the device may connect cannot be read now',
+  mqtt_invalid: 'What came is no MQTT 3.1.1, or breaks its rules',
+  packet_too_slow: 'A packet was begun and did not come to its end in time',
+  reader_too_slow: 'The client does not read what it is sent',
 } as const satisfies Record<string, string>;
 export type ConnectionRefusal = keyof typeof CONNECTION_REFUSALS;
 
@@ -107,19 +125,27 @@ export interface Admission {
   gone(connection: DeviceConnection): void;
 }
 
+/** Somebody who is, or wants to be, connected. */
+export interface BrokerClient extends Origin {
+  /** As it was told, and no more; null before. */
+  readonly clientId: string | null;
+}
+
+/** What a client does with a topic. */
+export type TopicAction = 'publish' | 'subscribe' | 'leaveWill';
+
 export interface BrokerEvents {
   /** The broker acknowledges when this resolves; it never rejects. Held back only as back-pressure. */
   message(inbound: Inbound): Promise<void>;
-  /** A client tried to publish what is not its own; the broker closed its connection. */
-  foreign(clientId: string, topic: string): void;
-  /** A client sent more than any message may hold; the broker closed its connection. */
-  oversized(clientId: string): void;
   /**
-   * A connection was refused, or closed because it is no longer good.
-   * @param deviceId proved by a certificate of our authority; null when nothing proves who it is
-   * @param address an IP address, as far as it is known
+   * A client wanted a topic that is not its own: it was not given, and who did not only subscribe is closed.
+   * @param topic null when the broker does not say which
    */
-  refusedConnection(code: ConnectionRefusal, deviceId: string | null, address: string | null): void;
+  foreign(client: BrokerClient, topic: string | null, action: TopicAction): void;
+  /** A client sent more than any message may hold; the broker closed its connection. */
+  oversized(client: BrokerClient): void;
+  /** A connection was refused, or closed because it is no longer good. */
+  refusedConnection(code: ConnectionRefusal, client: BrokerClient): void;
   /** Whether devices can reach us through the broker, as far as this side can tell. */
   reachable(reachable: boolean): void;
 }

@@ -17,6 +17,7 @@ export const REFUSALS = {
   device_unknown: { permanent: false, title: 'No device is registered under this id' },
   device_retired: { permanent: false, title: 'The device is retired' },
   key_unknown: { permanent: false, title: 'The key is not one of this device' },
+  key_revoked: { permanent: false, title: 'The key of this device was taken back' },
   signature_invalid: { permanent: true, title: 'The signature does not fit the content and the key' },
   // Meaning: only asked of content that is proved to come from the device.
   payload_too_large: { permanent: true, title: 'The payload inflates to more than 256 KiB' },

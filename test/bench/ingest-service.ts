@@ -16,6 +16,7 @@ import { Ingest } from '@paddock/cloud/ingest/pipeline.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
 import type { Broker, Inbound, MetricName, Metrics } from '@paddock/cloud/ports.ts';
 import { toInstant } from '@paddock/shared/time.ts';
+import { CollectedAudit } from '../harness/audit.ts';
 import { OPENER_PROGRAM } from '../harness/ingest.ts';
 
 export type Pipeline = 'batched' | 'naive';
@@ -49,7 +50,7 @@ const { signing } = await loadOnlineKey(keyDir);
 await rm(keyDir, { recursive: true });
 const opener = startOpener({ program: OPENER_PROGRAM });
 const answers = new Answers({ broker, signing, clock, metrics, log, epoch: 7 });
-const rejections = new Rejections({ sql: store, clock, metrics, log });
+const rejections = new Rejections({ sql: store, clock, metrics, log, audit: new CollectedAudit() });
 const ingest = new Ingest({ store, keys, opener, answers, rejections, clock, metrics, log, errorAt: () => 100 });
 
 const NAIVE_INSERT = `

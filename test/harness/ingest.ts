@@ -9,7 +9,9 @@ import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
 import { isInventory, InventoryIntake } from '@paddock/cloud/inventory/intake.ts';
 import { KnownInventories } from '@paddock/cloud/inventory/known.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
-import type { Broker, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
+import type { Audit, Broker, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
+import { RefusedConnections } from '@paddock/cloud/trust/refused-connections.ts';
+import { CollectedAudit } from './audit.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
 /** Counts what the service says of itself, by name and code. */
@@ -46,17 +48,22 @@ export async function startIngest(
     errorAt?: ErrorAt;
     limits?: Partial<IngestLimits>;
     cloudKey?: TestKey;
+    audit?: Audit;
+    /** A broker that is not open yet, in place of the embedded one with plain MQTT. */
+    embedded?: EmbeddedBroker;
   } = {},
 ): Promise<TestIngest> {
   const clock = systemClock;
   const log = pino({ level: 'silent' });
   const metrics = new CountedMetrics();
   const cloudKey = options.cloudKey ?? (await makeTestKey());
-  const embedded = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
+  const embedded = options.embedded ?? new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
   const broker: Broker = options.brokerUrl
     ? new RemoteBroker({ url: options.brokerUrl, shareGroup: options.shareGroup ?? 'paddock', clock })
     : embedded;
-  const rejections = new Rejections({ sql: store, clock, metrics, log });
+  const audit = options.audit ?? new CollectedAudit();
+  const rejections = new Rejections({ sql: store, clock, metrics, log, audit });
+  const refusals = new RefusedConnections({ metrics, audit, log });
   const keys = new StoredKeyDirectory(store, clock);
   const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
   const opener = startOpener({ program: OPENER_PROGRAM, threads: 1 });
@@ -90,9 +97,15 @@ export async function startIngest(
   const reachable = Promise.withResolvers<void>();
   await broker.open({
     message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
-    foreign: () => metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' }),
-    oversized: () => metrics.count('paddock_reports_rejected_total', { code: 'envelope_too_large' }),
-    refusedConnection: () => undefined,
+    foreign: (...refusal) => {
+      metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' });
+      refusals.foreign(...refusal);
+    },
+    oversized: (client) => {
+      metrics.count('paddock_reports_rejected_total', { code: 'envelope_too_large' });
+      refusals.oversized(client);
+    },
+    refusedConnection: (...refusal) => refusals.refused(...refusal),
     reachable: (is) => is && reachable.resolve(),
   });
   await reachable.promise;

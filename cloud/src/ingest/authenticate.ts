@@ -11,7 +11,7 @@ import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { parseReport, type Report } from '@paddock/shared/report.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 import { parseTopic, type MessageKind, type RecordedKind } from '@paddock/shared/topics.ts';
-import type { Inbound, Opener, SignedPayload } from '../ports.ts';
+import type { Inbound, Opener, Origin, SignedPayload } from '../ports.ts';
 import type { KeyDirectory } from './directory.ts';
 
 /** What is proved to come from its device, unchanged. */
@@ -41,6 +41,8 @@ export interface RefusedMessage {
   readonly detail: string;
   /** The digest, when the signature was good and only the content was not: such a refusal is answered. */
   readonly signedDigest: string | null;
+  /** Whose connection brought it, where the broker tells. */
+  readonly origin?: Origin | undefined;
 }
 
 export type Authentication<Message extends Authentic> =
@@ -82,7 +84,7 @@ export async function authenticateAs<Content extends { readonly device: string }
   keys: KeyDirectory,
   opener: Opener,
 ): Promise<Authentication<Message>> {
-  const { topic, receivedAt } = inbound;
+  const { topic, receivedAt, origin } = inbound;
   const payload = readText(inbound.payload);
   let deviceId: string | null = null;
   let signedDigest: string | null = null;
@@ -101,7 +103,8 @@ export async function authenticateAs<Content extends { readonly device: string }
   } catch (cause) {
     if (!(cause instanceof Refusal)) throw cause;
     const { code, message: detail } = cause;
-    return { verdict: 'refused', message: { topic, deviceId, payload, receivedAt, code, detail, signedDigest } };
+    const refused = { topic, deviceId, payload, receivedAt, code, detail, signedDigest, origin };
+    return { verdict: 'refused', message: refused };
   }
 }
 

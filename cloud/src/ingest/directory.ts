@@ -4,20 +4,28 @@ import type { Clock, Sql } from '../ports.ts';
 
 /** Which key a device may sign with. */
 export interface KeyDirectory {
-  /** @throws Refusal `device_unknown`, `device_retired` or `key_unknown` */
+  /** @throws Refusal `device_unknown`, `device_retired`, `key_unknown` or `key_revoked` */
   keyOf(deviceId: string, keyId: string): Promise<VerificationKey>;
 }
 
 /** What the database said of a device at one moment; null when it is not registered. */
 interface Remembered {
   readonly readAt: number;
-  readonly device: { readonly retired: boolean; readonly keys: ReadonlyMap<string, VerificationKey> } | null;
+  readonly device: Known | null;
+}
+interface Known {
+  readonly retired: boolean;
+  readonly keys: Map<string, VerificationKey>;
+  /** Ids of keys that were taken back: what they sign is refused by a code of its own. */
+  readonly revoked: Set<string>;
 }
 type Answers = ReadonlyMap<string, Remembered>;
 
 interface KeyRow {
   device_id: string;
   retired: boolean;
+  revoked: boolean;
+  /** Null when the device has no key. */
   jwk: Parameters<typeof importVerificationKey>[0] | null;
 }
 
@@ -27,8 +35,8 @@ const TRUSTED_FOR_MS = 60_000;
 const MAX_REMEMBERED = 200_000;
 
 const KEYS_OF_DEVICES = `
-  SELECT d.device_id, d.retired_at IS NOT NULL AS retired, k.jwk
-  FROM devices d LEFT JOIN device_keys k ON k.device_id = d.device_id AND k.revoked_at IS NULL
+  SELECT d.device_id, d.retired_at IS NOT NULL AS retired, k.revoked_at IS NOT NULL AS revoked, k.jwk
+  FROM devices d LEFT JOIN device_keys k ON k.device_id = d.device_id
   WHERE d.device_id = ANY($1)`;
 
 /** Reads keys from the database, many devices in one query, and remembers them until told that they changed. */
@@ -51,6 +59,7 @@ export class StoredKeyDirectory implements KeyDirectory {
     const { device } = this.#fresh(deviceId) ?? (await this.#look(deviceId));
     if (device === null) throw new Refusal('device_unknown', deviceId);
     if (device.retired) throw new Refusal('device_retired', deviceId);
+    if (device.revoked.has(keyId)) throw new Refusal('key_revoked', keyId);
     const key = device.keys.get(keyId);
     if (key === undefined) throw new Refusal('key_unknown', keyId);
     return key;
@@ -107,13 +116,14 @@ export class StoredKeyDirectory implements KeyDirectory {
 }
 
 async function parseRows(rows: readonly KeyRow[], ids: readonly string[], readAt: number): Promise<Answers> {
-  const devices = new Map<string, { retired: boolean; keys: Map<string, VerificationKey> }>();
-  for (const { device_id, retired, jwk } of rows) {
-    const device = devices.get(device_id) ?? { retired, keys: new Map<string, VerificationKey>() };
+  const devices = new Map<string, Known>();
+  for (const { device_id, retired, revoked, jwk } of rows) {
+    const device = devices.get(device_id) ?? { retired, keys: new Map(), revoked: new Set() };
     devices.set(device_id, device);
     if (jwk === null) continue;
     const key = await importVerificationKey(jwk);
-    device.keys.set(key.keyId, key);
+    if (revoked) device.revoked.add(key.keyId);
+    else device.keys.set(key.keyId, key);
   }
   return new Map(ids.map((id) => [id, { readAt, device: devices.get(id) ?? null }]));
 }

@@ -1,5 +1,6 @@
+import type { RefusalCode } from '@paddock/shared/errors.ts';
 import { toInstant } from '@paddock/shared/time.ts';
-import type { Clock, Log, Metrics, Sql } from '../ports.ts';
+import type { Audit, AuditEntry, Clock, Log, Metrics, Sql } from '../ports.ts';
 import type { RefusedMessage } from './authenticate.ts';
 
 /** Bounds: whoever floods us with rubbish fills a small table, not the disk, and hides no other device's rubbish. */
@@ -8,6 +9,17 @@ const KEPT = 10_000;
 const MAX_WAITING = 200;
 const ENVELOPE_CHARS = 4096;
 const FLUSH_EVERY_MS = 1000;
+
+/** Refusals that say that somebody is not who it says to be, or not any more: they are for the audit log, too. */
+const TRUST_CODES: readonly RefusalCode[] = [
+  'alg_refused',
+  'device_unknown',
+  'device_retired',
+  'device_mismatch',
+  'key_unknown',
+  'key_revoked',
+  'signature_invalid',
+];
 
 const ADD = `
   INSERT INTO rejected_reports (received_at, device_id, code, detail, topic, envelope)
@@ -28,21 +40,24 @@ export class Rejections {
   readonly #clock: Clock;
   readonly #metrics: Metrics;
   readonly #log: Log;
+  readonly #audit: Audit;
   readonly #stopping = new AbortController();
   #waiting: RefusedMessage[] = [];
   #flushing: Promise<void> | null = null;
 
-  constructor(deps: { sql: Sql; clock: Clock; metrics: Metrics; log: Log }) {
+  constructor(deps: { sql: Sql; clock: Clock; metrics: Metrics; log: Log; audit: Audit }) {
     this.#sql = deps.sql;
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
     this.#log = deps.log;
+    this.#audit = deps.audit;
   }
 
   add(refused: RefusedMessage): void {
     const { code, detail, deviceId } = refused;
     this.#metrics.count('paddock_reports_rejected_total', { code });
     this.#log.debug({ code, deviceId, detail }, 'Refused a message');
+    if (TRUST_CODES.includes(code)) void this.#audit.add(auditEntry(refused));
     if (this.#waiting.length >= MAX_WAITING) return;
     this.#waiting.push(refused);
     this.#flushing ??= this.#flush();
@@ -72,6 +87,21 @@ export class Rejections {
     await this.#sql.query(TRIM_DEVICES, [[...devices], KEPT_PER_DEVICE - 1]);
     await this.#sql.query(TRIM_ALL, [KEPT - 1]);
   }
+}
+
+/** The actor is whose connection it came through, as far as that is proved: the device that it is told to be of is another matter. */
+function auditEntry({ code, deviceId, topic, detail, origin }: RefusedMessage): AuditEntry {
+  const sender = origin?.deviceId ?? null;
+  const address = origin?.address ?? null;
+  return {
+    actor: sender === null ? 'unknown' : `device:${sender}`,
+    action: 'publish',
+    result: 'refused',
+    code,
+    ...(deviceId !== null && { deviceId }),
+    ...(address !== null && { address }),
+    detail: { topic, detail },
+  };
 }
 
 const row = ({ receivedAt, deviceId, code, detail, topic, payload }: RefusedMessage) => ({

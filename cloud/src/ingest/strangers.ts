@@ -1,5 +1,5 @@
 import type { RefusalCode } from '@paddock/shared/errors.ts';
-import type { Clock, Log, Metrics } from '../ports.ts';
+import type { BrokerClient, Clock, Log, Metrics } from '../ports.ts';
 import { SparingLog } from './sparing-log.ts';
 
 /** Names come from the wire, up to 64 KiB long. */
@@ -18,11 +18,11 @@ export class Strangers {
     this.#log = new SparingLog(clock, (fields, message) => log.warn(fields, message));
   }
 
-  foreign(clientId: string, topic: string): void {
-    this.#refuse('topic_foreign', { clientId, topic }, 'A client published what is not its own');
+  foreign({ clientId }: BrokerClient, topic: string | null): void {
+    this.#refuse('topic_foreign', { clientId, topic }, 'A client wanted a topic that is not its own');
   }
 
-  oversized(clientId: string): void {
+  oversized({ clientId }: BrokerClient): void {
     this.#refuse('envelope_too_large', { clientId }, 'A client sent more than a message may hold');
   }
 

@@ -1,8 +1,17 @@
-import { CONNECTION_REFUSALS, type Audit, type ConnectionRefusal, type Log, type Metrics } from '../ports.ts';
+import {
+  CONNECTION_REFUSALS,
+  type Audit,
+  type AuditEntry,
+  type BrokerClient,
+  type ConnectionRefusal,
+  type Log,
+  type Metrics,
+  type TopicAction,
+} from '../ports.ts';
 
 /**
- * Connections that were refused: all are counted, and written to the audit log, which samples a flood. `deviceId` is what
- * a certificate of ours proved.
+ * What a broker refused: connections are counted, and all of it is written to the audit log, which samples a flood. Who it
+ * was is what a certificate of ours proved; otherwise the device is the one that was told.
  */
 export class RefusedConnections {
   readonly #parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log };
@@ -11,23 +20,33 @@ export class RefusedConnections {
     this.#parts = parts;
   }
 
-  refused(code: ConnectionRefusal, deviceId: string | null, address: string | null): void {
-    const { metrics, audit, log } = this.#parts;
+  refused(code: ConnectionRefusal, client: BrokerClient): void {
+    const { metrics, log } = this.#parts;
     metrics.count('paddock_connections_refused_total', { code });
-    log.debug({ code, deviceId, address }, CONNECTION_REFUSALS[code]);
-    const who = deviceId === null ? { actor: 'unknown' } : { actor: `device:${deviceId}`, deviceId };
-    void audit.add({ ...who, action: 'connect', result: 'refused', code, ...(address !== null && { address }) });
+    log.debug({ code, ...client }, CONNECTION_REFUSALS[code]);
+    const { clientId, deviceId } = client;
+    const isAnother = clientId !== null && deviceId !== null && clientId !== deviceId;
+    this.#write(client, { action: 'connect', code, ...(isAnother && { detail: { clientId } }) });
   }
 
-  /** It published, or left a will, on a topic that is not its own. */
-  foreign(clientId: string): void {
-    const entry = {
-      actor: 'unknown',
-      action: 'publish',
+  /** It wanted a topic that is not its own. */
+  foreign(client: BrokerClient, topic: string | null, action: TopicAction): void {
+    this.#write(client, { action, code: 'topic_foreign', ...(topic !== null && { detail: { topic } }) });
+  }
+
+  /** It sent more than any message may hold. */
+  oversized(client: BrokerClient): void {
+    this.#write(client, { action: 'publish', code: 'envelope_too_large' });
+  }
+
+  #write({ clientId, deviceId, address }: BrokerClient, what: Pick<AuditEntry, 'action' | 'code' | 'detail'>): void {
+    const told = deviceId ?? clientId;
+    void this.#parts.audit.add({
+      actor: deviceId === null ? 'unknown' : `device:${deviceId}`,
       result: 'refused',
-      code: 'topic_foreign',
-      deviceId: clientId,
-    } as const;
-    void this.#parts.audit.add(entry);
+      ...(told !== null && { deviceId: told }),
+      ...(address !== null && { address }),
+      ...what,
+    });
   }
 }

@@ -1,9 +1,9 @@
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
+import { EmbeddedBroker, type BrokerLimits } from '@paddock/cloud/adapters/aedes.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
-import type { Inbound } from '@paddock/cloud/ports.ts';
+import type { BrokerClient, Inbound } from '@paddock/cloud/ports.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { RawClient } from '../../harness/raw-client.ts';
 
@@ -13,7 +13,8 @@ describe('the embedded broker among hostile clients', () => {
   let broker: EmbeddedBroker;
   let received: Inbound[];
   let foreign: string[];
-  let oversized: string[];
+  let oversized: BrokerClient[];
+  let refused: [code: string, client: BrokerClient][];
   const clients: RawClient[] = [];
   const client = (): RawClient => {
     const made = new RawClient(connect(broker.port, '127.0.0.1'));
@@ -21,18 +22,18 @@ describe('the embedded broker among hostile clients', () => {
     return made;
   };
 
-  const start = async (maxConnections?: number): Promise<void> => {
+  const start = async (limits: Partial<BrokerLimits> = {}): Promise<void> => {
     broker = new EmbeddedBroker({
       host: '127.0.0.1',
       port: 0,
       clock: systemClock,
-      ...(maxConnections && { maxConnections }),
+      limits,
     });
     await broker.open({
       message: async (inbound) => void received.push(inbound),
-      foreign: (_clientId, topic) => foreign.push(topic),
-      oversized: (clientId) => oversized.push(clientId),
-      refusedConnection: () => undefined,
+      foreign: (_client, topic, action) => foreign.push(`${action} ${topic}`),
+      oversized: (client) => oversized.push(client),
+      refusedConnection: (...refusal) => refused.push(refusal),
       reachable: () => undefined,
     });
   };
@@ -41,6 +42,7 @@ describe('the embedded broker among hostile clients', () => {
     received = [];
     foreign = [];
     oversized = [];
+    refused = [];
   });
   afterEach(async () => {
     for (const one of clients.splice(0)) one.end();
@@ -54,7 +56,7 @@ describe('the embedded broker among hostile clients', () => {
     // PUBLISH, QoS 0; a remaining length of 200,000,000.
     giant.write(Uint8Array.of(0x30, 0x80, 0x84, 0xaf, 0x5f));
     await giant.closed;
-    expect(oversized).toEqual([DEVICE]);
+    expect(oversized).toEqual([{ clientId: DEVICE, deviceId: null, address: '127.0.0.1' }]);
   });
 
   it('still hands over what is too large for an envelope, so that it gets its code', async () => {
@@ -95,7 +97,7 @@ describe('the embedded broker among hostile clients', () => {
       will: { topic, payload: Buffer.from('forged'), qos: 1, retain: true },
     });
     await dying.closed;
-    expect(foreign).toEqual([topic]);
+    expect(foreign).toEqual([`leaveWill ${topic}`]);
     await broker.publish(topic, 'genuine');
     expect(await heir.next('publish')).toMatchObject({ payload: Buffer.from('genuine') });
   });
@@ -106,7 +108,7 @@ describe('the embedded broker among hostile clients', () => {
       const thief = await client().hello(DEVICE);
       await thief.publish(topic, 'as another', { retain: true });
       await thief.closed;
-      expect(foreign.at(-1)).toBe(topic);
+      expect(foreign.at(-1)).toBe(`publish ${topic}`);
     }
     expect(received).toEqual([]);
   });
@@ -130,7 +132,7 @@ describe('the embedded broker among hostile clients', () => {
   });
 
   it('takes no more connections than it may, and takes some again when others are gone', async () => {
-    await start(10);
+    await start({ connections: 10 });
     const taken = await Promise.all(Array.from({ length: 10 }, (_, n) => client().hello(`kiosk-${1000 + n}`)));
     await Promise.all(taken.map((one) => one.next('connack')));
     await client().closed;

@@ -58,9 +58,9 @@ describe('the embedded broker over mutual TLS', () => {
     });
     await broker.open({
       message: async (inbound) => void received.push(inbound),
-      foreign: (_clientId, topic) => foreign.push(topic),
+      foreign: (_client, topic, action) => foreign.push(`${action} ${topic}`),
       oversized: () => undefined,
-      refusedConnection: (...refusal) => refused.push(refusal),
+      refusedConnection: (code, { deviceId, address }) => refused.push([code, deviceId, address]),
       reachable: () => undefined,
     });
   }
@@ -203,18 +203,19 @@ describe('the embedded broker over mutual TLS', () => {
     ];
     await listener.subscribe(topicOf('answer', DEVICE), ...filters);
     expect(await listener.next('suback')).toMatchObject({ granted: [1, 128, 128, 128, 128, 128] });
+    expect(foreign).toEqual(filters.map((filter) => `subscribe ${filter}`));
     for (const topic of [topicOf('report', other), topicOf('desired', DEVICE), '$SYS/broker', '$share/g/paddock']) {
       const thief = await connected();
       await thief.publish(topic, 'forged', { retain: true });
       await thief.closed;
-      expect(foreign.at(-1)).toBe(topic);
+      expect(foreign.at(-1)).toBe(`publish ${topic}`);
     }
     const topic = topicOf('answer', other);
     const heir = await client(device).hello(DEVICE, {
       will: { topic, payload: Buffer.from('forged'), qos: 1, retain: true },
     });
     await heir.closed;
-    expect(foreign.at(-1)).toBe(topic);
+    expect(foreign.at(-1)).toBe(`leaveWill ${topic}`);
     expect(received).toEqual([]);
   });
 

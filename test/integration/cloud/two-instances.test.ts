@@ -14,6 +14,7 @@ import type { Store } from '@paddock/cloud/ports.ts';
 import type { Report } from '@paddock/shared/report.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
+import { CollectedAudit } from '../../harness/audit.ts';
 import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
 import { TestDevice } from '../../harness/device.ts';
 import { CountedMetrics } from '../../harness/ingest.ts';
@@ -32,7 +33,7 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
   const log = pino({ level: 'silent' });
   const clock = systemClock;
   const broker = { publish: async () => undefined };
-  const rejections = new Rejections({ sql: store, clock, metrics, log });
+  const rejections = new Rejections({ sql: store, clock, metrics, log, audit: new CollectedAudit() });
   const ingest = new Ingest({
     store,
     keys: new StoredKeyDirectory(store, clock),

@@ -18,6 +18,8 @@ interface Counted {
 const BURST_S = 5;
 /** Addresses that are counted before those without connections are looked through. */
 const LOOK_THROUGH_AT = 10_000;
+/** All of them are looked through: not for each that comes. */
+const LOOK_EVERY_MS = 1_000;
 
 /**
  * Bounds what one address may take of the broker before anybody knows who it is: connections at once and handshakes a
@@ -27,6 +29,7 @@ export class Addresses {
   readonly #limits: AddressLimits;
   readonly #clock: Clock;
   readonly #counted = new Map<string, Counted>();
+  #lookedAt = -Infinity;
 
   constructor(limits: AddressLimits, clock: Clock) {
     this.#limits = limits;
@@ -58,7 +61,7 @@ export class Addresses {
       known.at = now;
       return known;
     }
-    if (this.#counted.size >= LOOK_THROUGH_AT) this.#forget(now);
+    if (this.#counted.size >= LOOK_THROUGH_AT && now - this.#lookedAt >= LOOK_EVERY_MS) this.#forget(now);
     const made = { connections: 0, allowed: most, at: now };
     this.#counted.set(network, made);
     return made;
@@ -66,6 +69,7 @@ export class Addresses {
 
   /** Those that nothing is known of any more: no connection, and a full allowance. */
   #forget(now: number): void {
+    this.#lookedAt = now;
     for (const [network, { connections, at }] of this.#counted)
       if (connections === 0 && now - at > BURST_S * 1000) this.#counted.delete(network);
   }

@@ -8,17 +8,23 @@ import {
   type ParsedTopic,
 } from '@paddock/shared/topics.ts';
 import type { Admission, BrokerEvents, Clock, DeviceConnection } from '../../ports.ts';
-import type { TlsPeer } from './peer.ts';
+import { clientOf, Told, type Visitor } from './visitor.ts';
 
 /** CONNACK, return codes (MQTT 3.1.1, section 3.2.2.3). */
 const RETURN_CODES = { identifierRejected: 2, notAuthorized: 5 } as const;
-/** A client that says nothing for longer is given up, whatever it asked for: seconds. */
-const MAX_KEEP_ALIVE_S = 1_200;
 
-const LIMITS = {
-  /** Until a connection says who it is, and until one that does not read is given up, in ms. */
-  connectTimeout: 10_000,
-  drainTimeout: 10_000,
+export interface ClientLimits {
+  /** Until a connection has said who it is. */
+  readonly connectMs: number;
+  /** Until one that does not read is given up. */
+  readonly drainMs: number;
+  /** The longest keep-alive, whatever was asked for; a client that says nothing for half as long again is given up. */
+  readonly keepAliveS: number;
+}
+
+export const CLIENT_LIMITS: ClientLimits = { connectMs: 10_000, drainMs: 10_000, keepAliveS: 1_200 };
+
+const OPTIONS = {
   /** The protocol knows QoS 1 only: few half-open QoS 2 messages of a client are kept. */
   maxInflightInbound: 16,
   // Unbounded: past a bound its emitter queues, and works the queue off by calling itself. A few thousand reports in a
@@ -30,32 +36,38 @@ export interface HandlerParts {
   readonly events: BrokerEvents;
   readonly clock: Clock;
   readonly admission: Admission;
-  /** What TLS proved about the other side of a client's connection; null for a plain one. */
-  readonly peerOf: (client: Client) => TlsPeer | null;
+  readonly limits: ClientLimits;
+  readonly visitorOf: (client: Client) => Visitor;
 }
 
 /** What a client may do, as the broker asks for it: connect, publish, subscribe. */
 export function handlers(parts: HandlerParts): AedesOptions {
-  const { events, clock } = parts;
+  const { events, clock, limits, visitorOf } = parts;
   return {
-    ...LIMITS,
+    ...OPTIONS,
+    connectTimeout: limits.connectMs,
+    drainTimeout: limits.drainMs,
     preConnect: (client, packet, done) => {
       // Sessions are clean (docs/protocol.md, section 2): nothing waits in memory for who may never come.
       packet.clean = true;
-      packet.keepalive = Math.min(packet.keepalive || MAX_KEEP_ALIVE_S, MAX_KEEP_ALIVE_S);
+      packet.keepalive = Math.min(packet.keepalive || limits.keepAliveS, limits.keepAliveS);
       const { clientId, will } = packet;
-      const peer = parts.peerOf(client);
+      const visitor = visitorOf(client);
+      const { peer } = visitor;
       // Before anything is kept under the id of another one.
       if (peer !== null && peer.deviceId !== clientId) {
-        events.refusedConnection('client_id_mismatch', peer.deviceId, peer.address);
-        return done(new Error('The client id is not the device of the certificate'), false);
+        events.refusedConnection('client_id_mismatch', clientOf(visitor, clientId));
+        return done(new Told('The client id is not the device of the certificate'), false);
       }
       if (will === undefined || isOwn(clientId, will.topic, 'device')) return done(null, true);
-      events.foreign(clientId, will.topic);
-      done(new Error('The will is not on a topic of this client'), false);
+      events.foreign(clientOf(visitor, clientId), will.topic, 'leaveWill');
+      done(new Told('The will is not on a topic of this client'), false);
     },
     authenticate: (client, _user, _password, done) => {
-      if (!isDeviceId(client.id)) return done(refusal('The client id is not a device id', 'identifierRejected'), false);
+      if (!isDeviceId(client.id)) {
+        events.refusedConnection('client_id_invalid', clientOf(visitorOf(client), client.id));
+        return done(refusal('The client id is not a device id', 'identifierRejected'), false);
+      }
       void admit(parts, client).then((admitted) =>
         admitted ? done(null, true) : done(refusal('The device may not connect', 'notAuthorized'), false),
       );
@@ -67,41 +79,47 @@ export function handlers(parts: HandlerParts): AedesOptions {
       const receivedAt = clock.wall();
       const isRecorded = RECORDED_KINDS.some((kind) => topic === topicOf(kind, client.id));
       if (!isRecorded && !isOwn(client.id, topic, 'device')) {
-        events.foreign(client.id, topic);
-        return done(new Error('Not a topic of this client'));
+        events.foreign(clientOf(visitorOf(client), client.id), topic, 'publish');
+        return done(new Told('Not a topic of this client'));
       }
       // Nobody may subscribe to what devices say, so that kept it would only fill the memory.
       packet.retain = false;
       // As a client of another broker would subscribe: a presence is a hint for whoever listens, and no report.
       if (!isRecorded) return done(null);
-      void events.message({ topic, payload: Buffer.from(payload), receivedAt }).then(() => done(null));
+      const { deviceId, address } = clientOf(visitorOf(client), client.id);
+      const inbound = { topic, payload: Buffer.from(payload), receivedAt, origin: { deviceId, address } };
+      void events.message(inbound).then(() => done(null));
     },
-    authorizeSubscribe: (client, subscription, done) =>
-      done(null, isOwn(client.id, subscription.topic, 'cloud') ? subscription : null),
+    authorizeSubscribe: (client, subscription, done) => {
+      if (isOwn(client.id, subscription.topic, 'cloud')) return done(null, subscription);
+      events.foreign(clientOf(visitorOf(client), client.id), subscription.topic, 'subscribe');
+      // MQTT 3.1.1, section 3.9.3: refused, and the connection stands.
+      done(null, null);
+    },
   };
 }
 
-async function admit({ admission, events, peerOf }: HandlerParts, client: Client): Promise<boolean> {
-  const peer = peerOf(client);
-  const address = peer?.address ?? null;
+async function admit({ admission, events, visitorOf }: HandlerParts, client: Client): Promise<boolean> {
+  const visitor = visitorOf(client);
+  const who = clientOf(visitor, client.id);
   const { conn } = client;
   const connection: DeviceConnection = {
     deviceId: client.id,
-    certificate: peer,
+    certificate: visitor.peer,
     close(code) {
-      events.refusedConnection(code, peer && client.id, address);
+      events.refusedConnection(code, who);
       conn.destroy();
     },
   };
   conn.once('close', () => admission.gone(connection));
   const code = await admission.admit(connection);
   if (code === null) return true;
-  events.refusedConnection(code, peer && client.id, address);
+  events.refusedConnection(code, who);
   return false;
 }
 
 const refusal = (message: string, code: keyof typeof RETURN_CODES) =>
-  Object.assign(new Error(message), { returnCode: RETURN_CODES[code] });
+  Object.assign(new Told(message), { returnCode: RETURN_CODES[code] });
 
 function isOwn(clientId: string, topic: string, from: 'device' | 'cloud'): boolean {
   const parsed = tryParse(topic);

@@ -42,8 +42,7 @@ export function peerOf(
     const said = socket.authorizationError as unknown;
     return { refused: LIBRARY_CODES[String(said)] ?? 'certificate_untrusted' };
   }
-  // By one of them directly: what they may have let others issue is no device's.
-  const issuer = authorities.find((authority) => certificate.checkIssued(authority));
+  const issuer = issuerOf(certificate, authorities);
   if (issuer === undefined) return { refused: 'certificate_untrusted' };
   if (!certificate.keyUsage?.includes(CLIENT_AUTH)) return { refused: 'certificate_unfit' };
   const deviceId = certificate.subject.startsWith('CN=') ? certificate.subject.slice(3) : '';
@@ -57,3 +56,13 @@ export function peerOf(
     issuer,
   };
 }
+
+/**
+ * Which of them issued it, directly: what they may have let others issue is no device's. Names and key ids may be those of
+ * several, so that its signature decides.
+ */
+export const issuerOf = (
+  certificate: X509Certificate,
+  authorities: readonly X509Certificate[],
+): X509Certificate | undefined =>
+  authorities.find((authority) => certificate.checkIssued(authority) && certificate.verify(authority.publicKey));

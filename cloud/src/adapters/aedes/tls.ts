@@ -19,16 +19,21 @@ export interface TlsListenerOptions {
   readonly authorityPem: string;
   readonly addressLimits?: AddressLimits;
   readonly handshakeTimeoutMs?: number;
+  /** Handshakes under way at once; one more, and the oldest is given up. */
+  readonly maxHandshakes?: number;
 }
 
 interface ListenerParts {
   readonly clock: Clock;
   readonly events: BrokerEvents;
+  /** Connections that have proved who they are, at once. */
+  readonly maxConnections: number;
   readonly serve: (socket: TLSSocket, peer: TlsPeer) => void;
 }
 
 const ADDRESS_LIMITS: AddressLimits = { connections: 2_000, handshakesPerSecond: 100 };
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+const MAX_HANDSHAKES = 4_000;
 /** A client that went away in the middle did nothing wrong. */
 const GONE = ['ECONNRESET', 'EPIPE'];
 const TIMED_OUT = 'ERR_TLS_HANDSHAKE_TIMEOUT';
@@ -44,8 +49,11 @@ export class TlsListener {
   readonly #gate: Server;
   readonly #tls: TlsServer;
   readonly #sockets = new Set<Socket>();
+  /** Who is in a handshake, the oldest first: strangers are, and take no place of those who have proved themselves. */
+  readonly #handshakes = new Map<string, Socket>();
+  readonly #maxHandshakes: number;
   /** Who is let in, and by which authority. */
-  readonly #issuers = new Map<TLSSocket, X509Certificate>();
+  readonly #proven = new Map<TLSSocket, { readonly deviceId: string; readonly issuer: X509Certificate }>();
   #identity: TlsIdentity;
   #authorityPem: string;
   #authorities: readonly X509Certificate[];
@@ -55,6 +63,7 @@ export class TlsListener {
     this.#authorityPem = options.authorityPem;
     this.#authorities = certificatesIn(options.authorityPem);
     this.#parts = parts;
+    this.#maxHandshakes = options.maxHandshakes ?? MAX_HANDSHAKES;
     this.#addresses = new Addresses(options.addressLimits ?? ADDRESS_LIMITS, parts.clock);
     this.#tls = createTlsServer({
       ...this.#context(),
@@ -66,6 +75,8 @@ export class TlsListener {
     this.#tls.on('secureConnection', (socket) => this.#proved(socket));
     this.#tls.on('tlsClientError', (error, socket) => this.#failed(error, socket));
     this.#gate = createServer({ noDelay: true }, (socket) => this.#begin(socket));
+    // Never met, because both parts are bounded below it; should it be, it is told by the server.
+    this.#gate.maxConnections = parts.maxConnections + this.#maxHandshakes;
   }
 
   get server(): Server {
@@ -83,9 +94,9 @@ export class TlsListener {
     this.#authorityPem = authorityPem;
     this.#authorities = certificatesIn(authorityPem);
     this.#tls.setSecureContext(this.#context());
-    for (const [socket, issuer] of this.#issuers)
+    for (const [socket, { deviceId, issuer }] of this.#proven)
       if (!this.#authorities.some(({ raw }) => raw.equals(issuer.raw))) {
-        this.#refused('certificate_untrusted', socket.remoteAddress);
+        this.#refused('certificate_untrusted', socket.remoteAddress, deviceId);
         socket.destroy();
       }
   }
@@ -102,24 +113,43 @@ export class TlsListener {
       socket.destroy();
       return this.#refused(refused, remoteAddress);
     }
+    const end = endOf(socket);
     this.#sockets.add(socket);
+    this.#handshakes.set(end, socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
+      this.#handshakes.delete(end);
       this.#addresses.leave(remoteAddress);
     });
+    if (this.#handshakes.size > this.#maxHandshakes) this.#giveUpOldest();
     this.#tls.emit('connection', socket);
   }
 
+  /** A genuine one is over soon: whoever keeps many open loses them first. */
+  #giveUpOldest(): void {
+    const [oldest] = this.#handshakes;
+    if (oldest === undefined) return;
+    const [end, socket] = oldest;
+    this.#handshakes.delete(end);
+    this.#refused('handshakes_too_many', socket.remoteAddress);
+    socket.destroy();
+  }
+
   #proved(socket: TLSSocket): void {
+    this.#handshakes.delete(endOf(socket));
     const peer = peerOf(socket, this.#authorities);
-    if (!('refused' in peer)) {
-      this.#issuers.set(socket, peer.issuer);
-      socket.once('close', () => this.#issuers.delete(socket));
-      return this.#parts.serve(socket, peer);
-    }
+    if ('refused' in peer) return this.#turnAway(socket, peer.refused, null);
+    if (this.#proven.size >= this.#parts.maxConnections)
+      return this.#turnAway(socket, 'connections_too_many', peer.deviceId);
+    this.#proven.set(socket, peer);
+    socket.once('close', () => this.#proven.delete(socket));
+    this.#parts.serve(socket, peer);
+  }
+
+  #turnAway(socket: TLSSocket, code: ConnectionRefusal, deviceId: string | null): void {
     // What it still sends fails, and nobody else listens.
     socket.on('error', () => undefined);
-    this.#refused(peer.refused, socket.remoteAddress);
+    this.#refused(code, socket.remoteAddress, deviceId);
     socket.destroy();
   }
 
@@ -129,8 +159,8 @@ export class TlsListener {
     socket.destroy();
   }
 
-  #refused(code: ConnectionRefusal, address: string | undefined): void {
-    this.#parts.events.refusedConnection(code, null, address ?? null);
+  #refused(code: ConnectionRefusal, address: string | undefined, deviceId: string | null = null): void {
+    this.#parts.events.refusedConnection(code, { clientId: null, deviceId, address: address ?? null });
   }
 
   #context(): SecureContextOptions {
@@ -147,6 +177,9 @@ export class TlsListener {
     };
   }
 }
+
+/** The far end of a connection, which the TCP connection and the TLS on it have in common. */
+const endOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`;
 
 const certificatesIn = (pem: string): X509Certificate[] =>
   (pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []).map(

@@ -144,7 +144,7 @@ describe('an identity key', () => {
     await expect
       .poll(async () => {
         await device.report({ sequence: 1 });
-        return cloud.metrics.of('paddock_reports_rejected_total', 'key_unknown');
+        return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
       })
       .toBeGreaterThan(0);
     await device.close();

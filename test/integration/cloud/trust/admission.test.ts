@@ -38,7 +38,7 @@ beforeAll(async () => {
     message: async () => undefined,
     foreign: () => undefined,
     oversized: () => undefined,
-    refusedConnection: (code, deviceId) => refused.push([code, deviceId]),
+    refusedConnection: (code, { deviceId }) => refused.push([code, deviceId]),
     reachable: () => undefined,
   });
 });

@@ -8,7 +8,7 @@ import { makeTestKey, type TestKey } from '../../../harness/signing.ts';
 /** Rows of the query, and every list of ids that was asked for. */
 class FakeRows implements Sql {
   readonly asked: string[][] = [];
-  readonly rows = new Map<string, { retired: boolean; jwk: object | null }[]>();
+  readonly rows = new Map<string, { retired: boolean; revoked?: boolean; jwk: object | null }[]>();
   before: () => Promise<void> = async () => undefined;
 
   async query<Row extends object>(_text: string, values: readonly unknown[] = []): Promise<Row[]> {
@@ -56,6 +56,16 @@ describe('the directory of device keys', () => {
     expect(await codeOf(keyOf('kiosk-2'))).toBe('device_retired');
     expect(await codeOf(keyOf('kiosk-3'))).toBe('key_unknown');
     expect(sql.asked).toHaveLength(3);
+  });
+
+  it('tells a key that was taken back from one that it never knew, and takes the one that came after it', async () => {
+    const next = await makeTestKey();
+    sql.rows.set('kiosk-1', [
+      { retired: false, revoked: true, jwk: key.publicJwk },
+      { retired: false, revoked: false, jwk: next.publicJwk },
+    ]);
+    expect(await codeOf(keyOf('kiosk-1'))).toBe('key_revoked');
+    expect(await codeOf(directory.keyOf('kiosk-1', next.signing.keyId))).toBe('found');
   });
 
   it('reads again what it was told to forget, and what is old', async () => {
