@@ -33,6 +33,7 @@ export interface EnrolServer {
   readonly authority: Authority;
   readonly onlineKey: TestKey;
   readonly root: TestKey;
+  /** What was written, unless another audit log was given. */
   readonly audit: CollectedAudit;
   readonly tls: TlsServer;
   call(method: string, path: string, body?: string, type?: string): Promise<EnrolAnswer>;
@@ -52,7 +53,8 @@ export async function startEnrolment(
 ): Promise<EnrolServer> {
   const authority = await newAuthority();
   const [onlineKey, root] = [await makeTestKey(), await makeTestKey()];
-  const audit = new CollectedAudit();
+  const collected = new CollectedAudit();
+  const audit = parts.audit ?? collected;
   const enrolment = new Enrolment({
     store,
     clock,
@@ -86,7 +88,7 @@ export async function startEnrolment(
     authority,
     onlineKey,
     root,
-    audit,
+    audit: collected,
     tls,
     call,
     nonce,

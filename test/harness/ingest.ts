@@ -36,6 +36,7 @@ export interface TestIngest {
   readonly cloudKey: TestKey;
   readonly metrics: CountedMetrics;
   readonly ingest: Ingest;
+  readonly broker: Broker;
   close(): Promise<void>;
 }
 
@@ -49,18 +50,19 @@ export async function startIngest(
     limits?: Partial<IngestLimits>;
     cloudKey?: TestKey;
     audit?: Audit;
-    /** A broker that is not open yet, in place of the embedded one with plain MQTT. */
-    embedded?: EmbeddedBroker;
+    /** A broker that is not open yet, in place of these two. */
+    broker?: Broker;
   } = {},
 ): Promise<TestIngest> {
   const clock = systemClock;
   const log = pino({ level: 'silent' });
   const metrics = new CountedMetrics();
   const cloudKey = options.cloudKey ?? (await makeTestKey());
-  const embedded = options.embedded ?? new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
-  const broker: Broker = options.brokerUrl
+  const embedded = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
+  const beside = options.brokerUrl
     ? new RemoteBroker({ url: options.brokerUrl, shareGroup: options.shareGroup ?? 'paddock', clock })
     : embedded;
+  const broker = options.broker ?? beside;
   const audit = options.audit ?? new CollectedAudit();
   const rejections = new Rejections({ sql: store, clock, metrics, log, audit });
   const refusals = new RefusedConnections({ metrics, audit, log });
@@ -117,5 +119,5 @@ export async function startIngest(
     await stopListening();
     await opener.close();
   };
-  return { url: options.brokerUrl ?? `mqtt://127.0.0.1:${embedded.port}`, cloudKey, metrics, ingest, close };
+  return { url: options.brokerUrl ?? `mqtt://127.0.0.1:${embedded.port}`, cloudKey, metrics, ingest, broker, close };
 }
