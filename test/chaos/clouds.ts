@@ -35,6 +35,7 @@ export class CloudInstance {
       DATABASE_URL: database && toDatabase ? database.urlAt(toDatabase.port) : '',
       PADDOCK_BROKER_URL: toBroker?.url ?? '',
       PADDOCK_MQTT_TLS_PORT: '0',
+      PADDOCK_MQTT_PLAIN: 'loopback',
     };
     const args = ['serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0', '--enrol-port', '0'];
     const launch = programOf(name, PROGRAM, args, env);

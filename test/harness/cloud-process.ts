@@ -43,7 +43,7 @@ export async function startCloudProcess(
   const args = [PROGRAM, 'serve', '--data-dir', dataDir, '--http-port', '0', '--mqtt-port', '0', '--enrol-port', '0'];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, PADDOCK_MQTT_TLS_PORT: '0', ...env },
+    env: { ...process.env, PADDOCK_MQTT_TLS_PORT: '0', PADDOCK_MQTT_PLAIN: 'loopback', ...env },
   });
   const ended = once(child, 'exit');
   let output = '';

@@ -88,8 +88,14 @@ export class EmbeddedBroker implements Broker {
     const emitter: EventEmitter = aedes;
     // Without their listeners this and the servers' errors would end the process.
     emitter.on('error', (error: unknown) => this.#options.log?.('The broker failed at something', error));
-    aedes.on('connectionError', (client, error) => tellFailure(events, clientOf(visitorOf(client), null), error));
-    aedes.on('clientError', (client, error) => tellFailure(events, clientOf(visitorOf(client), client.id), error));
+    // It says so for each message that could not be written, too.
+    const ended = new WeakSet<Client>();
+    const end = (client: Client, error: Error): void => {
+      if (!ended.has(client)) tellFailure(events, clientOf(visitorOf(client), client.id), error);
+      ended.add(client);
+    };
+    aedes.on('connectionError', end);
+    aedes.on('clientError', end);
     if (port !== null) {
       this.#plain = createServer({ noDelay: true }, (socket) => {
         this.#serve(aedes, socket, { peer: null, address: socket.remoteAddress ?? null }, events);

@@ -52,7 +52,7 @@ beforeAll(async () => {
     PADDOCK_MQTT_TLS_PORT: '0',
   };
   service = spawn(process.execPath, [PROGRAM, 'serve'], { env, stdio: ['ignore', 'inherit', 'pipe'] });
-  if (service.stderr) await said(service.stderr, 'mqtt: ');
+  if (service.stderr) await said(service.stderr, 'mqtts: ');
   service.stderr?.resume();
 });
 afterAll(async () => {

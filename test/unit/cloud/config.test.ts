@@ -70,7 +70,7 @@ describe('the configuration of the cloud', () => {
   test.each(['0.0.0.0', '::', '10.0.0.5', 'broker.example', '127.0.0.1.example'])(
     'takes MQTT without TLS on %s only when it is told to',
     (mqttHost) => {
-      const env = { PADDOCK_MQTT_HOST: mqttHost };
+      const env = { PADDOCK_MQTT_HOST: mqttHost, PADDOCK_MQTT_PLAIN: 'loopback' };
       expect(problemsOf(() => readConfig(env))[0]).toContain('PADDOCK_MQTT_PLAIN=yes');
       for (const more of [
         { PADDOCK_MQTT_PLAIN: 'yes' },
@@ -82,7 +82,12 @@ describe('the configuration of the cloud', () => {
   );
 
   test.each(['127.0.0.1', '127.8.8.8', '::1', 'localhost'])('takes MQTT without TLS on %s', (mqttHost) => {
-    expect(readConfig({ PADDOCK_MQTT_HOST: mqttHost }).mqttPlain).toBe('loopback');
+    const env = { PADDOCK_MQTT_HOST: mqttHost, PADDOCK_MQTT_PLAIN: 'loopback' };
+    expect(readConfig(env).mqttPlain).toBe('loopback');
+  });
+
+  test('takes no MQTT without TLS unless it is told to', () => {
+    expect(readConfig({}).mqttPlain).toBe('no');
   });
 
   test('tells every problem at once, and names the flag where one was given', () => {
