@@ -163,16 +163,16 @@ describe('enrolment', () => {
     ],
   ];
   const letIn = (): Promise<unknown[]> =>
-    database.store.query('SELECT (SELECT count(*) FROM devices) AS devices, count(*) AS certificates FROM certificates');
+    database.store.query(
+      'SELECT (SELECT count(*) FROM devices) AS devices, count(*) AS certificates FROM certificates',
+    );
 
   test.each(attempts)('refuses as %s %s, and the audit log says so', async (code, _what, prepare) => {
     const attempt = await prepare();
     const [before, certified] = [await newest(database.store), await letIn()];
     expect(await attempt()).toBe(code);
     const entry = { actor: 'unknown', action: 'enrol', code, address: '127.0.0.1' };
-    await expect
-      .poll(() => refusedSince(database.store, before))
-      .toContainEqual(expect.objectContaining(entry));
+    await expect.poll(() => refusedSince(database.store, before)).toContainEqual(expect.objectContaining(entry));
     expect(await letIn()).toEqual(certified);
   });
 });

@@ -1,14 +1,16 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { agent, startAgent } from '../harness/agent/cli.ts';
 import { freePort } from '../harness/free-port.ts';
 import { processesWith } from '../harness/processes.ts';
 
 const PROGRAM = join(import.meta.dirname, '../../demo/src/main.ts');
+const PADDOCK = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
 const WITHIN = { timeout: 60_000, interval: 100 };
 
 interface Device {
@@ -59,6 +61,25 @@ describe('npm start', () => {
   const kiosk = async () => (await devices()).find(({ deviceId }) => deviceId.startsWith('demo-cp22-'));
   const reportedStart = async () => (await kiosk())?.lastReport?.start;
 
+  /** A kiosk of one's own, registered by hand, with the commands of the README. @returns its agent */
+  async function ownKiosk(): Promise<ChildProcess> {
+    const home = join(dataDir, 'own');
+    const config = join(home, 'agent.yaml');
+    const url = `mqtt://127.0.0.1:${ports.mqtt}`;
+    await mkdir(home);
+    const made = await agent(home, 'init', '--device', 'kiosk-0417', '--config', config, '--url', url, '--json');
+    const { publicKey } = JSON.parse(made.out) as { publicKey: object };
+    const args = ['devices', 'register', 'kiosk-0417', '--public-key', JSON.stringify(publicKey)];
+    const env = { ...process.env, PADDOCK_HTTP_PORT: String(ports.http), PADDOCK_DATA_DIR: dataDir };
+    const registering = spawn(process.execPath, [PADDOCK, ...args, '--cloud-keys-out', join(home, 'cloud-keys.json')], {
+      env,
+    });
+    expect(await once(registering, 'exit')).toEqual([0, null]);
+    const { child } = startAgent(home, 'run', '--config', config);
+    started.push(child);
+    return child;
+  }
+
   beforeAll(async () => {
     dataDir = await mkdtemp(join(tmpdir(), 'paddock-start-'));
     ports = { http: await freePort(), mqtt: await freePort(), enrol: await freePort(), mqttTls: await freePort() };
@@ -90,6 +111,10 @@ describe('npm start', () => {
     await expect.poll(reportedStart, WITHIN).toBe(2);
     const heard = async () => (await devices()).filter(({ lastReport }) => lastReport !== null).length;
     await expect.poll(heard, WITHIN).toBe(6);
+    const own = await ownKiosk();
+    await expect.poll(heard, WITHIN).toBe(7);
+    own.kill('SIGTERM');
+    await once(own, 'exit');
     child.kill('SIGTERM');
     expect(await ended).toEqual([0, null]);
   });

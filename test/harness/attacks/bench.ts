@@ -75,7 +75,10 @@ export class AttackedService {
   /** Another pair of devices for each attack, so that none is in the way of another in what the audit log samples. */
   async bench(): Promise<AttackBench> {
     this.#attacks += 1;
-    const [attacker, victim] = [await this.#kiosk(`attacker-${this.#attacks}`), await this.#kiosk(`victim-${this.#attacks}`)];
+    const [attacker, victim] = [
+      await this.#kiosk(`attacker-${this.#attacks}`),
+      await this.#kiosk(`victim-${this.#attacks}`),
+    ];
     const { store, authority, stranger } = this.#parts;
     const dial: AttackBench['dial'] = (pair, options) => this.#dial(pair, options);
     const plain = (): RawClient => this.#keep(new RawClient(connectPlain(this.#target.port(), '127.0.0.1')));

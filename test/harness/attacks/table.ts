@@ -47,11 +47,7 @@ const connecting = (what: string, code: string, isProved: boolean, run: Run): At
   run,
 });
 
-const onTopic = (
-  what: string,
-  action: 'publish' | 'subscribe' | 'leaveWill',
-  run: Run,
-): Attack => ({
+const onTopic = (what: string, action: 'publish' | 'subscribe' | 'leaveWill', run: Run): Attack => ({
   what,
   refusal: action === 'publish' ? 'closed' : action === 'subscribe' ? 'not granted' : 'not let in',
   entry: { action, code: 'topic_foreign', actor: 'attacker', device: 'attacker' },
@@ -101,11 +97,26 @@ const ON_TOPICS: readonly Attack[] = [
   onTopic(
     "publish another device's genuine report, on that device's topic",
     'publish',
-    publishing(({ victim }) => topicOf('report', victim.deviceId), ({ victim }) => report(victim)),
+    publishing(
+      ({ victim }) => topicOf('report', victim.deviceId),
+      ({ victim }) => report(victim),
+    ),
   ),
-  onTopic('publish on a wildcard', 'publish', publishing(() => 'paddock/v1/+/report', ownReport)),
-  onTopic('publish on everything', 'publish', publishing(() => 'paddock/#', ownReport)),
-  onTopic("publish on the broker's own topics", 'publish', publishing(() => '$SYS/broker/load', forged)),
+  onTopic(
+    'publish on a wildcard',
+    'publish',
+    publishing(() => 'paddock/v1/+/report', ownReport),
+  ),
+  onTopic(
+    'publish on everything',
+    'publish',
+    publishing(() => 'paddock/#', ownReport),
+  ),
+  onTopic(
+    "publish on the broker's own topics",
+    'publish',
+    publishing(() => '$SYS/broker/load', forged),
+  ),
   onTopic(
     'publish on a shared subscription',
     'publish',
@@ -122,12 +133,32 @@ const ON_TOPICS: readonly Attack[] = [
     publishing(({ victim }) => topicOf('desired', victim.deviceId), forged, true),
   ),
   onTopic('leave a will on the topic of another device', 'leaveWill', async ({ attacker, victim, dial }) => {
-    const will = { topic: topicOf('desired', victim.deviceId), payload: Buffer.from('forged'), qos: 1, retain: true } as const;
+    const will = {
+      topic: topicOf('desired', victim.deviceId),
+      payload: Buffer.from('forged'),
+      qos: 1,
+      retain: true,
+    } as const;
     return dial(attacker.pair).hello(attacker.deviceId, { will });
   }),
-  onTopic('subscribe to another device', 'subscribe', subscribing((victim) => topicOf('answer', victim))),
-  onTopic('subscribe by a wildcard', 'subscribe', subscribing(() => 'paddock/v1/+/answer', () => '#')),
-  onTopic("subscribe to the broker's own topics", 'subscribe', subscribing(() => '$SYS/#')),
+  onTopic(
+    'subscribe to another device',
+    'subscribe',
+    subscribing((victim) => topicOf('answer', victim)),
+  ),
+  onTopic(
+    'subscribe by a wildcard',
+    'subscribe',
+    subscribing(
+      () => 'paddock/v1/+/answer',
+      () => '#',
+    ),
+  ),
+  onTopic(
+    "subscribe to the broker's own topics",
+    'subscribe',
+    subscribing(() => '$SYS/#'),
+  ),
   onTopic(
     'subscribe to a share',
     'subscribe',
@@ -187,11 +218,15 @@ const IN_A_VALID_CONNECTION: readonly Attack[] = [
   disbelieved("a report by a stranger's key", 'key_unknown', async ({ attacker }) =>
     report(attacker, await makeTestKey()),
   ),
-  disbelieved("a report by a stranger's key that says to be the device's", 'signature_invalid', async ({ attacker }) => {
-    const stranger = await makeTestKey();
-    const signing = { ...stranger.signing, keyId: attacker.key.signing.keyId };
-    return report(attacker, { ...stranger, signing });
-  }),
+  disbelieved(
+    "a report by a stranger's key that says to be the device's",
+    'signature_invalid',
+    async ({ attacker }) => {
+      const stranger = await makeTestKey();
+      const signing = { ...stranger.signing, keyId: attacker.key.signing.keyId };
+      return report(attacker, { ...stranger, signing });
+    },
+  ),
   disbelieved('a report that names another device', 'device_mismatch', ({ attacker, victim }) =>
     report(attacker, attacker.key, victim.deviceId),
   ),

@@ -193,20 +193,27 @@ describe('who is slow', () => {
 });
 
 describe('connections', () => {
-  it('over TLS are no more than may be, and strangers in a handshake take no place of them', { timeout: 30_000 }, async () => {
-    await start({ connections: 1 }, { maxHandshakes: 3 });
-    for (let n = 0; n < 5; n += 1) await once(silent(), 'connect');
-    await expect.poll(codes).toEqual(['handshakes_too_many', 'handshakes_too_many']);
-    const first = await letIn(dial(DEVICE), DEVICE);
-    expect(codes().every((code) => code === 'handshakes_too_many')).toBe(true);
-    refused.length = 0;
-    await dial(OTHER).closed;
-    expect(refused.at(-1)).toEqual(['connections_too_many', { clientId: null, deviceId: OTHER, address: '127.0.0.1' }]);
-    first.end();
-    await first.closed;
-    await sleep(50);
-    await letIn(dial(OTHER), OTHER);
-  });
+  it(
+    'over TLS are no more than may be, and strangers in a handshake take no place of them',
+    { timeout: 30_000 },
+    async () => {
+      await start({ connections: 1 }, { maxHandshakes: 3 });
+      for (let n = 0; n < 5; n += 1) await once(silent(), 'connect');
+      await expect.poll(codes).toEqual(['handshakes_too_many', 'handshakes_too_many']);
+      const first = await letIn(dial(DEVICE), DEVICE);
+      expect(codes().every((code) => code === 'handshakes_too_many')).toBe(true);
+      refused.length = 0;
+      await dial(OTHER).closed;
+      expect(refused.at(-1)).toEqual([
+        'connections_too_many',
+        { clientId: null, deviceId: OTHER, address: '127.0.0.1' },
+      ]);
+      first.end();
+      await first.closed;
+      await sleep(50);
+      await letIn(dial(OTHER), OTHER);
+    },
+  );
 
   it('that are dropped for their number are told, with their address', async () => {
     await start({ connections: 1 });
@@ -260,7 +267,10 @@ it('keeps nothing that a device wants retained, on its own topics either', async
   const admission = { admit: async () => null, gone: () => undefined };
   const visitorOf = () => ({ peer: null, address: null });
   const rules = handlers({ events: events(), clock: systemClock, admission, limits: CLIENT_LIMITS, visitorOf });
-  const open = await Aedes.createBroker({ ...rules, authorizeSubscribe: (_client, wanted, done) => done(null, wanted) });
+  const open = await Aedes.createBroker({
+    ...rules,
+    authorizeSubscribe: (_client, wanted, done) => done(null, wanted),
+  });
   const listener = createServer((socket) => void open.handle(socket)).listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const { port } = listener.address() as AddressInfo;
