@@ -139,14 +139,14 @@ describe('an identity key', () => {
     const cloud = await startIngest(database.store);
     const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud.url);
     await device.report();
-    await expect.poll(() => cloud.metrics.of('paddock_reports_recorded_total')).toBe(1);
+    const recorded = () => cloud.metrics.of('paddock_reports_recorded_total');
+    await expect.poll(recorded, { timeout: 20_000 }).toBe(1);
     await revokeKey();
-    await expect
-      .poll(async () => {
-        await device.report({ sequence: 1 });
-        return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
-      })
-      .toBeGreaterThan(0);
+    const refused = async () => {
+      await device.report({ sequence: 1 });
+      return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
+    };
+    await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThan(0);
     await device.close();
     await cloud.close();
   });
