@@ -74,7 +74,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   );
   const app = await createApp({
     ...base,
-    trustedProxies: config.trustedProxies,
+    trustedProxies: config.trustedProxies ?? [],
     authenticate: (token) => authenticateToken(store, token),
     inflater,
     cloudErrorMs: member.errors.now,

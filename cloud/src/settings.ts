@@ -47,11 +47,11 @@ export const SETTINGS = {
     fallback: '127.0.0.1',
     help: 'address that the HTTP API listens on',
   }),
-  trustedProxies: setting<readonly string[]>({
+  trustedProxies: setting<readonly string[] | null>({
     env: 'PADDOCK_TRUSTED_PROXIES',
     flag: '--trusted-proxies <addresses>',
     parse: networks,
-    fallback: [],
+    fallback: null,
     help: 'addresses and networks of proxies before the HTTP API, which are believed whom they name in `X-Forwarded-For`',
   }),
   enrolPort: setting({
