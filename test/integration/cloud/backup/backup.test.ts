@@ -158,7 +158,10 @@ it('takes no database from under an instance that runs, not even to replace it',
   const clock = { errorMs: 1, source: 'configured', offset: { lowMs: 0, highMs: 0 }, steps: 0 } as const;
   await sayAlive(source.store, instance, clock);
   const refused = bring({ url: source.url, dataDir: place.dataDir, replace: true });
-  await expect(refused).rejects.toMatchObject({ code: 'instances_running', message: expect.stringContaining('kiosk-host') });
+  await expect(refused).rejects.toMatchObject({
+    code: 'instances_running',
+    message: expect.stringContaining('kiosk-host'),
+  });
   expect(await contentOf(source.url)).toEqual(before);
   await openDataDir(place.dataDir);
   // One that has been silent for long does not run any more.
