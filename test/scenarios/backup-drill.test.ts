@@ -85,7 +85,7 @@ async function sendAll(from: number, count: number): Promise<void> {
 const covers = (recorded: readonly (readonly [number, number])[], sequence: number): boolean =>
   recorded.some(([first, last]) => first <= sequence && sequence <= last);
 
-it('a service that was destroyed is restored, and its devices go on', { timeout: 180_000 }, async () => {
+it('a service that was destroyed is restored, and its devices go on', { timeout: 480_000 }, async () => {
   const pinned = await cloudKey();
   await cloud.call('POST', '/customers', { customerId: 'acme', name: 'Acme' });
   const { body: made } = await cloud.call('POST', '/tokens', { name: 'of acme', customerId: 'acme' });
@@ -186,7 +186,7 @@ async function claimFor(serialNumber: string): Promise<string> {
 it(
   'a device with a certificate goes on with it, renews it, and follows the lists of keys past those that were lost',
   {
-    timeout: 240_000,
+    timeout: 480_000,
   },
   async () => {
     const pinned = await cloudKey();
