@@ -115,6 +115,7 @@ export function speakingAs({ cloud }: AgentConfig, { enrolment, dial }: Joining)
     dial,
     watch: (link) => watched(link, enrolment),
     cloudKeys: () => enrolment.standing()?.keys ?? [],
+    leastEpoch: () => enrolment.standing()?.epoch ?? 0,
     keyUnknown: () => enrolment.keyUnknown(),
   };
 }

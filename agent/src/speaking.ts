@@ -35,14 +35,14 @@ export interface Own {
 }
 
 /** As whom the device speaks, to whom, and whom it believes. */
-export interface Speaking extends Connecting, Pick<SessionOptions, 'cloudKeys' | 'keyUnknown'> {
+export interface Speaking extends Connecting, Pick<SessionOptions, 'cloudKeys' | 'leastEpoch' | 'keyUnknown'> {
   readonly watch?: (link: Link) => Link;
 }
 
 /** Starts to read, to report and to connect. */
 export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
   const { clock, disk, signer, log, time, machine, start, scheduleGapMs, agentVersion } = own;
-  const { device, cloudKeys, keyUnknown, watch = (link) => link } = speaking;
+  const { device, cloudKeys, leastEpoch, keyUnknown, watch = (link) => link } = speaking;
   const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
   const sensors = createSensing(config, clock);
   const inventory = await beginInventory(device, own, link);
@@ -54,6 +54,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       start: start.start,
       agentVersion,
       cloudKeys,
+      ...(leastEpoch && { leastEpoch }),
       ...(keyUnknown && { keyUnknown }),
       schedule: config.report.schedule,
       scheduleGapMs,

@@ -1,20 +1,18 @@
 import { randomUUID } from 'node:crypto';
-import { hostname, userInfo } from 'node:os';
+import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { toInstant } from '@paddock/shared/time.ts';
 import manifest from '../package.json' with { type: 'json' };
 import { listDataFiles, readPieces, writeWhole } from './adapters/backup-files.ts';
-import { readDatabasePassword } from './adapters/data-dir.ts';
-import { runningPostgresUrl, startEmbeddedPostgres } from './adapters/embedded-postgres.ts';
-import { openBulk } from './adapters/postgres.ts';
 import { systemClock } from './adapters/system-clock.ts';
-import { writeEntries } from './audit/log.ts';
 import { pack, unpack, type EntrySource } from './backup/archive.ts';
 import { once, openSnapshot, tableEntries, type DatabaseHead } from './backup/database.ts';
 import { BackupError } from './backup/errors.ts';
 import type { LockWith, OpenWith } from './backup/keys.ts';
 import { seal, unseal } from './backup/sealing.ts';
-import type { AuditEntry, Bulk } from './ports.ts';
+import { openOwnDatabase, type BackupPlace } from './own-database.ts';
+import type { Bulk } from './ports.ts';
+import { tell, terminalEntry, toldWhenFailed } from './terminal-audit.ts';
 
 /** Told about each entry and how much of it is done, in bytes. */
 export type Progress = (what: string, bytes: number) => void;
@@ -28,11 +26,6 @@ export interface BackupHead {
   readonly version: string;
   readonly host: string;
   readonly database: DatabaseHead;
-}
-
-export interface BackupPlace {
-  readonly dataDir: string;
-  readonly databaseUrl: string | null;
 }
 
 export interface BackupSummary {
@@ -49,17 +42,22 @@ export interface BackupSummary {
   readonly fileBytes: number | null;
 }
 
+export interface BackupOptions {
+  readonly lock: LockWith;
+  readonly replace: boolean;
+  readonly progress: Progress;
+}
+
 /**
  * Writes a backup while the service runs, or starts the private database for itself when it does not.
  * @throws BackupError; nothing is left under the file's name then
  */
-export async function backUp(
-  place: BackupPlace,
-  file: string,
-  options: { readonly lock: LockWith; readonly replace: boolean; readonly progress: Progress },
-): Promise<BackupSummary> {
+export const backUp = (place: BackupPlace, file: string, options: BackupOptions): Promise<BackupSummary> =>
+  toldWhenFailed(place, { action: 'backup', detail: { file: resolve(file) } }, () => write(place, file, options));
+
+async function write(place: BackupPlace, file: string, options: BackupOptions): Promise<BackupSummary> {
   await using started = new AsyncDisposableStack();
-  const bulk = await openDatabase(place, started);
+  const bulk = await openOwnDatabase(place, started);
   const backupId = randomUUID();
   const createdAt = toInstant(systemClock.wall());
   const database = await openSnapshot(bulk);
@@ -73,7 +71,7 @@ export async function backUp(
   const path = resolve(file);
   const fileBytes = await written(path, seal(packed, { backupId, createdAt }, options.lock), options.replace);
   const summary = { ...summaryOf(path, head), ...counted, fileBytes };
-  await tell(bulk, 'backup', { backupId, file: path, bytes: fileBytes });
+  await tell(bulk, terminalEntry('backup', { backupId, file: path, bytes: fileBytes }));
   return summary;
 }
 
@@ -99,27 +97,6 @@ async function* entriesOf(
     yield { kind: 'file', name, data: readPieces(join(dataDir, name)) };
   }
   yield* tableEntries(bulk, head.database);
-}
-
-/** The database of the service, whether it runs or not. */
-async function openDatabase({ dataDir, databaseUrl }: BackupPlace, started: AsyncDisposableStack): Promise<Bulk> {
-  const bulk = await openBulk(databaseUrl ?? (await privateUrl(dataDir, started)));
-  started.defer(() => bulk.close());
-  return bulk;
-}
-
-async function privateUrl(dataDir: string, started: AsyncDisposableStack): Promise<string> {
-  const password = await readDatabasePassword(dataDir);
-  if (password === null) throw new BackupError('backup_nothing', resolve(dataDir));
-  try {
-    const embedded = await startEmbeddedPostgres({ dataDir, password });
-    started.defer(() => embedded.stop());
-    return embedded.url;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'data_dir_in_use')
-      return runningPostgresUrl(dataDir, password);
-    throw error;
-  }
 }
 
 /** Reads all of a backup and believes nothing that it says before it has proved right. @throws BackupError */
@@ -156,14 +133,3 @@ const summaryOf = (file: string, { backupId, createdAt, version, database }: Bac
   migration: database.migrations.at(-1)?.name ?? '',
   tables: database.tables.length,
 });
-
-/** What a command that works on the database itself leaves in the audit log. */
-export const terminalEntry = (action: string, detail: AuditEntry['detail']): AuditEntry => ({
-  actor: `terminal:${userInfo().username}`,
-  action,
-  result: 'done',
-  detail: { host: hostname(), ...detail },
-});
-
-const tell = (bulk: Bulk, action: string, detail: AuditEntry['detail']): Promise<void> =>
-  writeEntries(bulk, [{ entry: terminalEntry(action, detail), at: systemClock.wall() }]);

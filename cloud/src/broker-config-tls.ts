@@ -28,6 +28,8 @@ export interface WrittenTlsBroker {
   readonly ca: string;
   /** What each instance shows: `PADDOCK_BROKER_CERT` and `PADDOCK_BROKER_KEY`. */
   readonly instances: readonly { readonly cert: string; readonly key: string }[];
+  /** Serials of what was issued: the broker's first. */
+  readonly serials: readonly string[];
 }
 
 interface KeyPair {
@@ -62,19 +64,22 @@ export async function writeTlsMosquitto(
   const lists = await Promise.all(all.map((one) => one.revocationList([], now)));
   await write(MOSQUITTO_TLS_FILES.revoked, lists.join(''));
   const server = newPair();
-  await write(MOSQUITTO_TLS_FILES.certificate, pemOf(await serverOf(authority, place, server, now)));
+  const broker = await serverOf(authority, place, server, now);
+  const serials = [broker.serial];
+  await write(MOSQUITTO_TLS_FILES.certificate, pemOf(broker));
   await write(MOSQUITTO_TLS_FILES.key, server.key, 0o600);
   const instances: { cert: string; key: string }[] = [];
   for (let instance = 1; instance <= place.instances; instance++) {
     const { key, spki } = newPair();
     const issued = await authority.issueService({ name: instanceName(instance), spki, now });
+    serials.push(issued.serial);
     instances.push({
       cert: await write(`cloud-${instance}.cert.pem`, pemOf(issued)),
       key: await write(`cloud-${instance}.key.pem`, key, 0o600),
     });
   }
   const brokerUrl = `mqtts://${inUrl(place.hosts[0])}:${place.port}`;
-  return { files, brokerUrl, shareGroup: newShareGroup(), ca, instances };
+  return { files, brokerUrl, shareGroup: newShareGroup(), ca, instances, serials };
 }
 
 const serverOf = (authority: Authority, { hosts }: TlsBrokerPlace, { spki }: KeyPair, now: WallMs): Promise<Issued> =>

@@ -16,7 +16,7 @@ const MIB = 1024 * 1024;
 export function addBackup(root: Command): void {
   const backup = sub(root, 'backup <file>', 'back up database, keys and files, encrypted, while the service runs', [
     'backup /mnt/backups/paddock-1.backup',
-    'backup paddock.backup --recipient backup-key.pub.pem',
+    'backup paddock.backup --recipient backup-key.pem.pub',
     'backup verify paddock.backup',
     'backup keygen backup-key.pem',
   ])

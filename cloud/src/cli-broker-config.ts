@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { systemClock } from './adapters/system-clock.ts';
 import { parseListener, showMosquitto, writeMosquitto, type BrokerPlace } from './broker-config.ts';
@@ -7,6 +8,7 @@ import { SHOWN_DIGITS } from './trust/standing.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { SETTINGS } from './settings.ts';
 import { authoritiesOf } from './open-trust.ts';
+import { tellAuditLog, terminalEntry } from './terminal-audit.ts';
 import type { Authority } from './trust/authority.ts';
 
 /** `paddock broker-config`: settings for a broker beside the service. */
@@ -76,9 +78,13 @@ async function writeTls(command: Command, place: BrokerPlace, instances: number)
     systemClock.wall(),
     held.filter((one) => one !== authority),
   );
-  print(command, written, () =>
+  const issued = { issuer: authority.id, hosts: config.publicHosts.join(' '), serials: written.serials.join(' ') };
+  const entry = terminalEntry('issueBrokerCertificates', { ...issued, directory: resolve(place.directory) });
+  const isAudited = await tellAuditLog(config, entry);
+  print(command, { ...written, isAudited }, () =>
     [
       ...written.files.map((file) => `wrote ${file}`),
+      ...(isAudited ? [] : ['The audit log cannot be reached from here: note that these certificates were issued']),
       'Let the broker’s user own broker.key.pem, take the cloud-* files to the instances of the service, and start each with:',
       `PADDOCK_BROKER_URL=${written.brokerUrl}`,
       `PADDOCK_BROKER_CA=${written.ca}`,

@@ -56,6 +56,7 @@ interface SignOptions {
   readonly newRootPassphraseFile?: string;
   readonly withoutKey?: string[];
   readonly withoutCa?: string[];
+  readonly again?: boolean;
 }
 
 function addSign(commands: Command): void {
@@ -70,7 +71,8 @@ function addSign(commands: Command): void {
     .option('--new-root <file>', 'the key of the root that seals from the next list on')
     .option('--new-root-passphrase-file <file>', 'of the new root')
     .option('--without-key <id...>', 'a key that devices must not believe any more')
-    .option('--without-ca <id...>', 'an authority that devices and brokers must not believe any more, for good');
+    .option('--without-ca <id...>', 'an authority that devices and brokers must not believe any more, for good')
+    .option('--again', 'even when devices know all of it: see the backup chapter of the operations manual');
   sign.action(async () => {
     const options = sign.optsWithGlobals<SignOptions>();
     const { dataDir } = readClientConfig(process.env, sign.optsWithGlobals());
@@ -81,6 +83,7 @@ function addSign(commands: Command): void {
       ...(newRoot && { root: newRoot.publicJwk }),
       withoutKeys: options.withoutKey ?? [],
       withoutAuthorities: options.withoutCa ?? [],
+      again: options.again === true,
     });
     const payload = body['payload'] as KeyList | null;
     if (payload === null) return print(sign, { version: null }, () => 'Devices know all of it: nothing to seal');

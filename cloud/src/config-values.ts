@@ -1,3 +1,5 @@
+import { isIP } from 'node:net';
+
 /** What values of settings may be, and what is said when they are not. */
 
 /** Reads one value. @throws Error whose message says what the value has to be */
@@ -54,6 +56,19 @@ export const hosts: Parse<readonly string[]> = (text) => {
     throw new Error('has to be host names and addresses, with commas between');
   return names;
 };
+/** Addresses and networks. Nothing may mean everybody: whoever is named here is believed what he says of others. */
+export const networks: Parse<readonly string[]> = (text) => {
+  const named = text.split(',').map((one) => one.trim());
+  if (!named.every(isNetwork))
+    throw new Error('has to be addresses or networks (10.0.0.0/24), with commas between, and not everybody');
+  return named;
+};
+function isNetwork(text: string): boolean {
+  const [address = '', bits, ...rest] = text.split('/');
+  const most = { 0: 0, 4: 32, 6: 128 }[isIP(address)] ?? 0;
+  const length = bits === undefined ? most : /^[1-9][0-9]{0,2}$/.test(bits) ? Number(bits) : 0;
+  return length > 0 && length <= most && rest.length === 0;
+}
 export const paths: Parse<readonly string[]> = (text) => {
   const files = text.split(',').map((file) => file.trim());
   if (text.includes('\0') || files.includes('')) throw new Error('has to be paths, with commas between');

@@ -74,6 +74,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   );
   const app = await createApp({
     ...base,
+    trustedProxies: config.trustedProxies ?? [],
     authenticate: (token) => authenticateToken(store, token),
     inflater,
     cloudErrorMs: member.errors.now,

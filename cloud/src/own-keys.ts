@@ -1,11 +1,14 @@
+import type { KeyList } from '@paddock/shared/enrolment.ts';
 import { seal } from '@paddock/shared/envelope.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
 import { loadFleetRoot, type OwnKey } from './adapters/data-dir.ts';
 import type { Base } from './base.ts';
+import type { AuditEntry } from './ports.ts';
 import { nextKeyList, type Believed } from './trust/key-list.ts';
+import { authorityId, SHOWN_DIGITS } from './trust/standing.ts';
 import { addKeyList, KeyListError, newestKeyList, type StoredKeyList } from './trust/key-lists.ts';
 
-type Parts = Pick<Base, 'store' | 'clock' | 'log' | 'onlineKey'>;
+type Parts = Pick<Base, 'audit' | 'store' | 'clock' | 'log' | 'onlineKey'>;
 
 /** Whom devices should believe, as this service sees it: who signs answers, and who issues its certificates. */
 export const believedBy =
@@ -36,7 +39,7 @@ export async function keepKeyList(
   dataDir: string,
   believed: ReturnType<typeof believedBy>,
 ): Promise<void> {
-  const { store, clock, log } = parts;
+  const { audit, store, clock, log } = parts;
   const newest = await newestKeyList(store);
   const root = await loadFleetRoot(dataDir, newest === null);
   const next = await nextKeyList(newest?.list ?? null, believed(rootOf(newest, root)), clock.wall());
@@ -53,11 +56,19 @@ export async function keepKeyList(
   try {
     await store.transaction((sql) => addKeyList(sql, sealed, key));
     log.info({ version: next.version }, 'A list of keys was sealed by the fleet root');
+    void audit.add({ actor: 'service', action: 'addKeyList', result: 'done', detail: await toldOf(next) });
   } catch (cause) {
     // Another instance was quicker: what it left out of this one's keys comes with the next try.
     if (!(cause instanceof KeyListError) || cause.code !== 'key_list_out_of_step') throw cause;
     await keepKeyList(parts, dataDir, believed);
   }
+}
+
+/** Whom devices believe from then on. */
+async function toldOf({ version, epoch, keys, authorities }: KeyList): Promise<NonNullable<AuditEntry['detail']>> {
+  const keyIds = await Promise.all(keys.map(async (jwk) => (await importVerificationKey(jwk)).keyId));
+  const ids = authorities.map((der) => authorityId(Buffer.from(der, 'base64url')).slice(0, SHOWN_DIGITS));
+  return { version, epoch, keys: keyIds.join(' '), authorities: ids.join(' ') };
 }
 
 function rootOf(newest: StoredKeyList | null, root: OwnKey | null): Believed['root'] {

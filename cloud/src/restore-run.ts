@@ -7,15 +7,17 @@ import { startEmbeddedPostgres } from './adapters/embedded-postgres.ts';
 import { readMigrations } from './adapters/migration-files.ts';
 import { openBulk } from './adapters/postgres.ts';
 import { systemClock } from './adapters/system-clock.ts';
-import { writeEntries } from './audit/log.ts';
 import { unpack, type EntrySource } from './backup/archive.ts';
 import { isEmptyDatabase } from './backup/database.ts';
 import { BackupError } from './backup/errors.ts';
 import type { OpenWith } from './backup/keys.ts';
 import { checkVersions, DatabaseWriter, newestEpoch } from './backup/restore.ts';
 import { unseal } from './backup/sealing.ts';
-import { terminalEntry, verifyBackup, type BackupHead, type BackupPlace, type Progress } from './backup-run.ts';
+import { verifyBackup, type BackupHead, type Progress } from './backup-run.ts';
+import { runningInstances } from './instances/register.ts';
+import type { BackupPlace } from './own-database.ts';
 import type { Bulk, Sql } from './ports.ts';
+import { tell, terminalEntry, toldWhenFailed } from './terminal-audit.ts';
 
 export interface RestoreOptions {
   readonly open: OpenWith;
@@ -45,7 +47,10 @@ const FILE_NAME = /^(?!\.{1,2}(\/|$))[A-Za-z0-9._-]+(\/(?!\.{1,2}(\/|$))[A-Za-z0
  * it again; the service does not start in between.
  * @throws BackupError
  */
-export async function restore(place: BackupPlace, file: string, options: RestoreOptions): Promise<RestoreSummary> {
+export const restore = (place: BackupPlace, file: string, options: RestoreOptions): Promise<RestoreSummary> =>
+  toldWhenFailed(place, { action: 'restore', detail: { file: resolve(file) } }, () => bring(place, file, options));
+
+async function bring(place: BackupPlace, file: string, options: RestoreOptions): Promise<RestoreSummary> {
   const dataDir = resolve(place.dataDir);
   const staging = join(dataDir, RESTORING);
   const { head } = await verifyBackup(file, options.open, (what, bytes) => options.progress(`verify ${what}`, bytes));
@@ -91,14 +96,16 @@ async function asked<T>(url: string, question: (sql: Sql) => Promise<T>): Promis
   }
 }
 
-/** Before anything is changed. A private database that runs is found by its lock. */
+/** Before anything is changed. A private database that runs is found by its lock, instances on another one by what they say. */
 async function checkPlace({ databaseUrl }: BackupPlace, dataDir: string, replace: boolean): Promise<void> {
   const found = await entriesOf(dataDir);
   if (found.length > 0 && !replace) throw new BackupError('data_dir_not_empty', dataDir);
   const password = found.includes('postgres') ? await readDatabasePassword(dataDir) : null;
   if (password !== null) await (await startEmbeddedPostgres({ dataDir, password })).stop();
-  if (databaseUrl === null || replace) return;
-  if (!(await asked(databaseUrl, isEmptyDatabase))) throw new BackupError('database_not_empty');
+  if (databaseUrl === null) return;
+  if (!replace && !(await asked(databaseUrl, isEmptyDatabase))) throw new BackupError('database_not_empty');
+  const running = await asked(databaseUrl, runningInstances);
+  if (running.length > 0) throw new BackupError('instances_running', running.join(', '));
 }
 
 /** @returns the epoch that was opened */
@@ -125,7 +132,7 @@ async function fill(
     await place(entry, staging, database, (bytes) => options.progress(`restore ${entry.kind} ${entry.name}`, bytes));
   const told = { backupId: head.backupId, backupOf: head.createdAt, version: head.version };
   const epoch = await database.commit(async (sql, opened) => {
-    await writeEntries(sql, [{ entry: terminalEntry('restore', told), at: systemClock.wall() }]);
+    await tell(sql, terminalEntry('restore', told));
     if (databaseUrl !== null) await markComplete(staging, head, opened);
   });
   await analyse(bulk);

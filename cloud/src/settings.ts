@@ -3,6 +3,7 @@ import {
   host,
   hosts,
   matching,
+  networks,
   oneOf,
   paths,
   port,
@@ -45,6 +46,13 @@ export const SETTINGS = {
     parse: host,
     fallback: '127.0.0.1',
     help: 'address that the HTTP API listens on',
+  }),
+  trustedProxies: setting<readonly string[] | null>({
+    env: 'PADDOCK_TRUSTED_PROXIES',
+    flag: '--trusted-proxies <addresses>',
+    parse: networks,
+    fallback: null,
+    help: 'addresses and networks of proxies before the HTTP API, which are believed whom they name in `X-Forwarded-For`',
   }),
   enrolPort: setting({
     env: 'PADDOCK_ENROL_PORT',

@@ -68,8 +68,9 @@ export class TestDevice {
     await addDevices(store, [{ deviceId: this.deviceId, key: this.key }]);
   }
 
-  async connect(url: string): Promise<this> {
-    const client = await connectAsync(url, { clientId: this.deviceId, protocolVersion: 4, clean: true });
+  /** @param tls for `mqtts://`: PEM */
+  async connect(url: string, tls: { ca?: string; cert?: string; key?: string } = {}): Promise<this> {
+    const client = await connectAsync(url, { clientId: this.deviceId, protocolVersion: 4, clean: true, ...tls });
     this.#client = client;
     client.on('message', (_topic, payload) => void this.#onAnswer(payload.toString('latin1')));
     await client.subscribeAsync(topicOf('answer', this.deviceId), { qos: 1 });

@@ -1,12 +1,14 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { access, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { importVerificationKey, type VerificationKey } from '@paddock/shared/keys.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { Member } from '../harness/agent/member.ts';
 import { startCloudProcess, type CloudProcess } from '../harness/cloud-process.ts';
 import { TestDevice } from '../harness/device.ts';
+import { freePort } from '../harness/free-port.ts';
 import { BOOT_ID } from '../harness/reports.ts';
 import { makeTestKey, type TestKey } from '../harness/signing.ts';
 
@@ -20,11 +22,14 @@ const OTHER_BOOT = '11111111-2222-4333-8444-555555555555';
 
 let home: string;
 let cloud: CloudProcess;
+/** Where devices with certificates find it, before and after. */
+let at: Record<string, string>;
 const devices: TestDevice[] = [];
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'paddock-drill-'));
-  cloud = await startCloudProcess();
+  at = { PADDOCK_MQTT_TLS_PORT: String(await freePort()) };
+  cloud = await startCloudProcess(at);
 });
 afterEach(async () => {
   await Promise.all(devices.splice(0).map((device) => device.close()));
@@ -32,11 +37,15 @@ afterEach(async () => {
   await rm(home, { recursive: true });
 });
 
-async function paddock(...args: string[]): Promise<Record<string, unknown>> {
+async function printed(...args: string[]): Promise<unknown> {
   const env = { ...process.env, ...PASSPHRASE };
   const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, ...args, '--json'], { env });
-  return JSON.parse(stdout) as Record<string, unknown>;
+  return JSON.parse(stdout);
 }
+
+const paddock = async (...args: string[]) => (await printed(...args)) as Record<string, unknown>;
+/** The command as the operator of the service. */
+const asOperator = (...args: string[]) => paddock(...args, '--url', cloud.httpUrl, '--data-dir', cloud.dataDir);
 
 /** The key of the service as devices pin it. */
 async function cloudKey(): Promise<TestKey> {
@@ -76,7 +85,7 @@ async function sendAll(from: number, count: number): Promise<void> {
 const covers = (recorded: readonly (readonly [number, number])[], sequence: number): boolean =>
   recorded.some(([first, last]) => first <= sequence && sequence <= last);
 
-it('a service that was destroyed is restored, and its devices go on', { timeout: 180_000 }, async () => {
+it('a service that was destroyed is restored, and its devices go on', { timeout: 480_000 }, async () => {
   const pinned = await cloudKey();
   await cloud.call('POST', '/customers', { customerId: 'acme', name: 'Acme' });
   const { body: made } = await cloud.call('POST', '/tokens', { name: 'of acme', customerId: 'acme' });
@@ -158,3 +167,76 @@ it('a service that was destroyed is restored, and its devices go on', { timeout:
   const { body: before } = await cloud.call('GET', '/audit?action=createCustomer');
   expect(before['items']).toHaveLength(1);
 });
+
+/** A fleet root that is kept elsewhere, and the file of its passphrase. */
+async function moveRootAway(): Promise<string[]> {
+  const [root, passphrase] = [join(home, 'fleet-root.pem'), join(home, 'passphrase.txt')];
+  await writeFile(passphrase, 'a stick in a safe\n');
+  await paddock('root', 'export', root, '--passphrase-file', passphrase, '--remove', '--data-dir', cloud.dataDir);
+  return ['--key', root, '--passphrase-file', passphrase];
+}
+
+async function claimFor(serialNumber: string): Promise<string> {
+  const kit = join(home, 'kit.json');
+  await asOperator('factory-keys', 'add', 'drill', '--count', '5', '--kit', kit);
+  const [made] = (await printed('claims', 'make', '--kit', kit, serialNumber)) as { claim: string }[];
+  return made?.claim ?? expect.unreachable();
+}
+
+it(
+  'a device with a certificate goes on with it, renews it, and follows the lists of keys past those that were lost',
+  {
+    timeout: 480_000,
+  },
+  async () => {
+    const pinned = await cloudKey();
+    const byRoot = await moveRootAway();
+    const member = await Member.open(await claimFor('DR-1'), () => cloud.enrolUrl);
+    const { device: deviceId } = await member.ask();
+    const device = new TestDevice(deviceId, member.identity, pinned);
+    devices.push(device);
+    const broker = (): string => member.standing.mqttUrl ?? expect.unreachable();
+    await device.connect(broker(), member.tls);
+    await answered(device, 0);
+
+    // For a recipient: what opens it is not where the service is.
+    const [file, identity] = [join(home, 'drill.backup'), join(home, 'backup-key.pem')];
+    await paddock('backup', 'keygen', identity);
+    await paddock('backup', file, '--recipient', `${identity}.pub`, '--data-dir', cloud.dataDir);
+
+    // Lost with the machine: two lists of keys, a certificate, a report.
+    for (const version of [2, 3])
+      expect(await asOperator('root', 'sign', '--again', ...byRoot)).toMatchObject({ version });
+    await member.membership.refreshKeys();
+    const before = await member.ask();
+    await answered(device, 1);
+    await device.close();
+    await cloud.destroy();
+
+    const dataDir = join(home, 'restored');
+    const { epoch } = await paddock('restore', file, '--identity', identity, '--data-dir', dataDir);
+    await expect(access(join(dataDir, 'fleet-root.key.pem'))).rejects.toThrow('ENOENT');
+    cloud = await startCloudProcess(at, undefined, dataDir);
+
+    // The root is elsewhere: nothing is sealed by itself, and the device stays with the list that it has.
+    await expect(member.membership.refreshKeys()).rejects.toMatchObject({ code: 'key_list_old' });
+    // Its certificate, which the restored service does not know of, is one of its authority.
+    await device.connect(broker(), member.tls);
+    expect(await answered(device, 2)).toMatchObject({ desired: { epoch, version: 0 }, rejected: [] });
+
+    expect(await asOperator('root', 'sign', ...byRoot)).toMatchObject({ version: 2, epoch });
+    await member.membership.refreshKeys();
+    expect(member.standing).toMatchObject({ epoch, authorities: before.authorities });
+    const renewed = await member.ask();
+    expect(renewed.device).toBe(deviceId);
+    expect(renewed.certificates).not.toBe(before.certificates);
+    await device.close();
+    await device.connect(broker(), member.tls);
+    expect(await answered(device, 3)).toMatchObject({ desired: { epoch, version: 0 }, rejected: [] });
+
+    const { body } = await cloud.call('GET', '/audit?action=addKeyList');
+    const [sealed, first] = body['items'] as Record<string, unknown>[];
+    expect(sealed).toMatchObject({ actor: expect.stringMatching(/^token:/), result: 'done' });
+    expect(first).toMatchObject({ actor: 'service', detail: { version: 1, epoch: 0 } });
+  },
+);

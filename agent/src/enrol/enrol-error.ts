@@ -6,6 +6,7 @@ export const ENROL_FAULTS = {
   service_malformed: 'The enrolment service says what cannot be understood',
   key_list_seal: 'A list of keys is not sealed by the root before it',
   key_list_version: 'A list of keys has another version than it should have',
+  key_list_epoch: 'A list of keys has a smaller epoch than the one before',
   key_list_old: 'The list of keys is older than the one that is known',
   enrolled_mismatch: 'The answer is to another request',
   enrolled_expired: 'The answer came after its expiry',

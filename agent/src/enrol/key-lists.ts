@@ -10,6 +10,8 @@ export interface Listed {
   /** As it was sealed. */
   readonly text: string;
   readonly version: number;
+  /** Grows when the cloud comes back from a backup: versions are compared within it, and answers of before are not taken. */
+  readonly epoch: number;
   /** Seals the next version. */
   readonly root: VerificationKey;
   /** Answers are signed with one of these. */
@@ -37,11 +39,19 @@ async function proved(text: string, root: VerificationKey): Promise<Listed> {
   return listedOf(text, list);
 }
 
+/** What a service has to show, and what its newest list says of itself. */
+interface Shown {
+  readonly newest: string;
+  readonly last: Pick<KeyList, 'version' | 'epoch'>;
+  readonly get: (version: number) => Promise<string>;
+}
+
 /**
  * Walks to the newest list, one version after the other: each is sealed by the root that the one before names, so that
  * a stolen online key cannot make a list, and a device that slept finds its way over every change of the root.
+ * Invariant: (epoch, version) only grows, and only a root that the list before names, or that was pinned, makes it grow.
  * @param known null on the first walk: it begins at the newest list that the pinned root sealed
- * @throws EnrolError `key_list_old`, `key_list_version`, `key_list_seal`; Refusal
+ * @throws EnrolError `key_list_old`, `key_list_version`, `key_list_epoch`, `key_list_seal`; Refusal
  */
 export async function walkKeyLists(
   fetch: FetchKeyList,
@@ -49,32 +59,56 @@ export async function walkKeyLists(
   known: Listed | null,
 ): Promise<Listed> {
   const newest = await fetch(null);
-  const { version: last } = unproved(newest);
-  let list = known ?? (await firstOf(fetch, newest, last, pinned));
-  if (last < list.version) throw new EnrolError('key_list_old', `${last} after ${list.version}`);
-  if (last - list.version > MOST_STEPS) throw new EnrolError('key_list_version', `${last} after ${list.version}`);
-  while (list.version < last) {
-    const version = list.version + 1;
-    const next = await proved(version === last ? newest : await fetch(version), list.root);
-    if (next.version !== version) throw new EnrolError('key_list_version', `${next.version} instead of ${version}`);
-    list = next;
-  }
+  const last = unproved(newest);
+  const get = (version: number): Promise<string> =>
+    version === last.version ? Promise.resolve(newest) : fetch(version);
+  const shown = { newest, last, get };
+  let list = known === null ? await newestSealedBy(pinned, shown) : await onwardFrom(known, shown);
+  checkSpan(list.version, last.version);
+  while (list.version < last.version) list = await step(list, shown);
   // Two lists of one version: somebody who may seal says one thing to one device and another to the next.
-  if ((await digestOf(envelopeOf(newest))) !== (await digestOf(envelopeOf(list.text))))
-    throw new EnrolError('key_list_version', `${last} has two contents`);
+  if (!(await isSame(newest, list.text))) throw new EnrolError('key_list_version', `${last.version} has two contents`);
   return list;
 }
 
-async function firstOf(fetch: FetchKeyList, newest: string, last: number, pinned: VerificationKey): Promise<Listed> {
-  const isOurs = (text: string): boolean => envelopeOf(text).keyId === pinned.keyId;
-  if (isOurs(newest)) return proved(newest, pinned);
-  // The root was changed since it was pinned: from the last list of its own on the steps go on.
-  for (let version = last - 1; version >= Math.max(1, last - MOST_STEPS); version -= 1) {
-    const text = await fetch(version);
-    if (isOurs(text)) return proved(text, pinned);
-  }
-  throw new EnrolError('key_list_seal', `no list is sealed by ${pinned.keyId}`);
+function checkSpan(from: number, to: number): void {
+  if (to < from) throw new EnrolError('key_list_old', `${to} after ${from}`);
+  if (to - from > MOST_STEPS) throw new EnrolError('key_list_version', `${to} after ${from}`);
 }
+
+async function step(list: Listed, { get }: Shown): Promise<Listed> {
+  const version = list.version + 1;
+  const next = await proved(await get(version), list.root);
+  if (next.version !== version) throw new EnrolError('key_list_version', `${next.version} instead of ${version}`);
+  if (next.epoch < list.epoch) throw new EnrolError('key_list_epoch', `${next.epoch} after ${list.epoch}`);
+  return next;
+}
+
+/**
+ * Where the walk goes on from the list that is known. A cloud that came back from a backup may lack that one, and give
+ * its version, or a smaller one, to another list: then a list of a greater epoch is taken, whatever its version, as long
+ * as the root that would have sealed the next one sealed it. A root that was replaced meanwhile brings nobody back.
+ */
+async function onwardFrom(known: Listed, shown: Shown): Promise<Listed> {
+  const { last, get } = shown;
+  if (last.epoch < known.epoch) throw new EnrolError('key_list_old', `epoch ${last.epoch} after ${known.epoch}`);
+  if (last.epoch === known.epoch) return known;
+  if (last.version >= known.version && (await isSame(await get(known.version), known.text))) return known;
+  return newestSealedBy(known.root, shown, known.epoch + 1);
+}
+
+/** Beginning with the newest: from the last list of a root on the steps go on to those of the next one. */
+async function newestSealedBy(root: VerificationKey, { last, get }: Shown, leastEpoch = 0): Promise<Listed> {
+  for (let { version } = last; version >= Math.max(1, last.version - MOST_STEPS); version -= 1) {
+    const text = await get(version);
+    if (unproved(text).epoch < leastEpoch) break;
+    if (envelopeOf(text).keyId === root.keyId) return proved(text, root);
+  }
+  throw new EnrolError('key_list_seal', `no list is sealed by ${root.keyId}`);
+}
+
+const isSame = async (one: string, other: string): Promise<boolean> =>
+  (await digestOf(envelopeOf(one))) === (await digestOf(envelopeOf(other)));
 
 function envelopeOf(text: string): ReturnType<typeof parseEnvelope> {
   const envelope = parseEnvelope(text);
@@ -86,10 +120,11 @@ function envelopeOf(text: string): ReturnType<typeof parseEnvelope> {
 const unproved = (text: string): KeyList =>
   parseKeyList(parsePayload(Buffer.from(envelopeOf(text).payload, 'base64url')));
 
-async function listedOf(text: string, { version, root, keys, authorities }: KeyList): Promise<Listed> {
+async function listedOf(text: string, { version, epoch, root, keys, authorities }: KeyList): Promise<Listed> {
   return {
     text,
     version,
+    epoch,
     root: await importVerificationKey(root),
     keys: await Promise.all(keys.map((key) => importVerificationKey(key))),
     authorities: authorities.map((der) => Buffer.from(der, 'base64url')),

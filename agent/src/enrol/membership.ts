@@ -20,6 +20,8 @@ export interface Standing {
   readonly certificates: string;
   readonly keys: readonly VerificationKey[];
   readonly authorities: readonly Uint8Array[];
+  /** Of the list of keys: the cloud was there before in smaller ones. */
+  readonly epoch: number;
 }
 
 /** What the device has of its enrolment, always as it is on the disk, and what it can ask for. */
@@ -149,7 +151,8 @@ function standingOf({ record, list }: Held, { applicant }: EnrolmentParts): Stan
   const { device, mqttUrl, certificate } = record.member;
   if (!fits(record.member, applicant.tlsKey)) return null;
   const certificates = certificate.chain.map(pemOf).join('');
-  return { device, mqttUrl, certificates, keys: list.keys, authorities: list.authorities };
+  const { keys, authorities, epoch } = list;
+  return { device, mqttUrl, certificates, keys, authorities, epoch };
 }
 
 /** The key may have been lost since. */

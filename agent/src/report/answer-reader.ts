@@ -16,7 +16,7 @@ const WAITING = 64;
  */
 export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
-  { device, cloudKeys, keyUnknown, incarnation, start }: SessionOptions,
+  { device, cloudKeys, leastEpoch = () => 0, keyUnknown, incarnation, start }: SessionOptions,
   store: OutboxStore,
   answered: (digest: string, isExchange: boolean, wants: Answer['wants']) => void,
 ): (topic: string, payload: string) => void {
@@ -26,7 +26,8 @@ export function createAnswerReader(
   let waiting = 0;
   const read = async (payload: string, arrival: Moment): Promise<void> => {
     try {
-      const context = { device, keys: cloudKeys(), inflater, held, origin, arrival, trusted: time.at };
+      const believed = { keys: cloudKeys(), leastEpoch: leastEpoch() };
+      const context = { device, ...believed, inflater, held, origin, arrival, trusted: time.at };
       const { answer, answered: report } = await readAnswer(payload, context);
       const isExchange = time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());

@@ -10,7 +10,7 @@ import type { Held, SealedReport } from './sealed.ts';
 /** An answer that is genuine and not for us, or not for now. */
 export class AnswerError extends Error {
   override readonly name = 'AnswerError';
-  readonly code: 'answer_unawaited' | 'answer_mismatch' | 'answer_expired';
+  readonly code: 'answer_unawaited' | 'answer_mismatch' | 'answer_epoch_old' | 'answer_expired';
   constructor(code: AnswerError['code'], message: string) {
     super(message);
     this.code = code;
@@ -21,6 +21,8 @@ export interface AnswerContext {
   readonly device: string;
   /** The cloud's online keys, pinned at registration. */
   readonly keys: readonly VerificationKey[];
+  /** The epoch that the fleet root sealed last: who answers from before has been restored since, and knows less. */
+  readonly leastEpoch: number;
   readonly inflater: Inflate;
   readonly held: (digest: string) => Held | undefined;
   /** Which start this is: of its reports alone it is known when they were first sent. */
@@ -53,6 +55,8 @@ function checkMeaning(answer: Answer, context: AnswerContext): Held {
     throw new AnswerError('answer_mismatch', 'The answer names another start than its report');
   if (!boundTo(answer, report))
     throw new AnswerError('answer_mismatch', 'The answer does not repeat the nonce of its report');
+  if (answer.desired.epoch < context.leastEpoch)
+    throw new AnswerError('answer_epoch_old', `The answer is of epoch ${answer.desired.epoch}, which is over`);
   if (!isInTime(answer, report, report.sentAt, context))
     throw new AnswerError('answer_expired', 'The answer came after its expiry');
   return report;

@@ -42,6 +42,8 @@ export interface SessionOptions {
   readonly agentVersion: string;
   /** The cloud's online keys: pinned at registration, or as the newest list of keys has them. */
   readonly cloudKeys: () => readonly VerificationKey[];
+  /** The epoch of the newest list of keys: absent for a device that was registered by hand and has none. */
+  readonly leastEpoch?: () => number;
   /** Hears of answers by a key that is none of them. */
   readonly keyUnknown?: () => void;
   readonly schedule: string;

@@ -7,6 +7,7 @@ export const BACKUP_ERRORS = {
   recipient_invalid: 'The key is not an X25519 key in PEM',
   database_not_empty: 'The database is not empty',
   data_dir_not_empty: 'The data directory is not empty',
+  instances_running: 'Instances of the service run on this database: stop them (one that was killed counts for 30 s)',
   file_exists: 'The file is there already',
   backup_nothing: 'There is no service to back up: neither a private database nor DATABASE_URL',
 } as const satisfies Record<string, string>;

@@ -29,7 +29,7 @@ export const WAIT_REASONS = {
 export type WaitReason = keyof typeof WAIT_REASONS;
 
 export type Verdict =
-  | { readonly kind: 'refuse'; readonly code: EnrolmentErrorCode }
+  | { readonly kind: 'refuse'; readonly code: EnrolmentErrorCode; readonly deviceId: string }
   | { readonly kind: 'retired'; readonly deviceId: string }
   | { readonly kind: 'renew'; readonly deviceId: string }
   /** Goes on with the new key; the old ones are revoked. */
@@ -45,6 +45,10 @@ export interface NewcomerDevice {
   readonly siteId: string | null;
   readonly name: string | null;
 }
+
+/** The device whose key was proved; null when nothing is known of the key, whatever device it names. */
+export const provedDevice = (verdict: Verdict): string | null =>
+  verdict.kind === 'register' || verdict.kind === 'rejected' || verdict.kind === 'wait' ? null : verdict.deviceId;
 
 /**
  * Lets in, refuses, or leaves it to a human; the first way that fits decides. A serial number that is known never
@@ -62,8 +66,8 @@ export function decide({ request, known, endorser, claim }: Asked): Verdict {
 function ofOwner(owner: Owner, named: string | undefined, kind: 'renew' | 'rotate'): Verdict {
   const { deviceId } = owner;
   if (owner.isRetired) return { kind: 'retired', deviceId };
-  if (owner.isRevoked) return { kind: 'refuse', code: 'key_revoked' };
-  if (named !== undefined && named !== deviceId) return { kind: 'refuse', code: 'device_mismatch' };
+  if (owner.isRevoked) return { kind: 'refuse', code: 'key_revoked', deviceId };
+  if (named !== undefined && named !== deviceId) return { kind: 'refuse', code: 'device_mismatch', deviceId };
   return { kind, deviceId };
 }
 

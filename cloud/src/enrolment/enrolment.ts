@@ -3,12 +3,13 @@ import { Refusal } from '@paddock/shared/errors.ts';
 import { KeyError } from '@paddock/shared/keys.ts';
 import { toInstant, type WallMs } from '@paddock/shared/time.ts';
 import { FleetError } from '../customers/errors.ts';
+import { addBeforeAnswer } from '../audit/written.ts';
 import type { Audit, AuditEntry, Clock, Store } from '../ports.ts';
 import type { Authority, Issued } from '../trust/authority.ts';
 import { TrustError } from '../trust/errors.ts';
 import { certificateOf, sealAnswer, type Outcome } from './answer.ts';
 import { faultOfClaim, readClaim, verifyClaim } from './claim.ts';
-import { decide, type GoodClaim, type Verdict } from './decide.ts';
+import { decide, provedDevice, type GoodClaim, type Verdict } from './decide.ts';
 import { endorserOf } from './endorsement.ts';
 import { EnrolmentError } from './errors.ts';
 import { readKnown, readKnownClaim } from './known.ts';
@@ -62,25 +63,28 @@ export class Enrolment {
   async request(body: string, address: string): Promise<string> {
     const { store, clock, signing, audit } = this.#parts;
     const receivedAt = clock.wall();
-    let proved: ProvedRequest | null = null;
+    const asker: Asker = { address, proved: null, deviceId: null };
     try {
-      proved = await readRequest(body);
+      const proved = (asker.proved = await readRequest(body));
       await takeNonce(store, proved.request.nonce, receivedAt);
-      const outcome = await this.#outcomeOf(proved, address, receivedAt);
+      const outcome = await this.#outcomeOf(proved, asker, receivedAt);
       return await sealAnswer(proved, outcome, { receivedAt, sentAt: clock.wall(), signing });
     } catch (error) {
-      void audit.add(failureOf(error, proved, address));
+      void audit.add(failureOf(error, asker));
       throw error;
     }
   }
 
-  async #outcomeOf(proved: ProvedRequest, address: string, now: WallMs): Promise<Outcome> {
-    try {
-      return await this.#act(proved, await this.#decide(proved, now), address, now);
-    } catch (error) {
+  async #outcomeOf(proved: ProvedRequest, asker: Asker, now: WallMs): Promise<Outcome> {
+    const decided = async (): Promise<Outcome> => {
+      const verdict = await this.#decide(proved, now);
+      asker.deviceId = provedDevice(verdict);
+      return this.#act(proved, verdict, asker, now);
+    };
+    return decided().catch((error: unknown) => {
       if (!isRace(error)) throw error;
-      return this.#act(proved, await this.#decide(proved, now), address, now);
-    }
+      return decided();
+    });
   }
 
   async #decide({ request, key }: ProvedRequest, now: WallMs): Promise<Verdict> {
@@ -117,18 +121,20 @@ export class Enrolment {
     };
   }
 
-  async #act(proved: ProvedRequest, verdict: Verdict, address: string, now: WallMs): Promise<Outcome> {
+  async #act(proved: ProvedRequest, verdict: Verdict, asker: Asker, now: WallMs): Promise<Outcome> {
     switch (verdict.kind) {
       case 'refuse':
         throw new EnrolmentError(verdict.code);
       case 'retired':
+        void this.#parts.audit.add(entryOf(asker, 'refused', 'device_retired'));
         return { status: 'retired', device: verdict.deviceId };
       case 'rejected':
+        void this.#parts.audit.add(entryOf(asker, 'refused', 'enrolment_rejected'));
         return { status: 'rejected', retryAfterSeconds: ASK_AGAIN.rejected };
       case 'wait':
-        return this.#wait(proved, verdict, address, now);
+        return this.#wait(proved, verdict, asker.address, now);
       default:
-        return this.#accept(proved, verdict, address, now);
+        return this.#accept(proved, verdict, asker.address, now);
     }
   }
 
@@ -138,13 +144,12 @@ export class Enrolment {
     address: string,
     now: WallMs,
   ): Promise<Outcome> {
-    const { keyList, audit } = this.#parts;
+    const { keyList } = this.#parts;
     const { deviceId, ...own } = await letIn(this.#parts, proved, verdict, now);
     const { issued, mqttUrl } = await this.#connection(proved, deviceId, own.issued);
-    void audit.add({
+    await this.#done({
       actor: actorOf(verdict),
       action: ACTIONS[verdict.kind],
-      result: 'done',
       deviceId,
       address,
       detail: { fingerprint: proved.key.thumbprint, certificate: issued.serial },
@@ -177,37 +182,56 @@ export class Enrolment {
     address: string,
     now: WallMs,
   ): Promise<Outcome> {
-    const { store, audit, waitingLimits = WAITING_LIMITS } = this.#parts;
+    const { store, waitingLimits = WAITING_LIMITS } = this.#parts;
     const isNew = await keepWaiting(store, { key, request, address, reason, deviceId }, now, waitingLimits);
     if (isNew)
-      void audit.add({
+      await this.#done({
         actor: 'unknown',
         action: 'askToEnrol',
-        result: 'done',
         ...(deviceId !== null && { deviceId }),
         address,
         detail: { fingerprint: key.thumbprint, reason, serialNumber: request.serialNumber ?? null },
       });
     return { status: 'pending', retryAfterSeconds: ASK_AGAIN.pending };
   }
+
+  #done(entry: Omit<AuditEntry, 'result'>): Promise<void> {
+    return addBeforeAnswer(this.#parts.audit, this.#parts.clock, { ...entry, result: 'done' });
+  }
 }
 
 /** As the audit log calls it. */
 const ACTIONS = { renew: 'renewCertificate', rotate: 'rotateKey', register: 'enrol' } as const;
 
-/** What the request says of itself is nobody's word but that of who holds the key. */
-function failureOf(error: unknown, proved: ProvedRequest | null, address: string): AuditEntry {
-  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+/** Who asks, as far as that is known by then. */
+interface Asker {
+  readonly address: string;
+  /** Null until the request's signature has been verified. */
+  proved: ProvedRequest | null;
+  /** Whose key it is: proved, and not only told. */
+  deviceId: string | null;
+}
+
+/** What a request says of itself is nobody's word but that of who holds the key: the device only where the key is its own. */
+function entryOf({ proved, address, deviceId }: Asker, result: AuditEntry['result'], code?: string): AuditEntry {
   const { device, serialNumber = null } = proved?.request ?? {};
+  const isOther = deviceId !== null && device !== undefined && device !== deviceId;
   return {
-    actor: 'unknown',
+    actor: deviceId === null ? 'unknown' : `device:${deviceId}`,
     action: 'enrol',
-    result: REFUSING.some((kind) => error instanceof kind) ? 'refused' : 'failed',
+    result,
     code,
-    deviceId: device,
+    deviceId: deviceId ?? device,
     address,
-    ...(proved && { detail: { fingerprint: proved.key.thumbprint, serialNumber } }),
+    ...(proved && {
+      detail: { fingerprint: proved.key.thumbprint, serialNumber, ...(isOther && { namedDevice: device }) },
+    }),
   };
+}
+
+function failureOf(error: unknown, asker: Asker): AuditEntry {
+  const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return entryOf(asker, REFUSING.some((kind) => error instanceof kind) ? 'refused' : 'failed', code);
 }
 
 const REFUSING = [Refusal, KeyError, EnrolmentError, TrustError, FleetError] as const;

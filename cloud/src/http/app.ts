@@ -1,15 +1,14 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
-import type { FastifyServerOptions } from 'fastify';
 import type { KeySet } from '@paddock/shared/keys.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import { Archive } from '../devices/archive.ts';
 import { DeviceViews } from '../devices/views.ts';
-import type { Audit, Clock, Log, Store } from '../ports.ts';
+import type { Store } from '../ports.ts';
 import { authentication, Failures, type Authenticate, type FailureLimit } from './auth.ts';
 import { EventHub, type HubSettings } from './event-hub.ts';
 import { DOCUMENT } from './document.ts';
-import { framework } from './framework.ts';
+import { framework, type FrameworkParts } from './framework.ts';
 import type { Http } from './routes.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { authorityRoutes, type AuthorityParts } from './routes/authorities.ts';
@@ -29,13 +28,8 @@ import { reportRoutes } from './routes/reports.ts';
 import { serviceRoutes, type Exposition, type Probe } from './routes/service.ts';
 import { tokenRoutes } from './routes/tokens.ts';
 
-export interface HttpParts {
-  readonly audit: Audit;
+export interface HttpParts extends Omit<FrameworkParts, 'serverFactory'> {
   readonly store: Store;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** pino, or nothing: the framework's own lines about requests. */
-  readonly logger?: FastifyServerOptions['loggerInstance'];
   readonly authenticate: Authenticate;
   readonly inflater: Inflate;
   /** How wrong the cloud's own clock can be now, in ms. */

@@ -1,4 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { addBeforeAnswer } from '../audit/written.ts';
 import { actorName } from '../customers/scope.ts';
 import type { Audit, AuditEntry, Clock } from '../ports.ts';
 
@@ -9,8 +10,6 @@ declare module 'fastify' {
   }
 }
 
-/** An answer does not wait longer for the audit log: the entry is written when the database is back. */
-const WAIT_MS = 2_000;
 const READING = new Set(['GET', 'HEAD', 'OPTIONS']);
 /** What a request that only reads is refused with and the audit log tells of: somebody came who may not. */
 const NOT_LET_IN = new Set([401, 403, 429]);
@@ -23,11 +22,8 @@ export function auditing(audit: Audit, clock: Clock) {
   return async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
     const entry = entryOf(request, reply);
     if (entry === null) return;
-    const written = audit.add(entry);
-    if (entry.result !== 'done') return;
-    const stop = new AbortController();
-    await Promise.race([written, clock.sleep(WAIT_MS, stop.signal)]);
-    stop.abort();
+    if (entry.result === 'done') await addBeforeAnswer(audit, clock, entry);
+    else void audit.add(entry);
   };
 }
 

@@ -29,7 +29,7 @@ export interface FailureLimit {
 export const FAILURE_LIMIT: FailureLimit = { failures: 20, windowMs: 60_000, remembered: 10_000 };
 
 /**
- * Counts wrong tokens by address, in bounded memory. Behind a proxy everybody has one address: a token that was good
+ * Counts wrong tokens by address, in bounded memory. Behind a proxy that is not trusted, or a router, many have one address: a token that was good
  * before is let through, so that nobody who guesses can lock out those who know.
  */
 export class Failures {

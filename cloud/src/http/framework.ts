@@ -17,15 +17,18 @@ export interface FrameworkParts {
   readonly log: Log;
   /** pino, or nothing: the framework's own lines about requests. */
   readonly logger?: FastifyServerOptions['loggerInstance'];
+  /** Addresses and networks whose word counts for where a request comes from: nobody's unless told otherwise. */
+  readonly trustedProxies?: readonly string[];
   /** By default plain HTTP. */
   readonly serverFactory?: FastifyServerOptions['serverFactory'];
 }
 
 /** Problem documents, schemas that validate, headers and the audit log: the same for every route. */
-export function framework({ logger, log, audit, clock, serverFactory }: FrameworkParts): Http {
+export function framework({ logger, log, audit, clock, serverFactory, trustedProxies = [] }: FrameworkParts): Http {
   const app: Http = fastify({
     ...(logger ? { loggerInstance: logger } : { logger: false }),
     ...(serverFactory && { serverFactory }),
+    trustProxy: [...trustedProxies],
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     forceCloseConnections: 'idle',

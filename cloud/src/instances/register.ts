@@ -36,6 +36,7 @@ export interface Instance extends Identity {
 
 /** An instance that has not been heard of for this long counts for nothing. */
 const ALIVE_WITHIN_MS = 30_000;
+const IS_ALIVE = "seen_at BETWEEN clock_timestamp() - $1 * interval '1 millisecond' AND clock_timestamp()";
 
 /** Says that this instance runs, and what its clock is worth. Instances silent for an hour are forgotten. */
 export async function sayAlive(sql: Sql, { instanceId, host, version }: Identity, clock: ClockFigures): Promise<void> {
@@ -74,7 +75,7 @@ interface InstanceRow {
 /** Every instance that was heard of within the hour, oldest first. */
 export async function listInstances(sql: Sql): Promise<Instance[]> {
   const rows = await sql.query<InstanceRow>(
-    `SELECT *, seen_at BETWEEN clock_timestamp() - $1 * interval '1 millisecond' AND clock_timestamp() AS is_alive
+    `SELECT *, ${IS_ALIVE} AS is_alive
      FROM instances ORDER BY started_at, instance_id`,
     [ALIVE_WITHIN_MS],
   );
@@ -92,6 +93,16 @@ export async function listInstances(sql: Sql): Promise<Instance[]> {
       steps: row.clock_steps,
     },
   }));
+}
+
+/** Hosts of the instances that run on a database, which may be another one than ours, or of another version. */
+export async function runningInstances(sql: Sql): Promise<string[]> {
+  const [known] = await sql.query<{ known: boolean }>("SELECT to_regclass('public.instances') IS NOT NULL AS known");
+  if (known?.known !== true) return [];
+  const rows = await sql.query<{ host: string }>(`SELECT host FROM instances WHERE ${IS_ALIVE} ORDER BY host`, [
+    ALIVE_WITHIN_MS,
+  ]);
+  return rows.map(({ host }) => host);
 }
 
 export async function readClockAlarm(sql: Sql): Promise<ClockAlarm> {

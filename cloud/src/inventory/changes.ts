@@ -8,7 +8,7 @@ import { lifeAround } from '../devices/lives.ts';
 import { momentOf, timeView, type PlacedRow, type TimeView } from '../devices/placement.ts';
 import type { Sql } from '../ports.ts';
 
-/** - moved: added here, and current on another device until then */
+/** - moved: added here, and on another device until then: current there, or taken out of it last */
 export const CHANGES = ['added', 'removed', 'changed', 'moved'] as const;
 
 /** One component that is other than it was. */

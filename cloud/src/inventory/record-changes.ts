@@ -21,21 +21,30 @@ export interface RecordedChange {
   readonly from_device: string | null;
 }
 
+// Where it is, or else where it was taken out last: be that this very device, it has not moved.
 // What another customer has is nobody's business, be it only that it has it.
-const WHERE_CURRENT = `
-  SELECT DISTINCT ON (c.kind, c.serial_number) c.kind, c.serial_number, c.device_id
+const WHERE_LAST = `
+  SELECT w.kind, w.serial_number, coalesce(held.device_id, gone.device_id) AS device_id
   FROM unnest($3::text[], $4::text[]) AS w (kind, serial_number)
-  JOIN current_components c USING (kind, serial_number)
-  JOIN devices d ON d.device_id = c.device_id
-  WHERE c.device_id <> $1 AND d.customer_id = $2
-  ORDER BY c.kind, c.serial_number, c.device_id`;
+  LEFT JOIN LATERAL (
+    SELECT c.device_id FROM current_components c JOIN devices d USING (device_id)
+    WHERE c.kind = w.kind AND c.serial_number = w.serial_number AND c.device_id <> $1 AND d.customer_id = $2
+    ORDER BY c.device_id LIMIT 1) held ON true
+  LEFT JOIN LATERAL (
+    SELECT c.device_id FROM inventory_changes c JOIN devices d USING (device_id)
+    WHERE c.change = 'removed' AND c.kind = w.kind AND c.serial_number = w.serial_number AND d.customer_id = $2
+    ORDER BY c.change_id DESC LIMIT 1) gone ON true
+  WHERE coalesce(held.device_id, gone.device_id) <> $1`;
 
 const ADD_CHANGES = `
   INSERT INTO inventory_changes (device_id, inventory_id, previous_id, change, kind, path, before, after, from_device)
   SELECT $1, $2, $3, change, kind, path, before, after, from_device
   FROM json_to_recordset($4) AS n (change text, kind text, path json, before json, after json, from_device text)`;
 
-/** What is added here and current on another device of the customer has moved from there. */
+/**
+ * What is added here, and is current on another device of the customer or was taken out of one last, has moved from
+ * there: whichever of the two devices tells of it first.
+ */
 export async function changesOf(
   sql: Sql,
   device: ChangedDevice,
@@ -54,7 +63,7 @@ export async function changesOf(
 const serialKey = ({ own }: FlatComponent): string => `${own.kind} ${own.serialNumber}`;
 
 async function devicesWith(sql: Sql, { deviceId, customerId }: ChangedDevice, arrivals: readonly FlatComponent[]) {
-  const rows = await sql.query<{ kind: string; serial_number: string; device_id: string }>(WHERE_CURRENT, [
+  const rows = await sql.query<{ kind: string; serial_number: string; device_id: string }>(WHERE_LAST, [
     deviceId,
     customerId,
     arrivals.map(({ own }) => own.kind),

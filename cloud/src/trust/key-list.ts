@@ -17,11 +17,14 @@ export interface Believed {
   readonly epoch: number;
 }
 
-/** What an operator takes out of the next list. */
-export interface Withdrawn {
+/** What an operator wants of the next list. */
+export interface Wanted {
+  /** Keys that it leaves out. */
   readonly keyIds?: readonly string[];
-  /** DER in base64url. */
+  /** Authorities that it leaves out, DER in base64url. */
   readonly authorities?: readonly string[];
+  /** A list is wanted even when it says nothing new. */
+  readonly again?: boolean;
 }
 
 const MAX_KEYS = 16;
@@ -35,11 +38,11 @@ export async function nextKeyList(
   newest: KeyList | null,
   believed: Believed,
   now: WallMs,
-  withdrawn: Withdrawn = {},
+  wanted: Wanted = {},
 ): Promise<KeyList | null> {
   const before = newest?.keys ?? [];
   const known = await named([...believed.keys, ...before]);
-  const kept = known.filter(({ keyId }) => !withdrawn.keyIds?.includes(keyId));
+  const kept = known.filter(({ keyId }) => !wanted.keyIds?.includes(keyId));
   const [root] = await named([believed.root]);
   const next = {
     v: PAYLOAD_VERSION,
@@ -47,15 +50,15 @@ export async function nextKeyList(
     issuedAt: toInstant(now),
     root: root?.jwk ?? believed.root,
     keys: kept.map(({ jwk }) => jwk).slice(0, MAX_KEYS),
-    authorities: authoritiesOf(newest, believed, withdrawn),
+    authorities: authoritiesOf(newest, believed, wanted),
     epoch: Math.max(believed.epoch, newest?.epoch ?? 0),
   } as KeyList;
-  return newest !== null && contentOf(newest) === contentOf(next) ? null : next;
+  return newest !== null && wanted.again !== true && contentOf(newest) === contentOf(next) ? null : next;
 }
 
-function authoritiesOf(newest: KeyList | null, { authorities, beside = [] }: Believed, withdrawn: Withdrawn): string[] {
+function authoritiesOf(newest: KeyList | null, { authorities, beside = [] }: Believed, wanted: Wanted): string[] {
   const all = new Set([...authorities, ...beside, ...(newest?.authorities ?? [])]);
-  return [...all].filter((der) => !withdrawn.authorities?.includes(der)).slice(0, MAX_AUTHORITIES);
+  return [...all].filter((der) => !wanted.authorities?.includes(der)).slice(0, MAX_AUTHORITIES);
 }
 
 /** Public parts only, each once. */

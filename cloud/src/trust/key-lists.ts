@@ -79,5 +79,6 @@ async function opened(sealed: string, newest: KeyList | null, firstRoot: Verific
   });
   const next = (newest?.version ?? 0) + 1;
   if (list.version !== next) throw new KeyListError('key_list_out_of_step', `${list.version} is not ${next}`);
+  if (list.epoch < (newest?.epoch ?? 0)) throw new KeyListError('key_list_invalid', 'its epoch goes back');
   return list;
 }

@@ -3,10 +3,10 @@ import { inflater } from '@paddock/agent/adapters/deflate.ts';
 import { createWeb } from '@paddock/agent/adapters/https.ts';
 import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import { addressOf, connectTls } from '@paddock/agent/adapters/tls.ts';
-import { openMembership, type Membership, type Standing } from '@paddock/agent/enrol/membership.ts';
+import { openMembership, pemOf, type Membership, type Standing } from '@paddock/agent/enrol/membership.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { makeTestKey } from '../signing.ts';
+import { makeTestKey, type TestKey } from '../signing.ts';
 import { RawClient } from '../raw-client.ts';
 import { makeTlsKey } from './enrolling.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -17,15 +17,19 @@ const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 /** A device of the agent's own enrolment, on a real service: asked by hand, where the agent would ask by itself. */
 export class Member {
   readonly membership: Membership;
+  readonly identity: TestKey;
   readonly #tlsKey: ReturnType<typeof makeTlsKey>;
 
-  private constructor(membership: Membership, tlsKey: ReturnType<typeof makeTlsKey>) {
+  private constructor(membership: Membership, identity: TestKey, tlsKey: ReturnType<typeof makeTlsKey>) {
     this.membership = membership;
+    this.identity = identity;
     this.#tlsKey = tlsKey;
   }
 
-  static async open(claim: string): Promise<Member> {
+  /** @param serviceUrl where the service is now; by default where the claim says */
+  static async open(claim: string, serviceUrl?: () => string): Promise<Member> {
     const [identity, tlsKey, pin] = [await makeTestKey(), makeTlsKey(), await pinOfClaim(claim)];
+    const urlNow = serviceUrl ?? (() => pin.url);
     const membership = await openMembership({
       clock,
       disk: new MemoryDisk(),
@@ -35,11 +39,11 @@ export class Member {
       device: null,
       applicant: { signer: identity.signing, publicKey: identity.verification, tlsKey, facts: {} },
       time: { at: () => ({ earliest: wallMs(0), latest: null }), enrolled: () => undefined },
-      openWeb: (trust) => createWeb(pin.url, () => connectTls(addressOf(pin.url, 443), trust, null, clock), clock),
+      openWeb: (trust) => createWeb(urlNow(), () => connectTls(addressOf(urlNow(), 443), trust, null, clock), clock),
       random: () => 0.5,
       say: () => undefined,
     });
-    return new Member(membership, tlsKey);
+    return new Member(membership, identity, tlsKey);
   }
 
   /** What it has; a copy of it stays what it was when it asks again. */
@@ -52,6 +56,13 @@ export class Member {
     const { status } = await this.membership.ask();
     if (status !== 'accepted') fail(`It is ${status}`);
     return this.standing;
+  }
+
+  /** What a stock client needs for the broker: PEM. */
+  get tls(): { ca: string; cert: string; key: string } {
+    const { authorities, certificates: cert } = this.standing;
+    const ca = authorities.map((der) => pemOf(Buffer.from(der).toString('base64url'))).join('');
+    return { ca, cert, key: this.#tlsKey.pem };
   }
 
   /** A connection to the broker, judged as the agent does. @param standing by default what it has now */

@@ -309,6 +309,46 @@ describe('a list of keys', () => {
   });
 });
 
+describe('a cloud that was restored from a backup', () => {
+  const RESTORED = 1_795_000_000;
+
+  it.each([
+    ['the list whose version the new one has', 1],
+    ['lists of greater versions than the new one', 3],
+  ])('is followed by a device that saw, and lost, %s', async (_what, lost) => {
+    await enrolled();
+    for (let n = 0; n < lost; n += 1) await cloud.publish();
+    const ahead = await (bench ?? expect.unreachable()).restarted();
+    bench = ahead;
+    void ahead.keep();
+    ahead.enrolment.keyUnknown();
+    await ahead.clock.advance(30_000);
+    await until(() => ahead.disk.writes.some(({ path }) => path === ENROLMENT_FILE), 'the lost list is kept');
+
+    // The backup is from before them, and the new epoch gets a key that signs answers.
+    cloud.lists.length = 1;
+    const next = await makeTestKey();
+    await cloud.publish({ keys: [cloud.online.publicJwk, next.publicJwk], epoch: RESTORED });
+    bench = await ahead.restarted();
+    const { clock, enrolment, codes, keep } = bound(bench);
+    void keep();
+    enrolment.keyUnknown();
+    await clock.advance(30_000);
+    await until(() => enrolment.standing()?.epoch === RESTORED, `the new epoch, ${codes.join()}`);
+    expect(enrolment.standing()?.keys).toHaveLength(2);
+
+    // The floor is on the disk: what was lost is nothing but old from now on.
+    cloud.lists.length = 1;
+    for (let n = 0; n < lost; n += 1) await cloud.publish();
+    bench = await bench.restarted();
+    expect(bench.enrolment.standing()?.epoch).toBe(RESTORED);
+    void bench.keep();
+    bench.enrolment.keyUnknown();
+    await bench.clock.advance(30_000);
+    await until(() => bench?.codes.includes('key_list_old') === true, 'the lost lists are refused');
+  });
+});
+
 /** Its methods can be called without it. */
 const bound = (one: EnrolBench) => ({
   clock: one.clock,

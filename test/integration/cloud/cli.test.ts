@@ -1,10 +1,12 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { openOwnDatabase } from '@paddock/cloud/own-database.ts';
 import { freePort } from '../../harness/free-port.ts';
 import { makeTestKey } from '../../harness/signing.ts';
 
@@ -245,6 +247,12 @@ describe('paddock', () => {
   });
 });
 
+/** As the database and the audit log write it. */
+async function serialIn(directory: string, name: string): Promise<string> {
+  const pem = await readFile(join(directory, `${name}.cert.pem`));
+  return new X509Certificate(pem).serialNumber.toLowerCase();
+}
+
 describe('paddock broker-config mosquitto', () => {
   test('shows the settings, and no secret', async () => {
     const { code, out } = await paddock('broker-config', 'mosquitto', '--listen', '10.0.0.5');
@@ -271,7 +279,19 @@ describe('paddock broker-config mosquitto', () => {
       cert: join(directory, `cloud-${n}.cert.pem`),
       key: join(directory, `cloud-${n}.key.pem`),
     }));
-    expect(written).toMatchObject({ brokerUrl: 'mqtts://mqtt.example:8883', instances: files });
+    expect(written).toMatchObject({ brokerUrl: 'mqtts://mqtt.example:8883', instances: files, isAudited: true });
+    const { serials } = written as { serials: string[] };
+    expect(serials).toEqual(
+      await Promise.all(['broker', 'cloud-1', 'cloud-2'].map((name) => serialIn(directory, name))),
+    );
+    await using started = new AsyncDisposableStack();
+    const database = await openOwnDatabase({ dataDir, databaseUrl: null }, started);
+    const told = await database.query<{ entry: string }>(
+      "SELECT entry FROM audit_log WHERE action = 'issueBrokerCertificates'",
+    );
+    expect(told.map(({ entry }) => JSON.parse(entry) as object)).toMatchObject([
+      { actor: expect.stringMatching(/^terminal:/), result: 'done', detail: { serials: serials.join(' ') } },
+    ]);
     for (const key of ['broker.key.pem', 'cloud-1.key.pem', 'cloud-2.key.pem'])
       expect((await stat(join(directory, key))).mode & 0o777).toBe(0o600);
     const { code } = await paddock('broker-config', 'mosquitto', '--tls', '--instances', '0');

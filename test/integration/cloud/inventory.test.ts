@@ -155,6 +155,60 @@ describe.each(['embedded aedes', 'Mosquitto, shared subscription'])('inventories
     await other.close();
   });
 
+  /** A device without a disk, and one of its own to put into it: that of the first device. */
+  async function withoutDisk() {
+    const other = await connected();
+    const disk = machine().flatMap(({ children = [] }) => children.filter(({ kind }) => kind === 'disk'));
+    const [system] = machine([{ kind: 'system', name: 'system', serialNumber: `ACM-${devices}-other` }]);
+    const sent = (uptimeMs: number, has: boolean) =>
+      report(
+        { uptimeMs, components: [{ ...system, kind: 'system', name: 'system', ...(has && { children: disk }) }] },
+        other,
+      );
+    expect(await sent(90_000, false)).toBe('new');
+    return { other, sent };
+  }
+  const moved = { change: 'moved', path: ['system system', 'disk sda'], from_device: '' };
+
+  it('says so in whichever order the two devices tell of it', async () => {
+    const removed = { change: 'removed', path: ['system system', 'disk sda'], from_device: null };
+    const from = device.deviceId;
+    await report();
+    const first = await withoutDisk();
+    await report({ uptimeMs: 95_000, components: machine(machineWith('sda', null)) });
+    await first.sent(95_000, true);
+    expect(await changes(first.other)).toEqual([{ ...moved, from_device: from }]);
+    expect(await changes()).toEqual([removed]);
+    await first.sent(96_000, false);
+
+    // Back to where it was, and to a third one: the newest place counts, and one's own is none to come from.
+    await report({ uptimeMs: 96_000 });
+    expect((await changes()).at(-1)).toEqual({ ...moved, from_device: first.other.deviceId });
+    await report({ uptimeMs: 97_000, components: machine(machineWith('sda', null)) });
+    await report({ uptimeMs: 98_000 });
+    expect((await changes()).at(-1)).toEqual({ ...removed, change: 'added' });
+    const third = await withoutDisk();
+    await third.sent(95_000, true);
+    await report({ uptimeMs: 99_000, components: machine(machineWith('sda', null)) });
+    expect(await changes(third.other)).toEqual([{ ...moved, from_device: from }]);
+    expect((await changes()).at(-1)).toEqual(removed);
+    await Promise.all([first.other.close(), third.other.close()]);
+  });
+
+  it('does not say so of what another customer took out', async () => {
+    await report();
+    await report({ uptimeMs: 95_000, components: machine(machineWith('sda', null)) });
+    const { other, sent } = await withoutDisk();
+    await database.store.transaction(async (sql) => {
+      await sql.query(`SELECT set_config('paddock.actor', 'test', true)`);
+      await sql.query(`INSERT INTO customers (customer_id, name) VALUES ($1, 'Other')`, [`taker-${devices}`]);
+      await sql.query('UPDATE devices SET customer_id = $1 WHERE device_id = $2', [`taker-${devices}`, other.deviceId]);
+    });
+    await sent(95_000, true);
+    expect(await changes(other)).toEqual([{ ...moved, change: 'added', from_device: null }]);
+    await other.close();
+  });
+
   it('does not say so of a device of another customer', async () => {
     await report();
     const other = await connected();

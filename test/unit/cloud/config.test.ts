@@ -67,6 +67,20 @@ describe('the configuration of the cloud', () => {
     expect(problemsOf(() => readConfig(env))).toEqual([problem]);
   });
 
+  test.each(['proxy', '10.0.0.0/0', '10.0.0.0/33', '::/129', '10.0.0.1,,', '10.0.0.0/8/8'])(
+    'takes no proxies like %s',
+    (proxies) => {
+      expect(problemsOf(() => readConfig({ PADDOCK_TRUSTED_PROXIES: proxies }))).toEqual([
+        'PADDOCK_TRUSTED_PROXIES has to be addresses or networks (10.0.0.0/24), with commas between, and not everybody',
+      ]);
+    },
+  );
+
+  test('proxies are addresses and networks', () => {
+    const { trustedProxies } = readConfig({ PADDOCK_TRUSTED_PROXIES: '127.0.0.1, 10.0.0.0/8,::1, 2001:db8::/128' });
+    expect(trustedProxies).toEqual(['127.0.0.1', '10.0.0.0/8', '::1', '2001:db8::/128']);
+  });
+
   test.each(['0.0.0.0', '::', '10.0.0.5', 'broker.example', '127.0.0.1.example'])(
     'takes MQTT without TLS on %s only when it is told to',
     (mqttHost) => {

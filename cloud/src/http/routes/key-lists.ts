@@ -63,6 +63,7 @@ export const keyListRoutes =
             root: Type.Optional(PublicJwk),
             withoutKeys: Type.Optional(Type.Array(KeyId, { maxItems: 16 })),
             withoutAuthorities: Type.Optional(Type.Array(AuthorityId, { maxItems: 8 })),
+            again: Type.Optional(Type.Boolean({ description: 'A list even when devices know all of it' })),
           }),
           response: { 200: Type.Object({ payload: Nullable(Type.Unknown()) }), ...refusals },
         },
@@ -70,11 +71,11 @@ export const keyListRoutes =
       async (request) => {
         const newest = await newestKeyList(store);
         if (newest === null) throw new HttpError('not_found', 'There is no list of keys yet');
-        const { root = newest.list.root, withoutKeys = [], withoutAuthorities = [] } = request.body;
+        const { root = newest.list.root, withoutKeys = [], withoutAuthorities = [], again = false } = request.body;
         const wanted = believed(root, newest.list.epoch);
         const authorities = withdrawable(withoutAuthorities, newest.list, wanted);
-        const withdrawn = { keyIds: withoutKeys, authorities };
-        return { payload: await nextKeyList(newest.list, wanted, clock.wall(), withdrawn) };
+        const asked = { keyIds: withoutKeys, authorities, again };
+        return { payload: await nextKeyList(newest.list, wanted, clock.wall(), asked) };
       },
     );
 

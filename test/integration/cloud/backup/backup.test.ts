@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +8,7 @@ import { restore } from '@paddock/cloud/restore-run.ts';
 import { loadOnlineKey, openDataDir } from '@paddock/cloud/adapters/data-dir.ts';
 import { openBulk, openPostgres } from '@paddock/cloud/adapters/postgres.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { sayAlive } from '@paddock/cloud/instances/register.ts';
 import { createCustomer } from '@paddock/cloud/customers/customers.ts';
 import { freshDatabase, startServer, type FreshDatabase, type Server } from '../../../harness/database.ts';
 
@@ -147,6 +148,39 @@ it('refuses a place that is not empty, a damaged file and a wrong passphrase, an
   expect(await contentOf(source.url)).toEqual(before);
   expect(await contentOf(target.url)).toEqual({});
   expect(await readdir(home)).not.toContain('to');
+});
+
+it('takes no database from under an instance that runs, not even to replace it', async () => {
+  await fillSource();
+  await save();
+  const before = await contentOf(source.url);
+  const instance = { instanceId: randomUUID(), host: 'kiosk-host', version: '0.1.0' };
+  const clock = { errorMs: 1, source: 'configured', offset: { lowMs: 0, highMs: 0 }, steps: 0 } as const;
+  await sayAlive(source.store, instance, clock);
+  const refused = bring({ url: source.url, dataDir: place.dataDir, replace: true });
+  await expect(refused).rejects.toMatchObject({
+    code: 'instances_running',
+    message: expect.stringContaining('kiosk-host'),
+  });
+  expect(await contentOf(source.url)).toEqual(before);
+  await openDataDir(place.dataDir);
+  // One that has been silent for long does not run any more.
+  await source.store.query("UPDATE instances SET seen_at = seen_at - interval '31 s'");
+  await bring({ url: source.url, dataDir: place.dataDir, replace: true });
+  expect(await contentOf(source.url)).toEqual(before);
+});
+
+it('says in the audit log of the place when a backup or a restore failed, and why', async () => {
+  await fillSource();
+  await save();
+  await expect(save()).rejects.toMatchObject({ code: 'file_exists' });
+  await expect(bring({ url: source.url })).rejects.toMatchObject({ code: 'database_not_empty' });
+  const told = await source.store.query<{ entry: string }>('SELECT entry FROM audit_log ORDER BY seq');
+  expect(told.map(({ entry }) => JSON.parse(entry) as object)).toMatchObject([
+    { action: 'backup', result: 'done' },
+    { action: 'backup', result: 'failed', code: 'file_exists', actor: expect.stringMatching(/^terminal:/) },
+    { action: 'restore', result: 'failed', code: 'database_not_empty', detail: { file } },
+  ]);
 });
 
 it('replaces when it is told to: the directory is put aside, the database taken away', async () => {

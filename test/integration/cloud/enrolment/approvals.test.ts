@@ -70,6 +70,10 @@ describe('a stranger', () => {
     await server.enrol(key);
     expect((await reject(key)).body['status']).toBe('rejected');
     expect(await server.enrol(key)).toMatchObject({ status: 'rejected', retryAfterSeconds: 3_600 });
+    expect(server.audit.entries.at(-1)).toMatchObject({
+      ...{ actor: 'unknown', action: 'enrol', result: 'refused', code: 'enrolment_rejected' },
+      detail: { fingerprint: fingerprintOf(key) },
+    });
     expect((await approve(key)).status).toBe(200);
     expect((await server.enrol(key)).status).toBe('accepted');
   });
@@ -174,6 +178,11 @@ describe('a device that comes back', () => {
     expect((await certificatesOf('kiosk-back')).at(-1)).toMatchObject({ revoked_at: null });
     const refused = await server.ask(old);
     expect([refused.status, refused.code]).toEqual([403, 'key_revoked']);
+    // Whoever has the old key proved that, and the device is its own whatever the request says.
+    expect(server.audit.entries.at(-1)).toMatchObject({
+      ...{ actor: 'device:kiosk-back', action: 'enrol', result: 'refused', code: 'key_revoked' },
+      deviceId: 'kiosk-back',
+    });
     const keys = await keysOf(database.store, ALL_CUSTOMERS, 'kiosk-back');
     expect(keys.filter(({ revokedAt }) => revokedAt === null).map(({ thumbprint }) => thumbprint)).toEqual([
       fingerprintOf(key),
@@ -208,6 +217,10 @@ describe('a device that comes back', () => {
     const told = await server.enrol(key);
     expect(told).toMatchObject({ status: 'retired', device: 'kiosk-retired' });
     expect(told.certificate).toBeUndefined();
+    expect(server.audit.entries.at(-1)).toMatchObject({
+      ...{ actor: 'device:kiosk-retired', action: 'enrol', result: 'refused', code: 'device_retired' },
+      deviceId: 'kiosk-retired',
+    });
     const { mint } = await addTestBatch(database.store, 'for-the-retired');
     expect((await server.enrol(key, { claim: await mintClaim(mint, 'RE-1') })).status).toBe('retired');
   });
@@ -216,6 +229,10 @@ describe('a device that comes back', () => {
     const key = await registered('kiosk-honest', 'HO-1');
     const refused = await server.ask(key, { device: 'kiosk-back' });
     expect([refused.status, refused.code]).toEqual([409, 'device_mismatch']);
+    expect(server.audit.entries.at(-1)).toMatchObject({
+      ...{ actor: 'device:kiosk-honest', code: 'device_mismatch', deviceId: 'kiosk-honest' },
+      detail: { namedDevice: 'kiosk-back' },
+    });
   });
 
   test('changes its key with an endorsement by the old one', async () => {

@@ -1,6 +1,8 @@
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { seal } from '@paddock/shared/envelope.ts';
+import type { Audit, AuditEntry } from '@paddock/cloud/ports.ts';
+import { CloudClock } from '../../../harness/cloud-clock.ts';
 import { makeCsr } from '../../../harness/csr.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
@@ -27,6 +29,44 @@ async function sealed(change: object, options: { kind?: 'report'; kid?: string }
   const payload = { v: 1, jwk: key.publicJwk, nonce: await server.nonce(), csr: makeCsr().csr, ...change };
   return seal(options.kind ?? 'enrolment', payload, { ...key.signing, keyId: options.kid ?? key.signing.keyId });
 }
+
+describe('the audit log', () => {
+  /** One that is written when a test says so. */
+  const heldUp = () => {
+    const { promise: written, resolve: write } = Promise.withResolvers<void>();
+    const entries: AuditEntry[] = [];
+    const audit: Audit = { add: (entry) => (entries.push(entry), written) };
+    return { audit, entries, write };
+  };
+
+  test('is written before what was done is answered, and holds nobody up for long', async () => {
+    const { audit, entries, write } = heldUp();
+    const slow = await startEnrolment(database.store, { audit }, new CloudClock(Date.now()));
+    const [first, second] = [await makeTestKey(), await makeTestKey()];
+    const answered: string[] = [];
+    const asked = slow.enrol(first).then(({ status }) => answered.push(status));
+    await expect.poll(() => entries.length).toBe(1);
+    // It would have been answered by now: another question came and went meanwhile.
+    await slow.nonce();
+    expect([entries[0]?.action, answered]).toEqual(['askToEnrol', []]);
+    write();
+    await asked;
+    expect(answered).toEqual(['pending']);
+
+    const away = heldUp();
+    const clock = new CloudClock(Date.now());
+    const without = await startEnrolment(database.store, { audit: away.audit }, clock);
+    const patient = without.enrol(second).then(({ status }) => answered.push(status));
+    await expect.poll(() => away.entries.length).toBe(1);
+    clock.advance(1_999);
+    await without.nonce();
+    expect(answered).toHaveLength(1);
+    clock.advance(1);
+    await patient;
+    expect(answered).toHaveLength(2);
+    await Promise.all([slow.close(), without.close()]);
+  });
+});
 
 describe('a request is refused with its code', () => {
   type Case = readonly [string, () => Promise<string>, number, string];

@@ -48,6 +48,7 @@ test('a list is walked: each is sealed by the root that the one before names, an
   const again = await offer(second ?? {}, root);
   expect([again.status, again.body['code']]).toEqual([409, 'key_list_out_of_step']);
   expect(await next()).toBeNull();
+  expect(await next({ again: true })).toMatchObject({ version: 3, keys: second?.keys });
   expect((await http.call('GET', LISTS)).items.map(({ version }) => version)).toEqual([2, 1]);
   expect((await keyListOf(database.store, 1))?.list.keys).toHaveLength(1);
 });
@@ -62,6 +63,8 @@ test('a stolen key is withdrawn, and a new root takes over', async () => {
   expect((await offer(fourth, root)).body['code']).toBe('key_list_invalid');
   expect((await offer(fourth, root2)).status).toBe(201);
   expect((await next())?.epoch ?? 1).toBe(1);
+  const back = { ...fourth, version: fourth.version + 1, epoch: 0 };
+  expect((await offer(back, root2)).body['code']).toBe('key_list_invalid');
 });
 
 test('nothing of it is changed past the root', async () => {

@@ -231,6 +231,18 @@ describe('a forged answer', () => {
     expect(trusted(bench)).toEqual({ earliest: Date.UTC(2026, 10, 1), latest: null });
   });
 
+  it('of an epoch that is over tells no time, and lets go of nothing', async () => {
+    const bench = await SessionBench.start({ leastEpoch: () => 7 });
+    bench.link.connect();
+    const opening = await bench.next();
+    await bench.answer(opening, { desired: { epoch: 6, version: 0 } });
+    await until(() => bench.codes().includes('answer_epoch_old'), 'refused');
+    expect(trusted(bench).latest).toBeNull();
+    expect(bench.held).toContain(opening.report.sequence);
+    await bench.answer(opening, { desired: { epoch: 7, version: 0 } });
+    await until(() => !bench.held.includes(opening.report.sequence), 'that of the epoch is taken');
+  });
+
   it('by another key tells no time', async () => {
     const bench = await SessionBench.start();
     bench.link.connect();
