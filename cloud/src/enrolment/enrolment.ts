@@ -140,15 +140,14 @@ export class Enrolment {
   ): Promise<Outcome> {
     const { keyList, audit } = this.#parts;
     const { deviceId, ...own } = await letIn(this.#parts, proved, verdict, now);
+    const fingerprint = proved.key.thumbprint;
+    const done = { actor: actorOf(verdict), action: ACTIONS[verdict.kind], result: 'done', deviceId, address } as const;
+    // What is done by now stands, whatever becomes of a certificate that somebody else issues.
+    const isTwofold = own.issued === null && verdict.kind !== 'renew';
+    if (isTwofold) void audit.add({ ...done, detail: { fingerprint } });
     const { issued, mqttUrl } = await this.#connection(proved, deviceId, own.issued);
-    void audit.add({
-      actor: actorOf(verdict),
-      action: ACTIONS[verdict.kind],
-      result: 'done',
-      deviceId,
-      address,
-      detail: { fingerprint: proved.key.thumbprint, certificate: issued.serial },
-    });
+    const certified = isTwofold ? { ...done, actor: `device:${deviceId}`, action: 'issueCertificate' } : done;
+    void audit.add({ ...certified, detail: { fingerprint, certificate: issued.serial } });
     return {
       status: 'accepted',
       device: deviceId,

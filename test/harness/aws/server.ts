@@ -8,7 +8,17 @@ import { signatureFault } from './signature.ts';
 export const CREDENTIALS = { accessKeyId: 'AKIDTESTTESTTESTTEST', secretAccessKey: 'not-a-secret/of+anybody' } as const;
 
 /** What goes wrong with one call: before anything is done, or after all of it. */
-export const TROUBLES = ['throttle', 'error', 'errorAfter', 'cut', 'cutAfter', 'slow', 'slowAfter'] as const;
+export const TROUBLES = [
+  'throttle',
+  'error',
+  'errorAfter',
+  'cut',
+  'cutAfter',
+  'slow',
+  'slowAfter',
+  'denied',
+  'limit',
+] as const;
 export type Trouble = (typeof TROUBLES)[number];
 
 export interface FakeAws {
@@ -18,6 +28,8 @@ export interface FakeAws {
   readonly calls: string[];
   /** Asked about each call, with its number since the start or the last reset. */
   trouble: (number: number, action: string) => Trouble | null;
+  /** Waited for before each call is answered, with its number as above. */
+  before: (number: number, action: string) => Promise<void>;
   /** Resolves when everything that was asked has been done, late answers included. */
   idle(): Promise<void>;
   /** Another account, and nothing was asked. */
@@ -151,11 +163,13 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
     account: new FakeAccount(),
     calls: [],
     trouble: () => null,
+    before: async () => undefined,
     idle: async () => void (await Promise.all(underWay)),
     reset() {
       fake.account = new FakeAccount();
       fake.calls.length = 0;
       fake.trouble = () => null;
+      fake.before = async () => undefined;
     },
     async close() {
       server.closeAllConnections();
@@ -179,10 +193,11 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
     if (fault !== null) return give(response, new AwsFault(403, fault));
     if (known === null) return give(response, new AwsFault(404, 'UnknownOperationException', target));
     const { action, names, handler } = known;
-    fake.calls.push(action);
-    const trouble = fake.trouble(fake.calls.length, action);
-    if (trouble === 'throttle') return give(response, new AwsFault(429, 'ThrottlingException'));
-    if (trouble === 'error') return give(response, new AwsFault(500, 'InternalFailureException'));
+    const number = fake.calls.push(action);
+    const trouble = fake.trouble(number, action);
+    await fake.before(number, action);
+    const instead = INSTEAD[trouble ?? ''];
+    if (instead !== undefined) return give(response, new AwsFault(...instead));
     if (trouble === 'cut') return void request.socket.destroy();
     if (trouble === 'slow') await sleep(slowMs);
     const result = await attempt(() =>
@@ -199,6 +214,15 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
     give(response, result);
   }
 }
+
+/** What is answered in place of doing anything. */
+const INSTEAD: Readonly<Record<string, readonly [status: number, type: string]>> = {
+  throttle: [429, 'ThrottlingException'],
+  error: [500, 'InternalFailureException'],
+  // Neither of these says more by its name than the other services of AWS say.
+  denied: [403, 'AccessDeniedException'],
+  limit: [409, 'LimitExceededException'],
+};
 
 async function attempt(work: () => object | Promise<object>): Promise<object> {
   try {
