@@ -87,7 +87,7 @@ export type Chore =
   | { readonly do: 'abandon'; readonly certificate: Certificate }
   | { readonly do: 'remove'; readonly certificate: Certificate }
   | { readonly do: 'sweep'; readonly certificate: Certificate }
-  | { readonly do: 'review'; readonly then: Review }
+  | { readonly do: 'review'; readonly becomes: Review }
   | { readonly do: 'deleteThing' };
 
 /** A device that has not gone on with its certificate for so long has given up, or has a new key. */
@@ -117,6 +117,6 @@ export function choresOf({ certificates, standing, review, now }: Untidy): Chore
   });
   if (chores.length > 0 || review === 'gone') return chores;
   if (review === 'wanted' || (review === 'none' && standing !== 'good'))
-    return [{ do: 'review', then: standing === 'good' ? 'none' : 'done' }];
+    return [{ do: 'review', becomes: standing === 'good' ? 'none' : 'done' }];
   return standing === 'retired' && certificates.length === 0 ? [{ do: 'deleteThing' }] : [];
 }

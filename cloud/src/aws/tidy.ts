@@ -98,7 +98,7 @@ async function carryOut(parts: TidyParts, store: Store, hold: Hold, chore: Chore
     case 'sweep':
       return sweep(parts, store, hold, chore.certificate);
     case 'review':
-      return review(parts, store, hold, chore.then);
+      return review(parts, store, hold, chore.becomes);
     case 'deleteThing':
       return deleteThing(parts, hold, known.thing);
   }
@@ -127,11 +127,11 @@ async function sweep({ iot }: TidyParts, store: Store, hold: Hold, certificate: 
 }
 
 /** What hangs on the thing and is on no record leaves as well; looked for again until there is none. */
-async function review({ iot, log }: TidyParts, store: Store, hold: Hold, then: Review): Promise<void> {
+async function review({ iot, log }: TidyParts, store: Store, hold: Hold, becomes: Review): Promise<void> {
   const { deviceId } = hold;
   const found = await findForeign({ iot, sql: store }, deviceId);
   await hold.write((sql) =>
-    found.length > 0 ? recordForeign(sql, deviceId, found) : recordReview(sql, deviceId, then),
+    found.length > 0 ? recordForeign(sql, deviceId, found) : recordReview(sql, deviceId, becomes),
   );
   const certificates = found.map(({ id }) => id);
   if (found.length > 0)

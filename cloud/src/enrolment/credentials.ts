@@ -63,10 +63,7 @@ export async function certificatesOf(sql: Sql, scope: Scope, deviceId: string): 
     not_after: Date;
     revoked_at: Date | null;
     reason: string | null;
-  }>(
-    CERTIFICATES,
-    [deviceId],
-  );
+  }>(CERTIFICATES, [deviceId]);
   return rows.map((row) => ({
     serial: row.serial,
     authority: row.authority,

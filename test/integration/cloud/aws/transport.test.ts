@@ -117,7 +117,11 @@ describe('a device that is let in', () => {
   test.each<readonly [string, 'another' | 'the same', (account: FakeAccount) => unknown]>([
     ['its certificate', 'another', ({ certificates }: FakeAccount) => certificates.clear()],
     ['the activity of its certificate', 'another', ({ certificates }) => change(certificates, deactivate)],
-    ['the policy of its certificate', 'the same', ({ certificates }) => change(certificates, (c) => c.policies.clear())],
+    [
+      'the policy of its certificate',
+      'the same',
+      ({ certificates }) => change(certificates, (c) => c.policies.clear()),
+    ],
     ['its certificate from the thing', 'the same', ({ certificates }) => change(certificates, (c) => c.things.clear())],
     ['its thing', 'the same', removeThings],
     ['an attribute of its thing', 'the same', ({ things }) => change(things, (thing) => delete thing['serial'])],

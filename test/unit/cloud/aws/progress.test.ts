@@ -107,7 +107,7 @@ describe('cleaning up', () => {
     expect(chores([lost], 'retired', 'none')).toEqual(['review']);
     expect(chores([certificate('active')], 'retired', 'none')).toEqual(['abandon']);
     expect(choresOf({ certificates: [], standing: 'barred', review: 'none', now: NOW })).toEqual([
-      { do: 'review', then: 'done' },
+      { do: 'review', becomes: 'done' },
     ]);
   });
 });
