@@ -6,7 +6,7 @@ import { AwsTransport } from '@paddock/cloud/aws/transport.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { registerDevice, retireDevice } from '@paddock/cloud/devices/registry.ts';
 import { databaseNow } from '@paddock/cloud/store/database-clock.ts';
-import type { Store } from '@paddock/cloud/ports.ts';
+import type { Clock, Store } from '@paddock/cloud/ports.ts';
 import { CollectedAudit } from '../audit.ts';
 import { makeCsr } from '../csr.ts';
 import { makeTestKey } from '../signing.ts';
@@ -25,7 +25,7 @@ export interface AwsBench {
   readonly fake: FakeAws;
   readonly audit: CollectedAudit;
   /** As a service that was just started: nothing is remembered but what the database knows. */
-  service(options?: { attempts?: number; impatient?: boolean }): Promise<AwsTransport>;
+  service(options?: { attempts?: number; impatient?: boolean; clock?: Clock }): Promise<AwsTransport>;
   /** A registered device, with a request of a new TLS key. */
   device(attributes?: { serialNumber?: string; modelId?: string }): Promise<Request>;
   retire(deviceId: string): Promise<void>;
@@ -53,7 +53,7 @@ export async function startAwsBench(store: Store): Promise<AwsBench> {
   return {
     fake,
     audit,
-    async service({ attempts = 1, impatient = false } = {}) {
+    async service({ attempts = 1, impatient = false, clock = systemClock } = {}) {
       const iot = await openAwsIot({
         region: REGION,
         endpoint: fake.url,
@@ -61,7 +61,7 @@ export async function startAwsBench(store: Store): Promise<AwsBench> {
         ...(impatient && { tryMs: IMPATIENT_MS }),
       });
       opened.push(() => iot.close());
-      return new AwsTransport({ store, iot, audit, clock: systemClock, log: pino({ level: 'silent' }), group: GROUP });
+      return new AwsTransport({ store, iot, audit, clock, log: pino({ level: 'silent' }), group: GROUP });
     },
     async device(attributes = {}) {
       const deviceId = `kiosk-${1000 + devices++}`;

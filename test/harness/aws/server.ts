@@ -18,6 +18,7 @@ export const TROUBLES = [
   'slowAfter',
   'denied',
   'limit',
+  'refused',
 ] as const;
 export type Trouble = (typeof TROUBLES)[number];
 
@@ -219,9 +220,10 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
 const INSTEAD: Readonly<Record<string, readonly [status: number, type: string]>> = {
   throttle: [429, 'ThrottlingException'],
   error: [500, 'InternalFailureException'],
-  // Neither of these says more by its name than the other services of AWS say.
+  // Known by its status alone: the name is the one of all services of AWS.
   denied: [403, 'AccessDeniedException'],
   limit: [409, 'LimitExceededException'],
+  refused: [400, 'InvalidRequestException'],
 };
 
 async function attempt(work: () => object | Promise<object>): Promise<object> {
