@@ -16,7 +16,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
   'cloud/devices': ['clock', 'customers'],
-  'cloud/enrolment': ['audit', 'customers', 'devices', 'trust'],
+  'cloud/enrolment': ['audit', 'aws', 'customers', 'devices', 'trust'],
   'cloud/ingest': ['clock', 'monitoring'],
   'cloud/instances': ['monitoring'],
   'cloud/inventory': ['clock', 'customers', 'devices', 'ingest', 'monitoring'],

@@ -6,7 +6,7 @@ import { attributesOf, type Names } from './names.ts';
 import { unlessThrottled } from './pauses.ts';
 import { nextStep, type Certificate, type Step, type Wanted } from './progress.ts';
 import {
-  forgetCertificate,
+  forgetRequest,
   readKnown,
   recordActive,
   recordCreated,
@@ -16,6 +16,7 @@ import {
   recordThing,
   type Known,
 } from './records.ts';
+import { requireIssuable } from './issued.ts';
 import type { Hold } from './hold.ts';
 
 export interface ClimbParts {
@@ -25,10 +26,11 @@ export interface ClimbParts {
   readonly names: Names;
 }
 
-/** The TLS key that a device asks with. */
+/** The TLS key that a device asks with, and the identity key that it asks by. */
 export interface Asked {
   readonly csr: Uint8Array;
   readonly keyDigest: string;
+  readonly identityThumbprint: string;
 }
 
 /** Less than a device waits for its answer. */
@@ -37,7 +39,7 @@ const LONGEST_MS = 25_000;
 /**
  * Goes step by step to an active certificate for the key; each step is recorded before the next one, so that the next
  * try goes on from there.
- * @throws AwsIotError, AwsTransportError
+ * @throws AwsIotError, AwsTransportError; TrustError `csr_key_revoked`, `certificates_too_many`
  */
 export async function climb(parts: ClimbParts, hold: Hold, asked: Asked): Promise<TransportCertificate> {
   const endBy = parts.clock.monotonic() + LONGEST_MS;
@@ -47,7 +49,7 @@ export async function climb(parts: ClimbParts, hold: Hold, asked: Asked): Promis
     if (known?.standing !== 'good') throw new AwsTransportError('device_retired', hold.deviceId);
     const wanted = { keyDigest: asked.keyDigest, attributes: attributesOf(known), askedSince: dueBefore(known.now) };
     const step = nextStep(known.thing, known.certificates, wanted);
-    if (step.do === 'done' && (isNew || (await isStillThere(parts.iot, step.certificate))))
+    if (step.do === 'done' && (isNew || (await isPutRight(parts, hold.deviceId, step.certificate, wanted))))
       return transportCertificate(step.certificate.pem ?? '', step.certificate.askedAt);
     if (parts.clock.monotonic() >= endBy) throw new AwsTransportError('aws_slow', hold.deviceId);
     await hold.write(async () => undefined);
@@ -85,7 +87,7 @@ async function take(parts: ClimbParts, hold: Hold, turn: Turn): Promise<void> {
     case 'abandon':
       return abandon(hold, step.certificate);
     case 'done':
-      // Taken away by somebody else: made anew.
+      // Removed or deactivated there by somebody else: another one is made.
       return abandon(hold, step.certificate);
     default:
       return further(parts, hold, step);
@@ -104,13 +106,16 @@ async function makeThing(iot: AwsIot, deviceId: string, attributes: Wanted['attr
 /** Refused with one of these, nothing was made. */
 const CERTAINLY_NOT_MADE: ReadonlySet<unknown> = new Set(['aws_throttled', 'aws_refused', 'aws_denied', 'aws_limit']);
 
-async function request({ iot, clock }: ClimbParts, hold: Hold, { csr, keyDigest }: Asked): Promise<void> {
-  const requestId = await hold.write((sql) => recordRequest(sql, hold.deviceId, keyDigest));
+async function request({ iot, clock }: ClimbParts, hold: Hold, asked: Asked): Promise<void> {
+  const requestId = await hold.write(async (sql) => {
+    await requireIssuable(sql, { ...asked, deviceId: hold.deviceId });
+    return recordRequest(sql, hold.deviceId, asked);
+  });
   try {
-    const made = await unlessThrottled(clock, () => iot.createCertificate(requestPem(csr)));
+    const made = await unlessThrottled(clock, () => iot.createCertificate(requestPem(asked.csr)));
     await hold.write((sql) => recordCreated(sql, requestId, made));
   } catch (error) {
-    if (CERTAINLY_NOT_MADE.has(codeOf(error))) await hold.write((sql) => forgetCertificate(sql, requestId));
+    if (CERTAINLY_NOT_MADE.has(codeOf(error))) await hold.write((sql) => forgetRequest(sql, requestId));
     throw error;
   }
 }
@@ -121,7 +126,7 @@ async function find({ iot, store }: ClimbParts, hold: Hold, certificate: Certifi
   await hold.write(async (sql) => {
     if (first === undefined) await recordStep(sql, certificate.requestId, 'lost');
     else await recordCreated(sql, certificate.requestId, first);
-    await recordLeaving(sql, hold.deviceId, certificate.keyDigest, others);
+    await recordLeaving(sql, hold.deviceId, others);
   });
 }
 
@@ -155,6 +160,26 @@ async function further(
 async function startAnew(hold: Hold, certificate: Certificate): Promise<void> {
   await abandon(hold, certificate);
   await hold.write((sql) => recordThing(sql, hold.deviceId, 'wanted'));
+}
+
+/**
+ * What somebody removed by hand of what a device needs besides its certificate is there again: what is there already is
+ * not changed by being made once more.
+ * @returns false when the certificate itself is gone or inactive
+ */
+async function isPutRight(
+  { iot, names }: ClimbParts,
+  deviceId: string,
+  certificate: Certificate,
+  { attributes }: Wanted,
+): Promise<boolean> {
+  if (!(await isStillThere(iot, certificate))) return false;
+  const arn = certificate.arn ?? '';
+  await makeThing(iot, deviceId, attributes);
+  await iot.addToGroup(deviceId, names.group);
+  await iot.attachPolicy(names.policy, arn);
+  await iot.attachThing(deviceId, arn);
+  return true;
 }
 
 async function isStillThere(iot: AwsIot, { id }: Certificate): Promise<boolean> {

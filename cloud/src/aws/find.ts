@@ -29,6 +29,32 @@ export async function findUnrecorded(
   return found;
 }
 
+/** Certificates that hang on a device's thing and that nobody recorded: issued since the backup of this database. */
+export async function findForeign(
+  { iot, sql }: { readonly iot: AwsIot; readonly sql: Sql },
+  deviceId: string,
+): Promise<AwsCertificate[]> {
+  const ids = (await principalsOf(iot, deviceId)).flatMap((arn) => CERTIFICATE_ARN.exec(arn)?.[1] ?? []);
+  const found: AwsCertificate[] = [];
+  for (const id of await strangersAmong(sql, ids)) {
+    const certificate = await described(iot, id);
+    if (certificate !== null) found.push(certificate);
+  }
+  return found;
+}
+
+const CERTIFICATE_ARN = /:cert\/([0-9a-f]{64})$/;
+
+/** None when there is no such thing. */
+export async function principalsOf(iot: AwsIot, deviceId: string): Promise<string[]> {
+  try {
+    return await iot.principalsOf(deviceId);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
 /** Null when another one removed it meanwhile. */
 async function described(iot: AwsIot, id: string): Promise<AwsCertificate | null> {
   try {

@@ -19,6 +19,9 @@ const TAKE = `
   UPDATE aws_things SET held_by = $2, held_until = clock_timestamp() + $3 * interval '1 millisecond'
   WHERE device_id = $1 AND held_until <= clock_timestamp() RETURNING device_id`;
 
+// As everybody who takes certificates of the device back: its row first, so that neither waits for the other in a circle.
+const LOCK = 'SELECT FROM devices WHERE device_id = $1 FOR KEY SHARE';
+
 const RENEW = `
   UPDATE aws_things SET held_until = clock_timestamp() + $3 * interval '1 millisecond'
   WHERE device_id = $1 AND held_by = $2 AND held_until > clock_timestamp() RETURNING device_id`;
@@ -35,6 +38,7 @@ export async function holding<T>(store: Store, deviceId: string, work: (hold: Ho
   if (taken.length === 0) throw new AwsTransportError('aws_busy', deviceId);
   const write: Hold['write'] = (change) =>
     store.transaction(async (sql) => {
+      await sql.query(LOCK, [deviceId]);
       const renewed = await sql.query(RENEW, [deviceId, holder, HOLD_MS]);
       if (renewed.length === 0) throw new AwsTransportError('aws_hold_lost', deviceId);
       return change(sql);

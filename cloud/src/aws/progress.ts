@@ -14,6 +14,12 @@ export const CERTIFICATE_STEPS = [
 ] as const;
 export type CertificateStep = (typeof CERTIFICATE_STEPS)[number];
 
+/**
+ * Whether certificates that hang on the thing, and are on no record, are looked for: none (not so), wanted, done since
+ * the device is barred or retired; gone, with the thing itself.
+ */
+export type Review = 'none' | 'wanted' | 'done' | 'gone';
+
 export interface Thing {
   readonly step: ThingStep;
   readonly attributes: Readonly<Record<string, string>>;
@@ -81,6 +87,7 @@ export type Chore =
   | { readonly do: 'abandon'; readonly certificate: Certificate }
   | { readonly do: 'remove'; readonly certificate: Certificate }
   | { readonly do: 'sweep'; readonly certificate: Certificate }
+  | { readonly do: 'review'; readonly becomes: Review }
   | { readonly do: 'deleteThing' };
 
 /** A device that has not gone on with its certificate for so long has given up, or has a new key. */
@@ -88,15 +95,18 @@ export const ABANDONED_AFTER_MS = 15 * 60_000;
 /** A certificate whose request was cut off may appear later than that: it is looked for when it must have appeared. */
 export const SWEPT_AFTER_MS = 5 * 60_000;
 
-/**
- * @param standing retired: everything goes; barred (no key of its is good any more): every certificate goes
- * @param now the database's clock
- */
-export function choresOf(
-  certificates: readonly Certificate[],
-  standing: 'good' | 'barred' | 'retired',
-  now: number,
-): Chore[] {
+/** What decides what is to be cleaned up. */
+export interface Untidy {
+  readonly certificates: readonly Certificate[];
+  /** retired: everything goes; barred (no key of its is good any more): every certificate goes */
+  readonly standing: 'good' | 'barred' | 'retired';
+  readonly review: Review;
+  /** The database's clock. */
+  readonly now: number;
+}
+
+/** What is on record goes first, then what is not, then the thing. */
+export function choresOf({ certificates, standing, review, now }: Untidy): Chore[] {
   const chores = certificates.flatMap((certificate): Chore[] => {
     const { step } = certificate;
     if (step === 'leaving') return [{ do: 'remove', certificate }];
@@ -105,5 +115,8 @@ export function choresOf(
     const isIdle = step !== 'active' && now - certificate.changedAt >= ABANDONED_AFTER_MS;
     return isIdle ? [{ do: 'abandon', certificate }] : [];
   });
-  return standing === 'retired' && certificates.length === 0 ? [{ do: 'deleteThing' }] : chores;
+  if (chores.length > 0 || review === 'gone') return chores;
+  if (review === 'wanted' || (review === 'none' && standing !== 'good'))
+    return [{ do: 'review', becomes: standing === 'good' ? 'none' : 'done' }];
+  return standing === 'retired' && certificates.length === 0 ? [{ do: 'deleteThing' }] : [];
 }

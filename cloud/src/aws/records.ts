@@ -1,6 +1,7 @@
-import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { toInstant } from '@paddock/shared/time.ts';
 import type { AwsCertificate, Sql } from '../ports.ts';
-import type { Certificate, CertificateStep, Thing, ThingStep } from './progress.ts';
+import { keyDigestOf, transportCertificate } from './certificate.ts';
+import type { Certificate, CertificateStep, Review, Thing, ThingStep } from './progress.ts';
 
 /** What is known of a device and of what it has in AWS IoT. */
 export interface Known {
@@ -11,6 +12,7 @@ export interface Known {
   readonly serialNumber: string | null;
   /** retired: for good; barred: it has no good key. */
   readonly standing: 'good' | 'barred' | 'retired';
+  readonly review: Review;
   /** Failures in a row of cleaning up. */
   readonly failures: number;
   /** The database's clock, in ms since 1970. */
@@ -20,6 +22,7 @@ export interface Known {
 interface KnownRow {
   failures: number;
   step: ThingStep;
+  review: Review;
   attributes: Record<string, string>;
   model: string | null;
   serial_number: string | null;
@@ -30,7 +33,7 @@ interface KnownRow {
 }
 
 const KNOWN = `
-  SELECT t.step, t.attributes, t.failures, d.model_id AS model, d.serial_number, d.retired_at IS NOT NULL AS is_retired,
+  SELECT t.step, t.attributes, t.failures, t.review, d.model_id AS model, d.serial_number, d.retired_at IS NOT NULL AS is_retired,
     EXISTS (SELECT FROM device_keys k WHERE k.device_id = d.device_id AND k.revoked_at IS NULL) AS has_key,
     clock_timestamp() AS now,
     (SELECT jsonb_agg(jsonb_build_object('requestId', request_id, 'keyDigest', key_digest, 'step', c.step,
@@ -50,6 +53,7 @@ export async function readKnown(sql: Sql, deviceId: string): Promise<Known | nul
     model: row.model,
     serialNumber: row.serial_number,
     standing: standingOf(row),
+    review: row.review,
     failures: row.failures,
     now: row.now.getTime(),
   };
@@ -72,43 +76,64 @@ export async function recordThing(
   );
 }
 
-export async function recordRequest(sql: Sql, deviceId: string, keyDigest: string): Promise<number> {
-  const [row] = await sql.query<{ request_id: number }>(
-    "INSERT INTO aws_certificates (device_id, key_digest, step) VALUES ($1, $2, 'requested') RETURNING request_id",
-    [deviceId, keyDigest],
-  );
+const REQUEST = `
+  WITH asked AS (
+    INSERT INTO aws_certificates (device_id, key_digest, step) VALUES ($1, $2, 'requested')
+    RETURNING request_id, device_id, key_digest)
+  INSERT INTO aws_issued (request_id, device_id, key_digest, identity_thumbprint)
+  SELECT request_id, device_id, key_digest, $3 FROM asked RETURNING request_id`;
+
+export async function recordRequest(
+  sql: Sql,
+  deviceId: string,
+  { keyDigest, identityThumbprint }: { readonly keyDigest: string; readonly identityThumbprint: string },
+): Promise<number> {
+  const [row] = await sql.query<{ request_id: number }>(REQUEST, [deviceId, keyDigest, identityThumbprint]);
   if (row === undefined) throw new Error('The database did not keep a request');
+  // A device that was barred and is good again is looked at anew when it is barred again.
+  await sql.query("UPDATE aws_things SET review = 'none' WHERE device_id = $1 AND review = 'done'", [deviceId]);
   return row.request_id;
 }
 
+/** One that was taken back while AWS made it leaves at once. */
 export async function recordCreated(sql: Sql, requestId: number, { id, arn, pem }: AwsCertificate): Promise<void> {
   await sql.query(
-    `UPDATE aws_certificates SET step = 'created', certificate_id = $2, arn = $3, pem = $4,
-       changed_at = clock_timestamp() WHERE request_id = $1`,
+    `UPDATE aws_certificates SET step = CASE step WHEN 'requested' THEN 'created' ELSE 'leaving' END,
+       certificate_id = $2, arn = $3, pem = $4, changed_at = clock_timestamp() WHERE request_id = $1`,
     [requestId, id, arn, pem],
   );
-}
-
-export async function recordStep(sql: Sql, requestId: number, step: CertificateStep): Promise<void> {
-  await sql.query('UPDATE aws_certificates SET step = $2, changed_at = clock_timestamp() WHERE request_id = $1', [
+  const { serial, notBefore, notAfter } = transportCertificate(pem, 0);
+  await sql.query('UPDATE aws_issued SET serial = $2, not_before = $3, not_after = $4 WHERE request_id = $1', [
     requestId,
-    step,
+    serial,
+    toInstant(notBefore),
+    toInstant(notAfter),
   ]);
 }
 
+/** What is on its way out, because somebody took it back meanwhile, stays so. */
+export async function recordStep(sql: Sql, requestId: number, step: CertificateStep): Promise<void> {
+  await sql.query(
+    `UPDATE aws_certificates SET step = $2, changed_at = clock_timestamp()
+     WHERE request_id = $1 AND step NOT IN ('leaving', 'lost')`,
+    [requestId, step],
+  );
+}
+
 /** Certificates that were found, and are not needed. */
-export async function recordLeaving(
-  sql: Sql,
-  deviceId: string,
-  keyDigest: string,
-  found: readonly AwsCertificate[],
-): Promise<void> {
+export async function recordLeaving(sql: Sql, deviceId: string, found: readonly AwsCertificate[]): Promise<void> {
   for (const { id, arn, pem } of found)
     await sql.query(
       `INSERT INTO aws_certificates (device_id, key_digest, step, certificate_id, arn, pem)
        VALUES ($1, $2, 'leaving', $3, $4, $5) ON CONFLICT (certificate_id) DO NOTHING`,
-      [deviceId, keyDigest, id, arn, pem],
+      [deviceId, keyDigestOf(pem), id, arn, pem],
     );
+}
+
+/** Certificates that hang on a thing that may be on no record either. */
+export async function recordForeign(sql: Sql, deviceId: string, found: readonly AwsCertificate[]): Promise<void> {
+  await sql.query("UPDATE aws_things SET step = 'made' WHERE device_id = $1 AND step = 'wanted'", [deviceId]);
+  await recordLeaving(sql, deviceId, found);
 }
 
 /** It takes the place of the one before it, which leaves. */
@@ -125,12 +150,28 @@ export async function forgetCertificate(sql: Sql, requestId: number): Promise<vo
   await sql.query('DELETE FROM aws_certificates WHERE request_id = $1', [requestId]);
 }
 
-export async function forgetThing(sql: Sql, deviceId: string): Promise<void> {
-  await sql.query('DELETE FROM aws_things WHERE device_id = $1', [deviceId]);
+/** AWS refused to make it: as if it had never been asked. */
+export async function forgetRequest(sql: Sql, requestId: number): Promise<void> {
+  await forgetCertificate(sql, requestId);
+  await sql.query('DELETE FROM aws_issued WHERE request_id = $1', [requestId]);
 }
 
+export async function recordRemoved(sql: Sql, requestId: number): Promise<void> {
+  await forgetCertificate(sql, requestId);
+  await sql.query('UPDATE aws_issued SET removed_at = clock_timestamp() WHERE request_id = $1', [requestId]);
+}
+
+export async function recordReview(sql: Sql, deviceId: string, review: Review): Promise<void> {
+  await sql.query('UPDATE aws_things SET review = $2 WHERE device_id = $1', [deviceId, review]);
+}
+
+/** The device's row is locked first, as by everybody who takes certificates back. */
 export async function beginThing(sql: Sql, deviceId: string): Promise<void> {
-  await sql.query('INSERT INTO aws_things (device_id) VALUES ($1) ON CONFLICT DO NOTHING', [deviceId]);
+  await sql.query(
+    `INSERT INTO aws_things (device_id) SELECT device_id FROM devices WHERE device_id = $1 FOR KEY SHARE
+     ON CONFLICT DO NOTHING`,
+    [deviceId],
+  );
 }
 
 /** When cleaning up is due again, and how often it failed in a row by now. */
@@ -154,29 +195,4 @@ export async function strangersAmong(sql: Sql, ids: readonly string[]): Promise<
     [ids],
   );
   return rows.map(({ id }) => id);
-}
-
-const DUE = `
-  SELECT t.device_id FROM aws_things t JOIN devices d USING (device_id)
-  WHERE t.retry_at <= clock_timestamp() AND t.held_until <= clock_timestamp() AND (
-    d.retired_at IS NOT NULL
-    OR EXISTS (SELECT FROM aws_certificates c WHERE c.device_id = t.device_id AND (c.step = 'leaving'
-      OR c.step = 'lost' AND c.asked_at <= $1
-      OR c.step NOT IN ('leaving', 'lost', 'active') AND c.changed_at <= $2))
-    OR NOT EXISTS (SELECT FROM device_keys k WHERE k.device_id = t.device_id AND k.revoked_at IS NULL)
-      AND EXISTS (SELECT FROM aws_certificates c WHERE c.device_id = t.device_id AND c.step <> 'lost'))
-  ORDER BY t.retry_at, t.device_id LIMIT $3`;
-
-/** Devices of which something is to be cleaned up now. */
-export async function dueDevices(
-  sql: Sql,
-  before: { readonly lost: number; readonly idle: number },
-  limit: number,
-): Promise<string[]> {
-  const rows = await sql.query<{ device_id: string }>(DUE, [
-    toInstant(wallMs(before.lost)),
-    toInstant(wallMs(before.idle)),
-    limit,
-  ]);
-  return rows.map(({ device_id }) => device_id);
 }

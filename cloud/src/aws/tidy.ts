@@ -1,17 +1,32 @@
-import type { AwsIot, Clock, Log, Store } from '../ports.ts';
+import type { Audit, AwsIot, Clock, Log, Store } from '../ports.ts';
+import type { WallMs } from '@paddock/shared/time.ts';
 import { abandon } from './climb.ts';
 import { AwsTransportError, codeOf, isMissing } from './errors.ts';
-import { findUnrecorded } from './find.ts';
+import { dueDevices } from './due.ts';
+import { findForeign, findUnrecorded, principalsOf } from './find.ts';
 import { holding, type Hold } from './hold.ts';
+import { forgetIssued } from './issued.ts';
 import type { Names } from './names.ts';
 import { retryAfterMs } from './pauses.ts';
-import { ABANDONED_AFTER_MS, choresOf, SWEPT_AFTER_MS, type Certificate, type Chore } from './progress.ts';
-import { dueDevices, forgetCertificate, forgetThing, readKnown, recordLeaving, recordTurn } from './records.ts';
+import { choresOf, type Certificate, type Chore, type Review, type Thing } from './progress.ts';
+import {
+  beginThing,
+  forgetCertificate,
+  readKnown,
+  recordForeign,
+  recordLeaving,
+  recordRemoved,
+  recordReview,
+  recordThing,
+  recordTurn,
+  type Known,
+} from './records.ts';
 
 export interface TidyParts {
   readonly iot: AwsIot;
   readonly clock: Clock;
   readonly log: Log;
+  readonly audit: Audit;
   readonly names: Names;
 }
 
@@ -24,14 +39,15 @@ const LOOK_AGAIN_MS = 30_000;
 const FOR_ALL: ReadonlySet<unknown> = new Set(['aws_throttled', 'aws_denied', 'aws_unreachable']);
 
 /**
- * Takes away what is not needed any more: certificates that were replaced, given up or barred, everything of retired
- * devices, and what lost answers left behind. Each device is tried until nothing is left of it.
+ * Takes away what is not needed any more: certificates that were replaced, given up, taken back or barred, everything of
+ * retired devices, what lost answers left behind, and what came after the backup that this database is from. Each device
+ * is tried until nothing is left of it.
  * @param now the database's clock
  */
-export async function tidy(parts: TidyParts, store: Store, now: number): Promise<void> {
+export async function tidy(parts: TidyParts, store: Store, now: WallMs): Promise<void> {
   const endBy = parts.clock.monotonic() + TURN_MS;
-  const before = { lost: now - SWEPT_AFTER_MS, idle: now - ABANDONED_AFTER_MS };
-  for (const deviceId of await dueDevices(store, before, DEVICES_A_TURN)) {
+  await forgetIssued(store, now);
+  for (const deviceId of await dueDevices(store, now, DEVICES_A_TURN)) {
     if (parts.clock.monotonic() >= endBy) return;
     const code = await tidyDevice(parts, store, deviceId);
     if (FOR_ALL.has(code)) return;
@@ -41,6 +57,7 @@ export async function tidy(parts: TidyParts, store: Store, now: number): Promise
 /** @returns the code of what went wrong, or null */
 async function tidyDevice(parts: TidyParts, store: Store, deviceId: string): Promise<unknown> {
   try {
+    await beginThing(store, deviceId);
     await holding(store, deviceId, (hold) => tend(parts, store, hold));
     return null;
   } catch (error) {
@@ -62,17 +79,17 @@ async function tend(parts: TidyParts, store: Store, hold: Hold): Promise<void> {
   for (;;) {
     const known = await readKnown(store, hold.deviceId);
     if (known === null) return;
-    const [chore] = choresOf(known.certificates, known.standing, known.now);
+    const [chore] = choresOf(known);
     if (chore === undefined) {
       await hold.write((sql) => recordTurn(sql, hold.deviceId, { failures: 0, againInMs: LOOK_AGAIN_MS }));
       return;
     }
     await hold.write(async () => undefined);
-    await carryOut(parts, store, hold, chore);
+    await carryOut(parts, store, hold, chore, known);
   }
 }
 
-async function carryOut(parts: TidyParts, store: Store, hold: Hold, chore: Chore): Promise<void> {
+async function carryOut(parts: TidyParts, store: Store, hold: Hold, chore: Chore, known: Known): Promise<void> {
   switch (chore.do) {
     case 'abandon':
       return abandon(hold, chore.certificate);
@@ -80,13 +97,15 @@ async function carryOut(parts: TidyParts, store: Store, hold: Hold, chore: Chore
       return remove(parts, hold, chore.certificate);
     case 'sweep':
       return sweep(parts, store, hold, chore.certificate);
+    case 'review':
+      return review(parts, store, hold, chore.becomes);
     case 'deleteThing':
-      return deleteThing(parts, hold);
+      return deleteThing(parts, hold, known.thing);
   }
 }
 
 /** Cut off first; every part may have been done by an earlier try. */
-async function remove({ iot, names, log }: TidyParts, hold: Hold, certificate: Certificate): Promise<void> {
+async function remove({ iot, names, log, audit }: TidyParts, hold: Hold, certificate: Certificate): Promise<void> {
   const { id, arn } = certificate;
   if (id !== null && arn !== null) {
     await unlessMissing(iot.setActive(id, false));
@@ -94,27 +113,47 @@ async function remove({ iot, names, log }: TidyParts, hold: Hold, certificate: C
     await unlessMissing(iot.detachThing(hold.deviceId, arn));
     await unlessMissing(iot.deleteCertificate(id));
   }
-  await hold.write((sql) => forgetCertificate(sql, certificate.requestId));
+  await hold.write((sql) => recordRemoved(sql, certificate.requestId));
   log.info({ device: hold.deviceId, certificate: id }, 'A certificate was removed from AWS IoT');
+  void audit.add({ ...BY_ITSELF, action: 'removeCertificate', deviceId: hold.deviceId, detail: { certificate: id } });
 }
 
 async function sweep({ iot }: TidyParts, store: Store, hold: Hold, certificate: Certificate): Promise<void> {
   const found = await findUnrecorded({ iot, sql: store }, certificate);
   await hold.write(async (sql) => {
-    await recordLeaving(sql, hold.deviceId, certificate.keyDigest, found);
+    await recordLeaving(sql, hold.deviceId, found);
     await forgetCertificate(sql, certificate.requestId);
   });
 }
 
-async function deleteThing({ iot, log }: TidyParts, hold: Hold): Promise<void> {
+/** What hangs on the thing and is on no record leaves as well; looked for again until there is none. */
+async function review({ iot, log }: TidyParts, store: Store, hold: Hold, becomes: Review): Promise<void> {
   const { deviceId } = hold;
-  // What somebody attached by hand would keep the thing alive.
-  for (const principal of (await unlessMissing(iot.principalsOf(deviceId))) ?? [])
-    await unlessMissing(iot.detachThing(deviceId, principal));
-  await unlessMissing(iot.deleteThing(deviceId));
-  await hold.write((sql) => forgetThing(sql, deviceId));
-  log.info({ device: deviceId }, 'A retired device was removed from AWS IoT');
+  const found = await findForeign({ iot, sql: store }, deviceId);
+  await hold.write((sql) =>
+    found.length > 0 ? recordForeign(sql, deviceId, found) : recordReview(sql, deviceId, becomes),
+  );
+  const certificates = found.map(({ id }) => id);
+  if (found.length > 0)
+    log.warn({ device: deviceId, certificates }, 'Certificates in AWS IoT that are on no record are removed');
 }
+
+async function deleteThing({ iot, log, audit }: TidyParts, hold: Hold, { step }: Thing): Promise<void> {
+  const { deviceId } = hold;
+  // What somebody attached by hand, and is no certificate of the device, would keep the thing alive.
+  for (const principal of await principalsOf(iot, deviceId)) await unlessMissing(iot.detachThing(deviceId, principal));
+  await unlessMissing(iot.deleteThing(deviceId));
+  await hold.write(async (sql) => {
+    await recordThing(sql, deviceId, 'wanted');
+    await recordReview(sql, deviceId, 'gone');
+  });
+  // Nobody ever made one.
+  if (step === 'wanted') return;
+  log.info({ device: deviceId }, 'A retired device was removed from AWS IoT');
+  void audit.add({ ...BY_ITSELF, action: 'removeThing', deviceId });
+}
+
+const BY_ITSELF = { actor: 'service', result: 'done' } as const;
 
 async function unlessMissing<T>(call: Promise<T>): Promise<T | null> {
   try {

@@ -1,12 +1,13 @@
 import { parseRequest } from '../trust/issue-request.ts';
 import { TrustError } from '../trust/errors.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
-import type { AwsIot, Clock, Log, Store } from '../ports.ts';
+import type { Audit, AwsIot, Clock, Log, Sql, Store } from '../ports.ts';
 import { digestOf, type TransportCertificate } from './certificate.ts';
 import { climb } from './climb.ts';
 import { AwsTransportError, codeOf } from './errors.ts';
 import { prepareGround, type Ground } from './ground.ts';
 import { holding } from './hold.ts';
+import { requireAnswerable } from './issued.ts';
 import { namesOf, type Names } from './names.ts';
 import { beginThing } from './records.ts';
 import { tidy } from './tidy.ts';
@@ -16,6 +17,7 @@ export interface AwsTransportParts {
   readonly iot: AwsIot;
   readonly clock: Clock;
   readonly log: Log;
+  readonly audit: Audit;
   /** The thing group of this deployment; its policy is named after it. */
   readonly group: string;
 }
@@ -42,11 +44,11 @@ export class AwsTransport {
   /**
    * A thing and one active certificate for the key. Asked again, it is the same certificate; after a failure, it goes on
    * from where it was. Not to be called within a transaction.
-   * @throws TrustError of the request; AwsTransportError, each worth another try
+   * @throws TrustError of the request, and as `check`; AwsTransportError, each worth another try
    */
   async certificateFor(request: TransportRequest): Promise<TransportCertificate & { readonly mqttUrl: string }> {
-    const { deviceId, csr } = request;
-    const asked = { csr, keyDigest: await keyOf(request) };
+    const { deviceId } = request;
+    const asked = { ...request, keyDigest: await keyOf(request) };
     const { store } = this.#parts;
     try {
       const { mqttUrl } = await this.#prepared();
@@ -60,9 +62,9 @@ export class AwsTransport {
     }
   }
 
-  /** By the request alone. @throws TrustError */
-  async check(request: Omit<TransportRequest, 'deviceId'>): Promise<void> {
-    await keyOf(request);
+  /** Asks nobody but the database. @throws TrustError, also `csr_key_revoked` and `certificates_too_many` */
+  async check(sql: Sql, request: TransportRequest): Promise<void> {
+    await requireAnswerable(sql, { ...request, keyDigest: await keyOf(request) });
   }
 
   /** One turn of cleaning up, as a job. @param now the database's clock */

@@ -1,4 +1,5 @@
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { revokeAtAws } from '../aws/issued.ts';
 import { checkedText } from '../customers/attributes.ts';
 import { FleetError } from '../customers/errors.ts';
 import { actAs, type Actor, type Scope } from '../customers/scope.ts';
@@ -10,14 +11,16 @@ import { revokeCertificates } from '../trust/revocation.ts';
 export interface DeviceCertificate {
   /** In hexadecimal. */
   readonly serial: string;
-  /** The authority that issued it, by the beginning of its fingerprint; null: that was not kept then. */
+  /** The authority that issued it, by the beginning of its fingerprint, or `aws-iot`; null: that was not kept then. */
   readonly authority: string | null;
   /** RFC 7638 thumbprint of the identity key that asked for it. */
   readonly keyThumbprint: string;
   readonly issuedAt: string;
   readonly notBefore: string;
   readonly notAfter: string;
+  /** When it was taken back, or was removed in AWS IoT because it was not needed any more. */
   readonly revokedAt: string | null;
+  /** `not_needed` of one that was removed. */
   readonly reason: string | null;
 }
 
@@ -38,6 +41,16 @@ export interface Revocation {
 /** As many as a device can get before rows of it are forgotten, and then some. */
 const MOST = 2_000;
 
+const CERTIFICATES = `
+  SELECT serial, left(authority, 12) AS authority, identity_thumbprint, issued_at, not_before, not_after, revoked_at,
+    reason
+  FROM certificates WHERE device_id = $1
+  UNION ALL
+  SELECT serial, 'aws-iot', identity_thumbprint, asked_at, not_before, not_after, coalesce(revoked_at, removed_at),
+    coalesce(reason, CASE WHEN removed_at IS NOT NULL THEN 'not_needed' END)
+  FROM aws_issued WHERE device_id = $1 AND serial IS NOT NULL
+  ORDER BY issued_at DESC, serial LIMIT ${MOST}`;
+
 /** Newest first. @throws FleetError `device_unknown` */
 export async function certificatesOf(sql: Sql, scope: Scope, deviceId: string): Promise<DeviceCertificate[]> {
   await readDevice(sql, scope, deviceId);
@@ -50,12 +63,7 @@ export async function certificatesOf(sql: Sql, scope: Scope, deviceId: string): 
     not_after: Date;
     revoked_at: Date | null;
     reason: string | null;
-  }>(
-    `SELECT serial, left(authority, 12) AS authority, identity_thumbprint, issued_at, not_before, not_after, revoked_at,
-       reason
-     FROM certificates WHERE device_id = $1 ORDER BY issued_at DESC, serial LIMIT ${MOST}`,
-    [deviceId],
-  );
+  }>(CERTIFICATES, [deviceId]);
   return rows.map((row) => ({
     serial: row.serial,
     authority: row.authority,
@@ -98,7 +106,7 @@ export async function revokeAllCertificates(
   checkedText(reason);
   await lockDevice(sql, scope, deviceId);
   await actAs(sql, actor);
-  return revokeCertificates(sql, deviceId, reason);
+  return (await revokeCertificates(sql, deviceId, reason)) + (await revokeAtAws(sql, deviceId, reason));
 }
 
 /**
@@ -126,7 +134,8 @@ export async function revokeIdentityKey(
      WHERE device_id = $1 AND thumbprint = $2 AND revoked_at IS NULL`,
     [deviceId, thumbprint, reason],
   );
-  return revokeCertificates(sql, deviceId, reason, thumbprint);
+  const own = await revokeCertificates(sql, deviceId, reason, thumbprint);
+  return own + (await revokeAtAws(sql, deviceId, reason, thumbprint));
 }
 
 /** Of two who change the keys of a device at once, the second one sees what the first one did. */

@@ -146,14 +146,14 @@ export class Enrolment {
   ): Promise<Outcome> {
     const { keyList } = this.#parts;
     const { deviceId, ...own } = await letIn(this.#parts, proved, verdict, now);
+    const fingerprint = proved.key.thumbprint;
+    const done = { actor: actorOf(verdict), action: ACTIONS[verdict.kind], deviceId, address };
+    // What is done by now stands, whatever becomes of a certificate that somebody else issues.
+    const isTwofold = own.issued === null && verdict.kind !== 'renew';
+    if (isTwofold) await this.#done({ ...done, detail: { fingerprint } });
     const { issued, mqttUrl } = await this.#connection(proved, deviceId, own.issued);
-    await this.#done({
-      actor: actorOf(verdict),
-      action: ACTIONS[verdict.kind],
-      deviceId,
-      address,
-      detail: { fingerprint: proved.key.thumbprint, certificate: issued.serial },
-    });
+    const certified = isTwofold ? { ...done, actor: `device:${deviceId}`, action: 'issueCertificate' } : done;
+    await this.#done({ ...certified, detail: { fingerprint, certificate: issued.serial } });
     return {
       status: 'accepted',
       device: deviceId,

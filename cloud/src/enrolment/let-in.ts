@@ -62,7 +62,7 @@ async function issue(
 ): Promise<IssuedToDevice | null> {
   await requireGoodKey(sql, request.identityThumbprint);
   if (transport !== null) {
-    await transport.check(request);
+    await transport.check(sql, request);
     return null;
   }
   await requireRoom(sql, request.deviceId);

@@ -5,6 +5,7 @@ import { requireReach, type Actor, type Scope } from '../customers/scope.ts';
 import { replaceKey } from '../devices/key-change.ts';
 import { readDevice, type Device } from '../devices/registry.ts';
 import type { Sql } from '../ports.ts';
+import { revokeAtAws } from '../aws/issued.ts';
 import { revokeCertificates } from '../trust/revocation.ts';
 import type { WaitReason } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
@@ -85,6 +86,7 @@ export async function approve(sql: Sql, scope: Scope, actor: Actor, approval: Ap
   if (deviceId !== null) {
     await replaceKey(sql, scope, actor, { deviceId, publicKey: row.jwk });
     await revokeCertificates(sql, deviceId, 'key_replaced');
+    await revokeAtAws(sql, deviceId, 'key_replaced');
     return readDevice(sql, scope, deviceId);
   }
   const customerId = approval.customerId ?? scope.customerId ?? undefined;

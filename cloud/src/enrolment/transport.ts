@@ -1,3 +1,4 @@
+import type { Sql } from '../ports.ts';
 import type { Issued } from '../trust/authority.ts';
 
 export interface TransportRequest {
@@ -9,8 +10,8 @@ export interface TransportRequest {
 
 /** Where devices connect to, and who issues their certificates, when that is not this service itself. */
 export interface Transport {
-  /** Whether it would issue one, by the request alone. @throws TrustError */
-  check(request: Omit<TransportRequest, 'deviceId'>): Promise<void>;
+  /** Whether it would issue one, by the request and what is known of the device. @throws TrustError */
+  check(sql: Sql, request: TransportRequest): Promise<void>;
   /**
    * For a device that is registered by now. Asked again with the same key it gives the same certificate.
    * @throws an error with a `code`: the device asks again

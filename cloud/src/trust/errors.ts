@@ -4,6 +4,7 @@ export const TRUST_ERRORS = {
   csr_signature_invalid: 'The certificate request is not signed by the key that it names',
   csr_key_unsupported: 'The TLS key has to be P-256 or Ed25519',
   csr_key_is_identity: 'The TLS key has to be another one than the identity key',
+  csr_key_revoked: 'The TLS key was taken back with a certificate of it: the device needs another one',
   certificates_too_many: 'The device got as many certificates as it may have in a day',
   ca_unreadable: 'The authority’s key or certificate cannot be read',
   ca_mismatch: 'The authority’s key and certificate do not belong together',

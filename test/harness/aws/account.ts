@@ -49,6 +49,8 @@ export class FakeAccount {
   /** The real one detaches a thing some seconds later; here at the second time that it is asked for. */
   lateDetach = false;
   readonly #detaching = new Set<string>();
+  /** Principals that are no certificates, by their things. */
+  readonly #identities = new Map<string, Set<string>>();
 
   createGroup(name: string): object {
     if (this.groups.has(name)) throw exists('group');
@@ -111,7 +113,7 @@ export class FakeAccount {
   }
 
   deleteThing(name: string): object {
-    if (this.#principals(name).length > 0)
+    if (this.#principals(name).length + (this.#identities.get(name)?.size ?? 0) > 0)
       throw new AwsFault(400, 'InvalidRequestException', 'still attached to one or more principals');
     this.things.delete(name);
     for (const members of this.groups.values()) members.delete(name);
@@ -126,7 +128,11 @@ export class FakeAccount {
 
   principalsOf(thing: string): object {
     found(this.things.get(thing), 'thing');
-    return { principals: this.#principals(thing).map(({ arn }) => arn) };
+    return { principals: [...this.#principals(thing).map(({ arn }) => arn), ...(this.#identities.get(thing) ?? [])] };
+  }
+
+  attachIdentity(thing: string, identity: string): void {
+    this.#identities.set(thing, new Set(this.#identities.get(thing)).add(identity));
   }
 
   async createCertificate(csr: string): Promise<object> {
@@ -194,6 +200,7 @@ export class FakeAccount {
   }
 
   detachThing(thing: string, arn: string): object {
+    if (this.#identities.get(thing)?.delete(arn) === true) return {};
     found(this.things.get(thing), 'thing');
     const certificate = this.#byArn(arn);
     const key = `${thing} ${arn}`;

@@ -6,7 +6,8 @@ import { AwsTransport } from '@paddock/cloud/aws/transport.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { registerDevice, retireDevice } from '@paddock/cloud/devices/registry.ts';
 import { databaseNow } from '@paddock/cloud/store/database-clock.ts';
-import type { Store } from '@paddock/cloud/ports.ts';
+import type { Clock, Store } from '@paddock/cloud/ports.ts';
+import { CollectedAudit } from '../audit.ts';
 import { makeCsr } from '../csr.ts';
 import { makeTestKey } from '../signing.ts';
 import { REGION, type FakeCertificate } from './account.ts';
@@ -22,8 +23,9 @@ export type Request = Parameters<AwsTransport['certificateFor']>[0];
 /** The transport of AWS IoT on a make-believe AWS and a real database. */
 export interface AwsBench {
   readonly fake: FakeAws;
+  readonly audit: CollectedAudit;
   /** As a service that was just started: nothing is remembered but what the database knows. */
-  service(options?: { attempts?: number; impatient?: boolean }): Promise<AwsTransport>;
+  service(options?: { attempts?: number; impatient?: boolean; clock?: Clock }): Promise<AwsTransport>;
   /** A registered device, with a request of a new TLS key. */
   device(attributes?: { serialNumber?: string; modelId?: string }): Promise<Request>;
   retire(deviceId: string): Promise<void>;
@@ -46,10 +48,12 @@ export async function startAwsBench(store: Store): Promise<AwsBench> {
   process.env['AWS_ACCESS_KEY_ID'] = CREDENTIALS.accessKeyId;
   process.env['AWS_SECRET_ACCESS_KEY'] = CREDENTIALS.secretAccessKey;
   const fake = await startFakeAws({ slowMs: SLOW_MS });
+  const audit = new CollectedAudit();
   const opened: (() => void)[] = [];
   return {
     fake,
-    async service({ attempts = 1, impatient = false } = {}) {
+    audit,
+    async service({ attempts = 1, impatient = false, clock = systemClock } = {}) {
       const iot = await openAwsIot({
         region: REGION,
         endpoint: fake.url,
@@ -57,7 +61,7 @@ export async function startAwsBench(store: Store): Promise<AwsBench> {
         ...(impatient && { tryMs: IMPATIENT_MS }),
       });
       opened.push(() => iot.close());
-      return new AwsTransport({ store, iot, clock: systemClock, log: pino({ level: 'silent' }), group: GROUP });
+      return new AwsTransport({ store, iot, audit, clock, log: pino({ level: 'silent' }), group: GROUP });
     },
     async device(attributes = {}) {
       const deviceId = `kiosk-${1000 + devices++}`;

@@ -8,16 +8,31 @@ import { signatureFault } from './signature.ts';
 export const CREDENTIALS = { accessKeyId: 'AKIDTESTTESTTESTTEST', secretAccessKey: 'not-a-secret/of+anybody' } as const;
 
 /** What goes wrong with one call: before anything is done, or after all of it. */
-export const TROUBLES = ['throttle', 'error', 'errorAfter', 'cut', 'cutAfter', 'slow', 'slowAfter'] as const;
+export const TROUBLES = [
+  'throttle',
+  'error',
+  'errorAfter',
+  'cut',
+  'cutAfter',
+  'slow',
+  'slowAfter',
+  'denied',
+  'limit',
+  'refused',
+] as const;
 export type Trouble = (typeof TROUBLES)[number];
 
 export interface FakeAws {
   readonly url: string;
   account: FakeAccount;
+  /** Host name that devices are sent to. */
+  endpoint: string;
   /** What was asked, by the names of the actions, in order. */
   readonly calls: string[];
   /** Asked about each call, with its number since the start or the last reset. */
   trouble: (number: number, action: string) => Trouble | null;
+  /** Waited for before each call is answered, with its number as above. */
+  before: (number: number, action: string) => Promise<void>;
   /** Resolves when everything that was asked has been done, late answers included. */
   idle(): Promise<void>;
   /** Another account, and nothing was asked. */
@@ -33,6 +48,7 @@ interface Call {
   readonly query: URLSearchParams;
   readonly headers: IncomingMessage['headers'];
   readonly body: Record<string, unknown>;
+  readonly endpoint: string;
 }
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
@@ -43,7 +59,13 @@ const attributesIn = ({ body }: Call): Record<string, string> =>
 
 /** Method and path of every action, as the API reference of AWS IoT gives them. */
 const ACTIONS: Readonly<Record<string, readonly [method: string, path: string, Handler]>> = {
-  DescribeEndpoint: ['GET', '/endpoint', (_, { query }) => ({ endpointAddress: endpointOf(query) })],
+  DescribeEndpoint: [
+    'GET',
+    '/endpoint',
+    (_, { query, endpoint }) => ({
+      endpointAddress: query.get('endpointType') === 'iot:Data-ATS' ? endpoint : 'old.example.com',
+    }),
+  ],
   AddThingToThingGroup: [
     'PUT',
     '/thing-groups/addThingToThingGroup',
@@ -125,9 +147,6 @@ const ACTIONS: Readonly<Record<string, readonly [method: string, path: string, H
   ],
 };
 
-const endpointOf = (query: URLSearchParams): string =>
-  query.get('endpointType') === 'iot:Data-ATS' ? `a1b2c3-ats.iot.${REGION}.amazonaws.com` : 'old.example.com';
-
 function actionOf(method: string, path: string): { action: string; names: string[]; handler: Handler } | null {
   for (const [action, [wanted, pattern, handler]] of Object.entries(ACTIONS)) {
     const match = new RegExp(`^${pattern.replaceAll('{}', '([^/]+)')}$`).exec(path);
@@ -149,13 +168,16 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
   const fake: FakeAws = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     account: new FakeAccount(),
+    endpoint: `a1b2c3-ats.iot.${REGION}.amazonaws.com`,
     calls: [],
     trouble: () => null,
+    before: async () => undefined,
     idle: async () => void (await Promise.all(underWay)),
     reset() {
       fake.account = new FakeAccount();
       fake.calls.length = 0;
       fake.trouble = () => null;
+      fake.before = async () => undefined;
     },
     async close() {
       server.closeAllConnections();
@@ -179,10 +201,11 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
     if (fault !== null) return give(response, new AwsFault(403, fault));
     if (known === null) return give(response, new AwsFault(404, 'UnknownOperationException', target));
     const { action, names, handler } = known;
-    fake.calls.push(action);
-    const trouble = fake.trouble(fake.calls.length, action);
-    if (trouble === 'throttle') return give(response, new AwsFault(429, 'ThrottlingException'));
-    if (trouble === 'error') return give(response, new AwsFault(500, 'InternalFailureException'));
+    const number = fake.calls.push(action);
+    const trouble = fake.trouble(number, action);
+    await fake.before(number, action);
+    const instead = INSTEAD[trouble ?? ''];
+    if (instead !== undefined) return give(response, new AwsFault(...instead));
     if (trouble === 'cut') return void request.socket.destroy();
     if (trouble === 'slow') await sleep(slowMs);
     const result = await attempt(() =>
@@ -190,6 +213,7 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
         names,
         query: url.searchParams,
         headers: request.headers,
+        endpoint: fake.endpoint,
         body: body.length === 0 ? {} : (JSON.parse(body.toString()) as Record<string, unknown>),
       }),
     );
@@ -199,6 +223,16 @@ export async function startFakeAws({ slowMs }: { slowMs: number }): Promise<Fake
     give(response, result);
   }
 }
+
+/** What is answered in place of doing anything. */
+const INSTEAD: Readonly<Record<string, readonly [status: number, type: string]>> = {
+  throttle: [429, 'ThrottlingException'],
+  error: [500, 'InternalFailureException'],
+  // Known by its status alone: the name is the one of all services of AWS.
+  denied: [403, 'AccessDeniedException'],
+  limit: [409, 'LimitExceededException'],
+  refused: [400, 'InvalidRequestException'],
+};
 
 async function attempt(work: () => object | Promise<object>): Promise<object> {
   try {

@@ -1,7 +1,9 @@
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { claimFile } from '../../harness/agent/claimed.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
 import { agent, newHome, startAgent } from '../../harness/agent/cli.ts';
 import { makeSoftHsm, PIN, type SoftHsm } from '../../harness/agent/softhsm.ts';
@@ -30,7 +32,11 @@ interface Finding {
 }
 
 /** A kiosk whose configuration puts its key on a token of its own. */
-function newKiosk(label: string, change: { readonly module?: string } = {}, more: object = {}): string {
+function newKiosk(
+  label: string,
+  change: { readonly module?: string; readonly kind?: 'P-256' | 'Ed25519' } = {},
+  more: object = {},
+): string {
   const home = newHome();
   const pkcs11 = { ...hsm.token(label), ...change };
   const config = { device: DEVICE, cloud: { url: cloud.mqttUrl }, key: { pkcs11 }, ...more };
@@ -44,31 +50,48 @@ async function findings(home: string): Promise<Record<string, Finding>> {
   return Object.fromEntries(all.map((finding) => [finding.check, finding]));
 }
 
+/** Waits until something is recorded of the device with this serial number. @returns its id */
+async function reportingAs(serialNumber: string): Promise<string> {
+  for (;;) {
+    const { items } = (await cloud.call('GET', '/devices')).body as {
+      items: { deviceId: string; serialNumber: string | null }[];
+    };
+    const device = items.find((one) => one.serialNumber === serialNumber);
+    if (device !== undefined && (await cloud.call('GET', `/devices/${device.deviceId}/state`)).status === 200)
+      return device.deviceId;
+    await sleep(100);
+  }
+}
+
 describe('an agent with its key on a token', () => {
-  it('registers, reports to the cloud and is answered, and neither log nor disk holds the PIN', async () => {
-    const home = newKiosk('kiosk');
+  it.each([
+    ['P-256', DEVICE],
+    ['Ed25519', 'kiosk-0003'],
+  ] as const)('of %s registers, reports and is answered, and neither log nor disk holds the PIN', async (kind, id) => {
+    const label = `kiosk-${kind}`;
+    const home = newKiosk(label, { kind }, { device: id });
     const made = await agent(home, 'init', '--json');
     expect(made).toMatchObject({ code: 0 });
     const facts = JSON.parse(made.out) as Record<string, unknown>;
-    expect(facts).toMatchObject({ madeKey: true, keyFile: null, publicKey: { crv: 'P-256' } });
+    expect(facts).toMatchObject({ madeKey: true, keyFile: null, publicKey: { crv: kind } });
     expect(JSON.parse((await agent(home, 'init', '--json')).out)).toMatchObject({
       madeKey: false,
       fingerprint: facts['fingerprint'],
     });
-    const device = { deviceId: DEVICE, publicKey: facts['publicKey'] };
+    const device = { deviceId: id, publicKey: facts['publicKey'] };
     expect((await cloud.call('POST', '/devices', device)).status).toBe(201);
     const { body } = await cloud.call('GET', '/cloud-keys');
     writeFileSync(join(home, 'cloud-keys.json'), JSON.stringify(body));
 
     expect(await findings(home)).toMatchObject({
       'token library': { status: 'ok', message: expect.stringContaining('SoftHSM') as string },
-      token: { status: 'ok', message: expect.stringContaining('kiosk, SoftHSM') as string },
+      token: { status: 'ok', message: expect.stringContaining(`${label}, SoftHSM`) as string },
       'identity key': { status: 'ok', message: expect.stringContaining(String(facts['fingerprint'])) as string },
       'trial signature': { status: 'ok' },
       broker: { status: 'ok' },
     });
     const { out } = await agent(home, 'state', '--seconds', '0');
-    expect(out).toContain('key "identity" on token "kiosk" of /');
+    expect(out).toContain(`key "identity" on token "${label}" of /`);
 
     const running = startAgent(home, 'run');
     // Written after an exchange, which takes an answer that was believed.
@@ -77,10 +100,39 @@ describe('an agent with its key on a token', () => {
     const { code, err } = await running.ended;
     expect(code).toBe(0);
     expect(err + made.out).not.toContain(PIN);
-    const { body: recorded } = await cloud.call('GET', `/devices/${DEVICE}/state`);
+    const { body: recorded } = await cloud.call('GET', `/devices/${id}/state`);
     expect(recorded).toMatchObject({ report: { trigger: { kind: 'shutdown' } } });
     expect(existsSync(join(home, 'state/identity.key.pem'))).toBe(false);
   });
+
+  it.each(['P-256', 'Ed25519'] as const)(
+    'of %s enrols by a claim, and connects by mutual TLS with a key that is a file and another one',
+    async (kind) => {
+      const home = newKiosk(`claimed-${kind}`, { kind }, { device: undefined });
+      const config = JSON.parse(readFileSync(join(home, 'agent.yaml'), 'utf8')) as object;
+      const serialNumber = `HSM-${kind}`;
+      const claim = await claimFile(cloud, home, serialNumber);
+      const claimed = { ...config, cloud: { claim }, report: { schedule: '* * * * * *', jitterSeconds: 0 } };
+      writeFileSync(join(home, 'agent.yaml'), JSON.stringify(claimed));
+      const { fingerprint, publicKey } = JSON.parse((await agent(home, 'init', '--json')).out) as {
+        fingerprint: string;
+        publicKey: { readonly x: string };
+      };
+      const running = startAgent(home, 'run');
+      const deviceId = await reportingAs(serialNumber);
+      running.child.kill('SIGTERM');
+      expect((await running.ended).code).toBe(0);
+      const certificates = (await cloud.call('GET', `/devices/${deviceId}/certificates`)).body['items'];
+      expect(certificates).toMatchObject([{ keyThumbprint: fingerprint }]);
+
+      const tlsKey = createPrivateKey(readFileSync(join(home, 'state/tls.key.pem')));
+      const tls = createPublicKey(tlsKey).export({ format: 'jwk' });
+      expect(tls).toMatchObject({ kty: 'EC', crv: 'P-256' });
+      expect(tls.x).not.toBe(publicKey.x);
+      expect(existsSync(join(home, 'state/identity.key.pem'))).toBe(false);
+    },
+    120_000,
+  );
 
   it('goes on reporting when its token was away for a moment', async () => {
     const home = newKiosk(

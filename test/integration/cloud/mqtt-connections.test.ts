@@ -4,6 +4,7 @@ import { RemoteBroker } from '@paddock/cloud/adapters/mqtt.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { startMosquitto, type Mosquitto } from '../../harness/mosquitto.ts';
+import { startPacedRelay } from '../../harness/mqtt-pace.ts';
 import { startMqttRelay, type MqttRelay } from '../../harness/mqtt-relay.ts';
 
 const TOPIC = topicOf('report', 'kiosk-0001');
@@ -44,8 +45,8 @@ interface Service {
   readonly reachable: boolean[];
 }
 
-async function service(connections: number): Promise<Service> {
-  const broker = new RemoteBroker({ url: relay.url, shareGroup: 'paddock', connections, clock: systemClock });
+async function service(connections: number, url = relay.url): Promise<Service> {
+  const broker = new RemoteBroker({ url, shareGroup: 'paddock', connections, clock: systemClock });
   const heard = new Set<string>();
   const reachable: boolean[] = [];
   await broker.open({
@@ -89,6 +90,23 @@ describe('several connections to another broker', () => {
     // Shared, not copied.
     expect([...given.values()].reduce((sum, count) => sum + count, 0)).toBe(90);
     await broker.close();
+  });
+
+  test('carry about three times as much as one where each connection is held to 100 messages a second', async () => {
+    const paced = await startPacedRelay(() => mosquitto.port, 100);
+    const messages = numbered(300);
+    const tookMs = async (connections: number): Promise<number> => {
+      const { broker, heard } = await service(connections, `mqtt://127.0.0.1:${paced.port}`);
+      const began = performance.now();
+      await Promise.all(messages.map((one) => device.publishAsync(TOPIC, one, { qos: 1 })));
+      while (heard.size < messages.length) await systemClock.sleep(10);
+      const took = performance.now() - began;
+      await broker.close();
+      return took;
+    };
+    const [one, three] = [await tookMs(1), await tookMs(3)];
+    await paced.close();
+    expect(one / three).toBeGreaterThan(2);
   });
 
   test('take turns in publishing', async () => {

@@ -21,7 +21,9 @@ const Revoked = Type.Object({ deviceId: DeviceId, revokedCertificates: Count });
 const Certificate = Type.Object({
   serial: Type.String({ description: 'In hexadecimal' }),
   authority: Nullable(
-    Type.String({ description: 'Who issued it: the beginning of the SHA-256 of its certificate, in hexadecimal' }),
+    Type.String({
+      description: 'Who issued it: the beginning of the SHA-256 of its certificate, in hexadecimal, or `aws-iot`',
+    }),
   ),
   keyThumbprint: Type.String({ description: 'The identity key that asked for it' }),
   issuedAt: Instant,

@@ -1,10 +1,13 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { revokeAllCertificates } from '@paddock/cloud/enrolment/credentials.ts';
 import { startAwsBench, type AwsBench } from '../../../harness/aws/bench.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { addTestBatch, mintClaim, startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { makeCsr } from '../../../harness/csr.ts';
-import { makeTestKey } from '../../../harness/signing.ts';
+import { newKey, requestOf } from '../../../harness/openssl.ts';
+import { makeTestKey, type TestKey } from '../../../harness/signing.ts';
 
 let database: FreshDatabase;
 let bench: AwsBench;
@@ -54,13 +57,58 @@ test('one that AWS fails is told to come again, and its claim is not lost', asyn
   expect(own.map(({ status }) => status)).toEqual(['ACTIVE']);
 });
 
-test('a TLS key that AWS does not take is refused before anything is made, or a claim used', async () => {
-  const { mint } = await addTestBatch(database.store, 'aws-3');
-  const [key, claim] = [await makeTestKey(), await mintClaim(mint, 'SN-0003')];
-  const privateKey = createPrivateKey({ key: key.privateJwk, format: 'jwk' });
-  const { csr } = makeCsr({ publicKey: createPublicKey(privateKey), privateKey });
-  expect(await server.ask(key, { claim, csr })).toMatchObject({ code: 'csr_key_is_identity' });
+test.each([
+  ['csr_key_is_identity', 'aws-3', requestOfIdentity],
+  ['csr_key_unsupported', 'aws-4', () => Buffer.from(requestOf(newKey('ed25519'))).toString('base64url')],
+] as const)('a TLS key with %s is refused before anything is made, or a claim used', async (code, batch, csrOf) => {
+  const { mint } = await addTestBatch(database.store, batch);
+  const [key, claim] = [await makeTestKey(), await mintClaim(mint, `SN-${batch}`)];
+  const csr = csrOf(key);
+  bench.fake.calls.length = 0;
+  expect(await server.ask(key, { claim, csr })).toMatchObject({ status: 400, code });
+  expect(bench.fake.calls).toEqual([]);
+  expect(await database.store.query('SELECT FROM used_claims WHERE batch_id = $1', [batch])).toEqual([]);
   expect((await server.enrol(key, { claim })).status).toBe('accepted');
+});
+
+function requestOfIdentity({ privateJwk }: TestKey): string {
+  const privateKey = createPrivateKey({ key: privateJwk, format: 'jwk' });
+  return makeCsr({ publicKey: createPublicKey(privateKey), privateKey }).csr;
+}
+
+test('what let the device in stands in the audit log whether or not AWS makes its certificate, which is told by itself', async () => {
+  const { mint } = await addTestBatch(database.store, 'aws-5');
+  const [key, claim, { csr }] = [await makeTestKey(), await mintClaim(mint, 'SN-0005'), makeCsr()];
+  server.audit.entries.length = 0;
+  bench.fake.trouble = (_, action) => (action === 'CreateThing' ? 'denied' : null);
+  await server.ask(key, { serialNumber: 'SN-0005', claim, csr });
+  const told = () => server.audit.entries.map(({ actor, action, result }) => ({ actor, action, result }));
+  const enrolled = { actor: 'factory:aws-5', action: 'enrol', result: 'done' };
+  expect(told()).toEqual([enrolled, { actor: 'unknown', action: 'enrol', result: 'failed' }]);
+  bench.fake.trouble = () => null;
+  server.audit.entries.length = 0;
+  const { device } = await server.enrol(key, { serialNumber: 'SN-0005', claim, csr });
+  const detail = { fingerprint: key.verification.thumbprint, certificate: expect.stringMatching(/^[0-9a-f]+$/) };
+  expect(server.audit.entries).toMatchObject([
+    { actor: `device:${device}`, action: 'renewCertificate', result: 'done', deviceId: device, detail },
+  ]);
+
+  const other = await mintClaim(mint, 'SN-0006');
+  server.audit.entries.length = 0;
+  const { device: second } = await server.enrol(await makeTestKey(), { serialNumber: 'SN-0006', claim: other });
+  expect(told()).toEqual([enrolled, { actor: `device:${second}`, action: 'issueCertificate', result: 'done' }]);
+});
+
+test('a TLS key that was taken back is refused before a claim is used, or a key is changed', async () => {
+  const key = await makeTestKey();
+  const { mint } = await addTestBatch(database.store, 'aws-7');
+  const { csr } = makeCsr();
+  const { device = '' } = await server.enrol(key, { claim: await mintClaim(mint, 'SN-0007'), csr });
+  await database.store.transaction((sql) =>
+    revokeAllCertificates(sql, ALL_CUSTOMERS, 'test', { deviceId: device, reason: 'stolen' }),
+  );
+  expect(await server.ask(key, { csr, device })).toMatchObject({ status: 400, code: 'csr_key_revoked' });
+  expect((await server.enrol(key, { device })).status).toBe('accepted');
 });
 
 const derOf = (pem: string): Uint8Array =>

@@ -9,7 +9,9 @@ import {
   THING_STEPS,
   type Certificate,
   type CertificateStep,
+  type Review,
   type Thing,
+  type Untidy,
 } from '@paddock/cloud/aws/progress.ts';
 
 const NOW = 1_800_000_000_000;
@@ -66,8 +68,11 @@ describe('the next step towards a certificate', () => {
 });
 
 describe('cleaning up', () => {
-  const chores = (certificates: readonly Certificate[], standing: Parameters<typeof choresOf>[1] = 'good') =>
-    choresOf(certificates, standing, NOW).map((chore) => chore.do);
+  const chores = (
+    certificates: readonly Certificate[],
+    standing: Untidy['standing'] = 'good',
+    review: Review = standing === 'good' ? 'none' : 'done',
+  ) => choresOf({ certificates, standing, review, now: NOW }).map((chore) => chore.do);
 
   it('takes away what leaves, and leaves what is used', () => {
     expect(chores([certificate('leaving'), certificate('active')])).toEqual(['remove']);
@@ -91,5 +96,18 @@ describe('cleaning up', () => {
     expect(chores([], 'barred')).toEqual([]);
     expect(chores([certificate('active'), certificate('leaving')], 'retired')).toEqual(['abandon', 'remove']);
     expect(chores([], 'retired')).toEqual(['deleteThing']);
+    expect(chores([], 'retired', 'gone')).toEqual([]);
+  });
+
+  it('looks for what is on no record when that is wanted, and once who is barred or retired has lost what is', () => {
+    const lost = certificate('lost');
+    expect(chores([certificate('active')], 'good', 'wanted')).toEqual(['review']);
+    expect(chores([certificate('leaving')], 'good', 'wanted')).toEqual(['remove']);
+    expect(chores([], 'barred', 'none')).toEqual(['review']);
+    expect(chores([lost], 'retired', 'none')).toEqual(['review']);
+    expect(chores([certificate('active')], 'retired', 'none')).toEqual(['abandon']);
+    expect(choresOf({ certificates: [], standing: 'barred', review: 'none', now: NOW })).toEqual([
+      { do: 'review', becomes: 'done' },
+    ]);
   });
 });
