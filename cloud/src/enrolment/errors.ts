@@ -1,5 +1,5 @@
 /** Kinds of refusal that a caller handles alike; `flood`: come again later. */
-export type EnrolmentErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'refused' | 'flood';
+export type EnrolmentErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'stale' | 'refused' | 'flood';
 
 /** Why a device is not let in, or what is wrong with what people say of it. Codes are stable; titles may change. */
 export const ENROLMENT_ERRORS = {
@@ -23,7 +23,8 @@ export const ENROLMENT_ERRORS = {
   batch_exhausted: { kind: 'forbidden', title: 'The batch has let in as many devices as it may' },
   pending_too_many: { kind: 'flood', title: 'Too many devices of this address, or in all, wait for approval' },
   pending_unknown: { kind: 'missing', title: 'No such device waits for approval' },
-  device_ambiguous: { kind: 'refused', title: 'Several devices have this serial number: say which one it is' },
+  pending_changed: { kind: 'stale', title: 'What is known of the device changed since: look at it again' },
+  device_ambiguous: { kind: 'refused', title: 'Its serial number is registered: say which device it is, or a new one' },
   batch_missing: { kind: 'missing', title: 'No such batch of a factory' },
   batch_exists: { kind: 'exists', title: 'There is a batch of this id, and an id is never used again' },
   batch_key_in_use: { kind: 'exists', title: 'Another batch has this key' },

@@ -102,6 +102,7 @@ const ENROLMENT_KINDS = {
   forbidden: 'device_forbidden',
   missing: 'not_found',
   exists: 'conflict',
+  stale: 'precondition_failed',
   refused: 'conflict',
   flood: 'too_many',
 } as const satisfies Record<EnrolmentErrorKind, ProblemCode>;

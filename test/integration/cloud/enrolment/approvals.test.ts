@@ -31,9 +31,13 @@ const pendingOf = async (key: TestKey, token?: string) =>
   (await http.call('GET', '/api/v1/pending?limit=500', token === undefined ? {} : { token })).items.find(
     ({ fingerprint }) => fingerprint === fingerprintOf(key),
   );
-const approve = (key: TestKey, body: object = {}, token?: string) =>
-  http.call('POST', `/api/v1/pending/${fingerprintOf(key)}/approve`, { body, ...(token !== undefined && { token }) });
-const reject = (key: TestKey) => http.call('POST', `/api/v1/pending/${fingerprintOf(key)}/reject`);
+const pathOf = (key: TestKey): string => `/api/v1/pending/${fingerprintOf(key)}`;
+/** As a human does it who looks first. */
+async function approve(key: TestKey, body: object = {}, token = http.operator) {
+  const seen = (await http.call('GET', pathOf(key), { token })).headers.get('etag') ?? '"nothing"';
+  return http.call('POST', `${pathOf(key)}/approve`, { body, token, headers: { 'if-match': seen } });
+}
+const reject = (key: TestKey) => http.call('POST', `${pathOf(key)}/reject`);
 const certificatesOf = (deviceId: string) =>
   database.store.query('SELECT revoked_at, reason FROM certificates WHERE device_id = $1 ORDER BY issued_at', [
     deviceId,
@@ -167,7 +171,7 @@ describe('a device that comes back', () => {
     const key = await makeTestKey();
     expect((await server.enrol(key, { serialNumber: 'BK-1' })).status).toBe('pending');
     expect(await pendingOf(key)).toMatchObject({ reason: 'serial_number_known', deviceId: 'kiosk-back' });
-    expect((await approve(key)).body['deviceId']).toBe('kiosk-back');
+    expect((await approve(key, { deviceId: 'kiosk-back' })).body['deviceId']).toBe('kiosk-back');
     expect(await certificatesOf('kiosk-back')).toMatchObject([{ reason: 'key_replaced' }]);
     const enrolled = await server.enrol(key, { device: 'kiosk-back' });
     expect(enrolled).toMatchObject({ status: 'accepted', device: 'kiosk-back' });
@@ -187,7 +191,7 @@ describe('a device that comes back', () => {
     await server.enrol(key, { serialNumber: 'OW-1' });
     expect(await pendingOf(key, await http.tokenOf('somebody'))).toBeUndefined();
     expect(await pendingOf(key, token)).toMatchObject({ deviceId: 'kiosk-owned' });
-    expect((await approve(key, {}, token)).body['deviceId']).toBe('kiosk-owned');
+    expect((await approve(key, { deviceId: 'kiosk-owned' }, token)).body['deviceId']).toBe('kiosk-owned');
   });
 
   test('is named by a human when several have its serial number', async () => {
