@@ -1,4 +1,4 @@
-import { parseRequest } from '../trust/issue-request.ts';
+import { parseRequest, type RequestedKey } from '../trust/issue-request.ts';
 import { TrustError } from '../trust/errors.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 import type { AwsIot, Clock, Log, Store } from '../ports.ts';
@@ -46,7 +46,7 @@ export class AwsTransport {
    */
   async certificateFor(request: TransportRequest): Promise<TransportCertificate & { readonly mqttUrl: string }> {
     const { deviceId, csr } = request;
-    const asked = { csr, keyDigest: await keyOf(request) };
+    const asked = { csr, keyDigest: digestOf((await keyOf(request)).spki) };
     const { store } = this.#parts;
     try {
       const { mqttUrl } = await this.#prepared();
@@ -60,9 +60,9 @@ export class AwsTransport {
     }
   }
 
-  /** By the request alone. @throws TrustError */
-  async check(request: Omit<TransportRequest, 'deviceId'>): Promise<void> {
-    await keyOf(request);
+  /** By the request alone. @returns the thumbprint of its key @throws TrustError */
+  async check(request: Omit<TransportRequest, 'deviceId'>): Promise<string> {
+    return (await keyOf(request)).thumbprint;
   }
 
   /** One turn of cleaning up, as a job. @param now the database's clock */
@@ -84,11 +84,11 @@ export class AwsTransport {
 }
 
 /** @throws TrustError: besides what our own authority refuses, AWS IoT takes no Ed25519 */
-async function keyOf({ csr, identityThumbprint }: Omit<TransportRequest, 'deviceId'>): Promise<string> {
+async function keyOf({ csr, identityThumbprint }: Omit<TransportRequest, 'deviceId'>): Promise<RequestedKey> {
   const { spki, thumbprint } = await parseRequest(csr);
   if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
   if (spki.length < P256_SPKI_BYTES) throw new TrustError('csr_key_unsupported', 'AWS IoT takes P-256');
-  return digestOf(spki);
+  return { spki, thumbprint };
 }
 
 /** Of an Ed25519 key it is 44. */

@@ -17,7 +17,7 @@ import { isRace } from './newcomer.ts';
 import { giveNonce, NONCE_LIMITS, takeNonce, type NonceLimits } from './nonces.ts';
 import { readRequest, type ProvedRequest } from './request.ts';
 import type { Transport } from './transport.ts';
-import { keepWaiting, WAITING_LIMITS, type WaitingLimits } from './waiting.ts';
+import { keepRejected, keepWaiting, WAITING_LIMITS, type WaitingLimits } from './waiting.ts';
 
 export interface EnrolmentParts {
   readonly store: Store;
@@ -88,7 +88,7 @@ export class Enrolment {
     const token = request.claim === undefined ? null : readClaim(request.claim);
     const serialNumber = request.serialNumber ?? token?.claim.sub ?? null;
     const known = await readKnown(store, key.thumbprint, serialNumber);
-    if (known.owner !== null) return decide({ request, known, endorser: null, claim: null });
+    if (known.owner !== null || known.isRejected) return decide({ request, known, endorser: null, claim: null });
     const { endorsement, nonce } = request;
     const endorser =
       endorsement === undefined ? null : await endorserOf(store, endorsement, { thumbprint: key.thumbprint, nonce });
@@ -124,6 +124,7 @@ export class Enrolment {
       case 'retired':
         return { status: 'retired', device: verdict.deviceId };
       case 'rejected':
+        await keepRejected(this.#parts.store, proved.key.thumbprint, now);
         return { status: 'rejected', retryAfterSeconds: ASK_AGAIN.rejected };
       case 'wait':
         return this.#wait(proved, verdict, address, now);

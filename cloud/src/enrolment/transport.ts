@@ -9,8 +9,8 @@ export interface TransportRequest {
 
 /** Where devices connect to, and who issues their certificates, when that is not this service itself. */
 export interface Transport {
-  /** Whether it would issue one, by the request alone. @throws TrustError */
-  check(request: Omit<TransportRequest, 'deviceId'>): Promise<void>;
+  /** Whether it would issue one, by the request alone. @returns the thumbprint of the TLS key @throws TrustError */
+  check(request: Omit<TransportRequest, 'deviceId'>): Promise<string>;
   /**
    * For a device that is registered by now. Asked again with the same key it gives the same certificate.
    * @throws an error with a `code`: the device asks again
