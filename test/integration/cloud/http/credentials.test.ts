@@ -139,13 +139,16 @@ describe('an identity key', () => {
     const cloud = await startIngest(database.store);
     const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud.url);
     await device.report();
-    await expect.poll(() => cloud.metrics.of('paddock_reports_recorded_total')).toBe(1);
+    await expect.poll(() => cloud.metrics.of('paddock_reports_recorded_total'), { timeout: 30_000 }).toBe(1);
     await revokeKey();
     await expect
-      .poll(async () => {
-        await device.report({ sequence: 1 });
-        return cloud.metrics.of('paddock_reports_rejected_total', 'key_unknown');
-      })
+      .poll(
+        async () => {
+          await device.report({ sequence: 1 });
+          return cloud.metrics.of('paddock_reports_rejected_total', 'key_unknown');
+        },
+        { timeout: 30_000 },
+      )
       .toBeGreaterThan(0);
     await device.close();
     await cloud.close();
