@@ -30,8 +30,8 @@ export interface EnrolmentParts {
   readonly signing: Signing;
   /** The newest list of keys, sealed by the fleet root. */
   readonly keyList: () => Promise<string>;
-  /** Where devices report to. */
-  readonly mqttUrl: () => string;
+  /** Where devices report to, with TLS; null: there is no such address, and nobody is let in. */
+  readonly mqttUrl: () => string | null;
   readonly nonceLimits?: NonceLimits;
   readonly waitingLimits?: WaitingLimits;
 }
@@ -139,7 +139,9 @@ export class Enrolment {
     address: string,
     now: WallMs,
   ): Promise<Outcome> {
-    const { keyList, audit } = this.#parts;
+    const { keyList, audit, transport = null } = this.#parts;
+    // Before anything changes: it could not report, and would have spent its claim.
+    if (transport === null) this.#reportUrl();
     const { deviceId, ...own } = await letIn(this.#parts, proved, verdict, now);
     const { issued, mqttUrl } = await this.#connection(proved, deviceId, own.issued);
     void audit.add({
@@ -165,11 +167,18 @@ export class Enrolment {
     deviceId: string,
     own: Issued | null,
   ): Promise<{ issued: Issued; mqttUrl: string }> {
-    const { transport = null, mqttUrl } = this.#parts;
-    if (own !== null) return { issued: own, mqttUrl: mqttUrl() };
+    const { transport = null } = this.#parts;
+    if (own !== null) return { issued: own, mqttUrl: this.#reportUrl() };
     if (transport === null) throw new Error('Nobody issued a certificate');
     const issued = await transport.certificateFor(transportRequest(proved, deviceId));
     return { issued, mqttUrl: issued.mqttUrl };
+  }
+
+  /** @throws EnrolmentError `report_url_missing` */
+  #reportUrl(): string {
+    const url = this.#parts.mqttUrl();
+    if (url === null) throw new EnrolmentError('report_url_missing');
+    return url;
   }
 
   async #wait(

@@ -1,5 +1,5 @@
-/** Kinds of refusal that a caller handles alike; `flood`: come again later. */
-export type EnrolmentErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'stale' | 'refused' | 'flood';
+/** Kinds of refusal that a caller handles alike; `flood`: come again later; `unready`: the service lacks something. */
+export type EnrolmentErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'stale' | 'refused' | 'flood' | 'unready';
 
 /** Why a device is not let in, or what is wrong with what people say of it. Codes are stable; titles may change. */
 export const ENROLMENT_ERRORS = {
@@ -21,6 +21,7 @@ export const ENROLMENT_ERRORS = {
   batch_not_yet_valid: { kind: 'forbidden', title: 'The batch is not valid yet' },
   batch_expired: { kind: 'forbidden', title: 'The batch has expired' },
   batch_exhausted: { kind: 'forbidden', title: 'The batch has let in as many devices as it may' },
+  report_url_missing: { kind: 'unready', title: 'The service has no address with TLS that devices could report to' },
   pending_too_many: { kind: 'flood', title: 'Too many devices of this address, or in all, wait for approval' },
   pending_unknown: { kind: 'missing', title: 'No such device waits for approval' },
   pending_changed: { kind: 'stale', title: 'What is known of the device changed since: look at it again' },

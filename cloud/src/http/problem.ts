@@ -105,6 +105,7 @@ const ENROLMENT_KINDS = {
   stale: 'precondition_failed',
   refused: 'conflict',
   flood: 'too_many',
+  unready: 'unavailable',
 } as const satisfies Record<EnrolmentErrorKind, ProblemCode>;
 
 /** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
