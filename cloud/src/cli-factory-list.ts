@@ -46,7 +46,9 @@ function addImport(group: Command): void {
     if (kind === 'failed') throw new ApiError(String(event['code']), String(event['detail']));
     if (kind === 'bad') bad.push(event);
     if (kind === 'bad' && !isJson(command)) console.log(`line ${String(event['line'])}: ${faultOf(event)}`);
-    if (kind === 'progress' && stdout.isTTY && !isJson(command)) console.error(`${String(event['records'])} lines...`);
+    const going = { reading: 'read', progress: 'done' }[String(kind)];
+    if (going !== undefined && stdout.isTTY && !isJson(command))
+      console.error(`${String(event['records'])} lines ${going}...`);
     if (kind === 'done') print(command, { ...event, badLines: bad }, () => summaryOf(event));
     if (kind === 'done' && bad.length > 0) process.exitCode = 1;
   }

@@ -1,5 +1,13 @@
 /** Kinds of refusal that a caller handles alike; `flood`: come again later; `unready`: the service lacks something. */
-export type EnrolmentErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'stale' | 'refused' | 'flood' | 'unready';
+export type EnrolmentErrorKind =
+  | 'invalid'
+  | 'forbidden'
+  | 'missing'
+  | 'exists'
+  | 'stale'
+  | 'refused'
+  | 'flood'
+  | 'unready';
 
 /** Why a device is not let in, or what is wrong with what people say of it. Codes are stable; titles may change. */
 export const ENROLMENT_ERRORS = {
@@ -30,6 +38,7 @@ export const ENROLMENT_ERRORS = {
   batch_exists: { kind: 'exists', title: 'There is a batch of this id, and an id is never used again' },
   batch_key_in_use: { kind: 'exists', title: 'Another batch has this key' },
   batch_bounds_invalid: { kind: 'invalid', title: 'The bounds of the batch are not valid' },
+  imports_too_many: { kind: 'flood', title: 'As many lists are being imported as may be at once' },
   entry_unknown: { kind: 'missing', title: 'The factory list has no such entry' },
 } as const satisfies Record<string, { kind: EnrolmentErrorKind; title: string }>;
 

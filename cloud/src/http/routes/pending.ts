@@ -69,7 +69,8 @@ const APPROVE = {
   schema: {
     tags,
     operationId: 'approvePendingDevice',
-    summary: 'Let a device in, as it was looked at: as the device that is named, whose old key is revoked, or as a new one',
+    summary:
+      'Let a device in, as it was looked at: as the device that is named, whose old key is revoked, or as a new one',
     description:
       'If-Match is the `etag` that was read: what a device says of itself may change with each time that it asks ' +
       '(`pending_changed`). When its serial number is registered, `deviceId` has to say which device it is, or null: a ' +

@@ -109,8 +109,9 @@ describe('an approval is of what was looked at', () => {
     expect(listed?.['etag']).toBe((await look()).headers.get('etag'));
     expect(whyNot(await http.call('POST', `${path()}/approve`, { body: {} }))).toEqual([428, 'precondition_required']);
     for (const tag of ['*', `W/${String(listed?.['etag'])}`, '""'])
-      expect(
-        whyNot(await http.call('POST', `${path()}/approve`, { body: {}, headers: { 'if-match': tag } })),
-      ).toEqual([412, 'pending_changed']);
+      expect(whyNot(await http.call('POST', `${path()}/approve`, { body: {}, headers: { 'if-match': tag } }))).toEqual([
+        412,
+        'pending_changed',
+      ]);
   });
 });
