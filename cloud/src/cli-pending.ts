@@ -90,8 +90,8 @@ async function look(
 ): Promise<{ deviceId: string | null }> {
   if (!stdin.isTTY || isJson(command))
     throw new ApiError('not_seen', 'Nobody can be asked here: say by --seen what `pending show --json` said');
-  const shown = item['deviceId'] === null ? null : String(item['deviceId']);
-  const deviceId = typeof chosen === 'string' ? chosen : chosen === null ? null : shown;
+  const named = chosen === undefined ? item['deviceId'] : chosen;
+  const deviceId = typeof named === 'string' ? named : null;
   console.log(`${sheetOf(item)}\n`);
   if (deviceId === null && chosen !== null && item['reason'] === 'serial_number_known')
     throw new ApiError(
