@@ -63,8 +63,19 @@ function contradictionsIn(config: CloudConfig): string[] {
       brokerUrl === null && mqttPlain === 'loopback' && !LOOPBACK.test(mqttHost),
       `PADDOCK_MQTT_HOST is not loopback, and MQTT on PADDOCK_MQTT_PORT has no TLS: let devices come to PADDOCK_MQTT_TLS_PORT, or set PADDOCK_MQTT_PLAIN=yes`,
     ],
+    [
+      isUnreachable(config),
+      'PADDOCK_BROKER_URL is none with mqtts://, and devices that enrol take no other: name theirs by PADDOCK_MQTT_PUBLIC_URL, or set PADDOCK_MQTT_PLAIN=yes if no device shall enrol',
+    ],
   ];
   return problems.flatMap(([is, problem]) => (is ? [problem] : []));
+}
+
+/** Another broker that devices which enrol could not report to, when nobody said that only registered ones shall. */
+function isUnreachable({ brokerUrl, mqttPublicUrl, awsIotRegion, mqttPlain }: CloudConfig): boolean {
+  if (brokerUrl === null || brokerUrl.startsWith('mqtts:')) return false;
+  if (mqttPublicUrl !== null || awsIotRegion !== null || mqttPlain === 'yes') return false;
+  return mqttPlain === 'no' || !LOOPBACK.test(new URL(brokerUrl).hostname.replace(/^\[|\]$/g, ''));
 }
 
 type Contradiction = readonly [boolean, string];

@@ -17,12 +17,12 @@ export interface EnrolmentServer {
 
 /**
  * Opens the server that devices come to before they have a certificate.
- * @param mqttUrl where devices report to: asked when one is let in
+ * @param mqttUrl where devices report to, null: nowhere; asked when one is let in
  * @param transport who says so in place of it, and issues their certificates
  */
 export async function openEnrolment(
   base: Base,
-  mqttUrl: () => string,
+  mqttUrl: () => string | null,
   transport: Transport | null,
   started: AsyncDisposableStack,
 ): Promise<EnrolmentServer> {

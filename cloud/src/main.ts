@@ -9,6 +9,7 @@ import { createLog } from './adapters/log.ts';
 import { readMigrations } from './adapters/migration-files.ts';
 import { openPostgres } from './adapters/postgres.ts';
 import { createPrometheus } from './adapters/prometheus.ts';
+import { openSpool } from './adapters/spool-file.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import { webhookPoster } from './adapters/webhook.ts';
 import { AuditLog } from './audit/log.ts';
@@ -79,6 +80,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     inflater,
     cloudErrorMs: member.errors.now,
     believed,
+    openSpool: () => openSpool(dataDir.path),
     authorities: base.authorities,
     claimTerms: enrolment.claimTerms,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),

@@ -49,6 +49,14 @@ export interface Store extends Sql {
   close(): Promise<void>;
 }
 
+/** A place on the disk for what is too long for memory: written once, then read, gone when it is closed or we die. */
+export interface Spool {
+  write(chunk: Uint8Array): Promise<void>;
+  /** From the beginning. */
+  read(): AsyncIterable<Uint8Array>;
+  close(): Promise<void>;
+}
+
 /** One connection to PostgreSQL that streams whole tables (COPY, text format), as fast as the other side takes them. */
 export interface Bulk extends Sql {
   /** `COPY ... TO STDOUT`. To be read to its end; a failure of the statement ends it. */

@@ -92,7 +92,7 @@ export const SETTINGS = {
     env: 'PADDOCK_MQTT_PLAIN',
     parse: oneOf(['loopback', 'yes', 'no']),
     fallback: 'no',
-    help: 'whether the embedded broker takes MQTT without TLS: on loopback only (`loopback`), on any address (`yes`), or not at all',
+    help: 'whether MQTT without TLS is taken, from devices that people registered: on loopback only (`loopback`), on any address (`yes`), or not at all',
   }),
   mqttTlsPort: setting({
     env: 'PADDOCK_MQTT_TLS_PORT',
@@ -130,7 +130,7 @@ export const SETTINGS = {
   mqttPublicUrl: setting({
     env: 'PADDOCK_MQTT_PUBLIC_URL',
     flag: '--mqtt-public-url <url>',
-    parse: urlWithoutCredentials('mqtts', 'mqtt'),
+    parse: urlWithoutCredentials('mqtts'),
     fallback: null,
     help: 'where devices that enrol are told to report to, when it is not the first public name or the other broker',
   }),

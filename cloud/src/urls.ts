@@ -12,11 +12,18 @@ export function mqttUrlsOf(config: CloudConfig, broker: Broker): { mqtt?: string
   };
 }
 
-/** Where devices that enrol are told to report to. */
-export function deviceUrlOf({ mqttPublicUrl, brokerUrl, publicHosts }: CloudConfig, broker: Broker): string {
+/**
+ * Where devices that enrol are told to report to: always with TLS, because they take nothing else.
+ * @returns null when the other broker has no such address, and is for devices that people registered
+ */
+export function deviceUrlOf(
+  { mqttPublicUrl, brokerUrl, publicHosts }: Pick<CloudConfig, 'mqttPublicUrl' | 'brokerUrl' | 'publicHosts'>,
+  broker: Broker,
+): string | null {
   if (mqttPublicUrl !== null) return mqttPublicUrl;
+  if (brokerUrl !== null) return brokerUrl.startsWith('mqtts:') ? withoutCredentials(brokerUrl) : null;
   const port = broker instanceof EmbeddedBroker ? broker.tlsPort : 0;
-  return withoutCredentials(brokerUrl) ?? `mqtts://${inUrl(publicHosts[0])}:${port}`;
+  return `mqtts://${inUrl(publicHosts[0])}:${port}`;
 }
 
 /** What is printed and logged must not hold a password. */

@@ -1,7 +1,9 @@
+import { tmpdir } from 'node:os';
 import { pino } from 'pino';
 import type { Claim } from '@paddock/shared/enrolment.ts';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { createPrometheus } from '@paddock/cloud/adapters/prometheus.ts';
+import { openSpool } from '@paddock/cloud/adapters/spool-file.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { createCustomer } from '@paddock/cloud/customers/customers.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
@@ -71,6 +73,7 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
       ca: cloudKey.verification.thumbprint,
       root: cloudKey.publicJwk as Claim['root'],
     }),
+    openSpool: () => openSpool(tmpdir()),
     exposition: createPrometheus(),
     probes: [{ name: 'database', check: async () => store.query('SELECT 1').then(() => ({ ready: true })) }],
     ...parts,

@@ -1,4 +1,4 @@
-import { parseRequest } from '../trust/issue-request.ts';
+import { parseRequest, type RequestedKey } from '../trust/issue-request.ts';
 import { TrustError } from '../trust/errors.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 import type { Audit, AwsIot, Clock, Log, Sql, Store } from '../ports.ts';
@@ -48,7 +48,7 @@ export class AwsTransport {
    */
   async certificateFor(request: TransportRequest): Promise<TransportCertificate & { readonly mqttUrl: string }> {
     const { deviceId } = request;
-    const asked = { ...request, keyDigest: await keyOf(request) };
+    const asked = { ...request, keyDigest: digestOf((await keyOf(request)).spki) };
     const { store } = this.#parts;
     try {
       const { mqttUrl } = await this.#prepared();
@@ -62,9 +62,11 @@ export class AwsTransport {
     }
   }
 
-  /** Asks nobody but the database. @throws TrustError, also `csr_key_revoked` and `certificates_too_many` */
-  async check(sql: Sql, request: TransportRequest): Promise<void> {
-    await requireAnswerable(sql, { ...request, keyDigest: await keyOf(request) });
+  /** Asks nobody but the database. @returns the thumbprint of the TLS key @throws TrustError, also `csr_key_revoked` and `certificates_too_many` */
+  async check(sql: Sql, request: TransportRequest): Promise<string> {
+    const { spki, thumbprint } = await keyOf(request);
+    await requireAnswerable(sql, { ...request, keyDigest: digestOf(spki) });
+    return thumbprint;
   }
 
   /** One turn of cleaning up, as a job. @param now the database's clock */
@@ -86,11 +88,11 @@ export class AwsTransport {
 }
 
 /** @throws TrustError: besides what our own authority refuses, AWS IoT takes no Ed25519 */
-async function keyOf({ csr, identityThumbprint }: Omit<TransportRequest, 'deviceId'>): Promise<string> {
+async function keyOf({ csr, identityThumbprint }: Omit<TransportRequest, 'deviceId'>): Promise<RequestedKey> {
   const { spki, thumbprint } = await parseRequest(csr);
   if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
   if (spki.length < P256_SPKI_BYTES) throw new TrustError('csr_key_unsupported', 'AWS IoT takes P-256');
-  return digestOf(spki);
+  return { spki, thumbprint };
 }
 
 /** Of an Ed25519 key it is 44. */

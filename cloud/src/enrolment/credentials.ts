@@ -6,6 +6,7 @@ import { actAs, type Actor, type Scope } from '../customers/scope.ts';
 import { readDevice } from '../devices/registry.ts';
 import type { Sql } from '../ports.ts';
 import { revokeCertificates } from '../trust/revocation.ts';
+import { revokeTlsKeys } from '../trust/tls-keys.ts';
 
 /** A client certificate of a device. */
 export interface DeviceCertificate {
@@ -93,7 +94,8 @@ export async function identityKeysOf(sql: Sql, scope: Scope, deviceId: string): 
 }
 
 /**
- * Takes back all certificates of a device; with its identity key it gets another one. In a transaction.
+ * Takes back all certificates of a device, and their TLS keys; with its identity key and a new TLS key it gets another
+ * one. In a transaction.
  * @returns how many were good until now
  * @throws FleetError `device_unknown`, `text_invalid`
  */
@@ -106,12 +108,13 @@ export async function revokeAllCertificates(
   checkedText(reason);
   await lockDevice(sql, scope, deviceId);
   await actAs(sql, actor);
+  await revokeTlsKeys(sql, deviceId);
   return (await revokeCertificates(sql, deviceId, reason)) + (await revokeAtAws(sql, deviceId, reason));
 }
 
 /**
- * Takes back an identity key for good, and the certificates that were given for it: nothing that it signs is believed
- * any more, and it gets no certificate. In a transaction; again for a revoked one changes nothing.
+ * Takes back an identity key for good, and the certificates that were given for it with their TLS keys: nothing that it
+ * signs is believed any more, and it gets no certificate. In a transaction; again for a revoked one changes nothing.
  * @returns how many certificates were good until now
  * @throws FleetError `device_unknown`, `key_unknown`, `text_invalid`
  */
@@ -134,6 +137,7 @@ export async function revokeIdentityKey(
      WHERE device_id = $1 AND thumbprint = $2 AND revoked_at IS NULL`,
     [deviceId, thumbprint, reason],
   );
+  await revokeTlsKeys(sql, deviceId, thumbprint);
   const own = await revokeCertificates(sql, deviceId, reason, thumbprint);
   return own + (await revokeAtAws(sql, deviceId, reason, thumbprint));
 }

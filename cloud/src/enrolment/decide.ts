@@ -32,8 +32,8 @@ export type Verdict =
   | { readonly kind: 'refuse'; readonly code: EnrolmentErrorCode; readonly deviceId: string }
   | { readonly kind: 'retired'; readonly deviceId: string }
   | { readonly kind: 'renew'; readonly deviceId: string }
-  /** Goes on with the new key; the old ones are revoked. */
-  | { readonly kind: 'rotate'; readonly deviceId: string }
+  /** Goes on with the new key; the old ones are revoked. `endorsedBy` is the thumbprint of the key that speaks for it. */
+  | { readonly kind: 'rotate'; readonly deviceId: string; readonly endorsedBy: string }
   | { readonly kind: 'register'; readonly device: NewcomerDevice; readonly claim: GoodClaim | null }
   | { readonly kind: 'rejected' }
   | { readonly kind: 'wait'; readonly reason: WaitReason; readonly deviceId: string | null };
@@ -52,24 +52,27 @@ export const provedDevice = (verdict: Verdict): string | null =>
 
 /**
  * Lets in, refuses, or leaves it to a human; the first way that fits decides. A serial number that is known never
- * changes its key by a claim or by the list: whoever stole one of these must not take over a device.
+ * changes its key by a claim or by the list: whoever stole one of these must not take over a device. A key that a human
+ * rejected comes in by a human only, whatever else speaks for it.
  */
 export function decide({ request, known, endorser, claim }: Asked): Verdict {
-  if (known.owner !== null) return ofOwner(known.owner, request.device, 'renew');
-  if (endorser !== null) return ofOwner(endorser, request.device, 'rotate');
+  if (known.owner !== null) return notGood(known.owner, request) ?? { kind: 'renew', deviceId: known.owner.deviceId };
+  if (known.isRejected) return { kind: 'rejected' };
+  if (endorser !== null) return notGood(endorser, request) ?? rotation(endorser);
   if (claim !== null) return registered({ ...claim, siteId: null, name: null }, claim, known);
   if (known.listed === null) return waiting('stranger', known);
   if (known.listed.serialNumber !== request.serialNumber) return waiting('serial_number_differs', known);
   return registered(known.listed, null, known);
 }
 
-function ofOwner(owner: Owner, named: string | undefined, kind: 'renew' | 'rotate'): Verdict {
-  const { deviceId } = owner;
-  if (owner.isRetired) return { kind: 'retired', deviceId };
-  if (owner.isRevoked) return { kind: 'refuse', code: 'key_revoked', deviceId };
-  if (named !== undefined && named !== deviceId) return { kind: 'refuse', code: 'device_mismatch', deviceId };
-  return { kind, deviceId };
+function notGood({ deviceId, isRetired, isRevoked }: Owner, { device }: Asked['request']): Verdict | null {
+  if (isRetired) return { kind: 'retired', deviceId };
+  if (isRevoked) return { kind: 'refuse', code: 'key_revoked', deviceId };
+  const isNamedOtherwise = device !== undefined && device !== deviceId;
+  return isNamedOtherwise ? { kind: 'refuse', code: 'device_mismatch', deviceId } : null;
 }
+
+const rotation = ({ deviceId, thumbprint }: Owner): Verdict => ({ kind: 'rotate', deviceId, endorsedBy: thumbprint });
 
 function registered(
   { customerId, serialNumber, modelId, siteId, name }: NewcomerDevice,
@@ -80,8 +83,7 @@ function registered(
   return { kind: 'register', device: { customerId, serialNumber, modelId, siteId, name }, claim };
 }
 
-function waiting(reason: WaitReason, { twins, isRejected }: Known): Verdict {
-  if (isRejected) return { kind: 'rejected' };
+function waiting(reason: WaitReason, { twins }: Known): Verdict {
   const [only, second] = twins;
   if (only === undefined) return { kind: 'wait', reason, deviceId: null };
   return { kind: 'wait', reason: 'serial_number_known', deviceId: second ? null : only.deviceId };

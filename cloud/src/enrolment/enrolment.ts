@@ -18,7 +18,7 @@ import { isRace } from './newcomer.ts';
 import { giveNonce, NONCE_LIMITS, takeNonce, type NonceLimits } from './nonces.ts';
 import { readRequest, type ProvedRequest } from './request.ts';
 import type { Transport } from './transport.ts';
-import { keepWaiting, WAITING_LIMITS, type WaitingLimits } from './waiting.ts';
+import { keepRejected, keepWaiting, WAITING_LIMITS, type WaitingLimits } from './waiting.ts';
 
 export interface EnrolmentParts {
   readonly store: Store;
@@ -31,8 +31,8 @@ export interface EnrolmentParts {
   readonly signing: Signing;
   /** The newest list of keys, sealed by the fleet root. */
   readonly keyList: () => Promise<string>;
-  /** Where devices report to. */
-  readonly mqttUrl: () => string;
+  /** Where devices report to, with TLS; null: there is no such address, and nobody is let in. */
+  readonly mqttUrl: () => string | null;
   readonly nonceLimits?: NonceLimits;
   readonly waitingLimits?: WaitingLimits;
 }
@@ -92,7 +92,7 @@ export class Enrolment {
     const token = request.claim === undefined ? null : readClaim(request.claim);
     const serialNumber = request.serialNumber ?? token?.claim.sub ?? null;
     const known = await readKnown(store, key.thumbprint, serialNumber);
-    if (known.owner !== null) return decide({ request, known, endorser: null, claim: null });
+    if (known.owner !== null || known.isRejected) return decide({ request, known, endorser: null, claim: null });
     const { endorsement, nonce } = request;
     const endorser =
       endorsement === undefined ? null : await endorserOf(store, endorsement, { thumbprint: key.thumbprint, nonce });
@@ -129,6 +129,7 @@ export class Enrolment {
         void this.#parts.audit.add(entryOf(asker, 'refused', 'device_retired'));
         return { status: 'retired', device: verdict.deviceId };
       case 'rejected':
+        await keepRejected(this.#parts.store, proved.key.thumbprint, now);
         void this.#parts.audit.add(entryOf(asker, 'refused', 'enrolment_rejected'));
         return { status: 'rejected', retryAfterSeconds: ASK_AGAIN.rejected };
       case 'wait':
@@ -144,7 +145,9 @@ export class Enrolment {
     address: string,
     now: WallMs,
   ): Promise<Outcome> {
-    const { keyList } = this.#parts;
+    const { keyList, transport = null } = this.#parts;
+    // Before anything changes: it could not report, and would have spent its claim.
+    if (transport === null) this.#reportUrl();
     const { deviceId, ...own } = await letIn(this.#parts, proved, verdict, now);
     const fingerprint = proved.key.thumbprint;
     const done = { actor: actorOf(verdict), action: ACTIONS[verdict.kind], deviceId, address };
@@ -169,11 +172,18 @@ export class Enrolment {
     deviceId: string,
     own: Issued | null,
   ): Promise<{ issued: Issued; mqttUrl: string }> {
-    const { transport = null, mqttUrl } = this.#parts;
-    if (own !== null) return { issued: own, mqttUrl: mqttUrl() };
+    const { transport = null } = this.#parts;
+    if (own !== null) return { issued: own, mqttUrl: this.#reportUrl() };
     if (transport === null) throw new Error('Nobody issued a certificate');
     const issued = await transport.certificateFor(transportRequest(proved, deviceId));
     return { issued, mqttUrl: issued.mqttUrl };
+  }
+
+  /** @throws EnrolmentError `report_url_missing` */
+  #reportUrl(): string {
+    const url = this.#parts.mqttUrl();
+    if (url === null) throw new EnrolmentError('report_url_missing');
+    return url;
   }
 
   async #wait(

@@ -1,5 +1,13 @@
-/** Kinds of refusal that a caller handles alike; `flood`: come again later. */
-export type EnrolmentErrorKind = 'invalid' | 'forbidden' | 'missing' | 'exists' | 'refused' | 'flood';
+/** Kinds of refusal that a caller handles alike; `flood`: come again later; `unready`: the service lacks something. */
+export type EnrolmentErrorKind =
+  | 'invalid'
+  | 'forbidden'
+  | 'missing'
+  | 'exists'
+  | 'stale'
+  | 'refused'
+  | 'flood'
+  | 'unready';
 
 /** Why a device is not let in, or what is wrong with what people say of it. Codes are stable; titles may change. */
 export const ENROLMENT_ERRORS = {
@@ -21,13 +29,16 @@ export const ENROLMENT_ERRORS = {
   batch_not_yet_valid: { kind: 'forbidden', title: 'The batch is not valid yet' },
   batch_expired: { kind: 'forbidden', title: 'The batch has expired' },
   batch_exhausted: { kind: 'forbidden', title: 'The batch has let in as many devices as it may' },
+  report_url_missing: { kind: 'unready', title: 'The service has no address with TLS that devices could report to' },
   pending_too_many: { kind: 'flood', title: 'Too many devices of this address, or in all, wait for approval' },
   pending_unknown: { kind: 'missing', title: 'No such device waits for approval' },
-  device_ambiguous: { kind: 'refused', title: 'Several devices have this serial number: say which one it is' },
+  pending_changed: { kind: 'stale', title: 'What is known of the device changed since: look at it again' },
+  device_ambiguous: { kind: 'refused', title: 'Its serial number is registered: say which device it is, or a new one' },
   batch_missing: { kind: 'missing', title: 'No such batch of a factory' },
   batch_exists: { kind: 'exists', title: 'There is a batch of this id, and an id is never used again' },
   batch_key_in_use: { kind: 'exists', title: 'Another batch has this key' },
   batch_bounds_invalid: { kind: 'invalid', title: 'The bounds of the batch are not valid' },
+  imports_too_many: { kind: 'flood', title: 'As many lists are being imported as may be at once' },
   entry_unknown: { kind: 'missing', title: 'The factory list has no such entry' },
 } as const satisfies Record<string, { kind: EnrolmentErrorKind; title: string }>;
 

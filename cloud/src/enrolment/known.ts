@@ -3,6 +3,8 @@ import { batchOf, type Batch, type BatchRow } from './factory-keys.ts';
 
 /** Who has a key, and what became of both. */
 export interface Owner {
+  /** Of the key. */
+  readonly thumbprint: string;
   readonly deviceId: string;
   readonly customerId: string;
   readonly isRetired: boolean;
@@ -29,6 +31,7 @@ export interface Known {
   readonly owner: Owner | null;
   readonly listed: ListedKey | null;
   readonly twins: readonly Twin[];
+  /** Whether a human said no to this key. */
   readonly isRejected: boolean;
 }
 
@@ -40,7 +43,7 @@ interface KnownRow {
 }
 
 const OWNER = `
-  SELECT jsonb_build_object('deviceId', d.device_id, 'customerId', d.customer_id,
+  SELECT jsonb_build_object('thumbprint', k.thumbprint, 'deviceId', d.device_id, 'customerId', d.customer_id,
     'isRetired', d.retired_at IS NOT NULL, 'isRevoked', k.revoked_at IS NOT NULL)
   FROM device_keys k JOIN devices d USING (device_id)`;
 

@@ -1,15 +1,16 @@
 import { FleetError } from '../customers/errors.ts';
-import { ALL_CUSTOMERS, actAs } from '../customers/scope.ts';
-import { replaceKey } from '../devices/key-change.ts';
+import { actAs } from '../customers/scope.ts';
 import type { Sql, Store } from '../ports.ts';
 import { wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Authority, IssuedToDevice } from '../trust/authority.ts';
 import { requireRoom } from '../trust/certificate-bounds.ts';
 import { recordCertificate } from '../trust/revocation.ts';
+import { requireGoodTlsKey } from '../trust/tls-keys.ts';
 import type { GoodClaim, NewcomerDevice, Verdict } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
 import { registerNewcomer } from './newcomer.ts';
 import type { ProvedRequest } from './request.ts';
+import { rotate } from './rotation.ts';
 import type { Transport } from './transport.ts';
 
 export interface LetIn {
@@ -35,7 +36,8 @@ export const actorOf = (verdict: Accepted): string => {
 /**
  * Carries a decision out in one transaction: the device, its claim, its certificate, or nothing of them.
  * @throws EnrolmentError `claim_used`, `batch_revoked`, `batch_exhausted`, `key_revoked` when another was quicker;
- *   TrustError of the certificate request, and `certificates_too_many`; FleetError `key_in_use`, `device_exists` of a race
+ *   TrustError of the certificate request and of its key, and `certificates_too_many`; of a race FleetError `key_in_use`,
+ *   `device_exists`, EnrolmentError `pending_changed`
  */
 export function letIn(parts: LettingIn, proved: ProvedRequest, verdict: Accepted, now: WallMs): Promise<LetIn> {
   return parts.store.transaction(async (sql) => {
@@ -60,21 +62,30 @@ async function issue(
   request: ReturnType<typeof transportRequest>,
   now: WallMs,
 ): Promise<IssuedToDevice | null> {
-  await requireGoodKey(sql, request.identityThumbprint);
+  await requireGoodKey(sql, request);
   if (transport !== null) {
-    await transport.check(sql, request);
+    await requireGoodTlsKey(sql, await transport.check(sql, request));
     return null;
   }
   await requireRoom(sql, request.deviceId);
   const issued = await authority.issueDevice({ ...request, now: wallMs(now) });
+  // Who is refused here never sees the certificate.
+  await requireGoodTlsKey(sql, issued.tlsThumbprint);
   await recordCertificate(sql, request.deviceId, issued);
   return issued;
 }
 
-/** An operator may have taken it back since it was decided: then there is no certificate for it. */
-async function requireGoodKey(sql: Sql, thumbprint: string): Promise<void> {
+/**
+ * An operator may have taken it back since it was decided: then there is no certificate for it. Whoever takes back keys
+ * or certificates of the device locks its row first, as is done here: so what is read from now on stays true.
+ */
+async function requireGoodKey(
+  sql: Sql,
+  { deviceId, identityThumbprint }: ReturnType<typeof transportRequest>,
+): Promise<void> {
+  await sql.query('SELECT 1 FROM devices WHERE device_id = $1 FOR KEY SHARE', [deviceId]);
   const good = await sql.query('SELECT 1 FROM device_keys WHERE thumbprint = $1 AND revoked_at IS NULL FOR SHARE', [
-    thumbprint,
+    identityThumbprint,
   ]);
   if (good.length === 0) throw new EnrolmentError('key_revoked');
 }
@@ -84,7 +95,7 @@ async function deviceOf(sql: Sql, proved: ProvedRequest, verdict: Accepted): Pro
     case 'renew':
       return verdict.deviceId;
     case 'rotate':
-      await replaceKey(sql, ALL_CUSTOMERS, actorOf(verdict), { ...verdict, publicKey: proved.key.jwk });
+      await rotate(sql, actorOf(verdict), { ...verdict, publicKey: proved.key.jwk });
       return verdict.deviceId;
     case 'register':
       return register(sql, proved.key, verdict);
@@ -99,10 +110,18 @@ async function register(
   const actor = actorOf(verdict);
   await requireNoTwin(sql, verdict.device);
   const { deviceId } = await registerNewcomer(sql, actor, { thumbprint, jwk, ...verdict.device });
-  await sql.query('DELETE FROM pending_enrolments WHERE thumbprint = $1', [thumbprint]);
+  await leaveWaiting(sql, thumbprint);
   if (verdict.claim === null) await markListed(sql, actor, thumbprint, deviceId);
   else await useClaim(sql, verdict.claim, deviceId);
   return deviceId;
+}
+
+/** @throws EnrolmentError `pending_changed` when a human said no meanwhile */
+async function leaveWaiting(sql: Sql, thumbprint: string): Promise<void> {
+  const [left] = await sql.query('DELETE FROM pending_enrolments WHERE thumbprint = $1 RETURNING rejected_at', [
+    thumbprint,
+  ]);
+  if (left && left['rejected_at'] !== null) throw new EnrolmentError('pending_changed', thumbprint);
 }
 
 async function markListed(sql: Sql, actor: string, thumbprint: string, deviceId: string): Promise<void> {

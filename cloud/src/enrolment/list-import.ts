@@ -1,6 +1,6 @@
 import { DEFAULT_CUSTOMER, readCustomer } from '../customers/customers.ts';
 import { requireReach, type Actor, type Scope } from '../customers/scope.ts';
-import type { Store } from '../ports.ts';
+import type { Spool, Store } from '../ports.ts';
 import { CsvReader } from './csv.ts';
 import { JsonItemReader } from './json-items.ts';
 import { addEntries } from './list-batch.ts';
@@ -11,6 +11,8 @@ export type ListFormat = 'csv' | 'json';
 
 /** What an import tells while it goes on, and at the end. */
 export type ImportEvent =
+  /** Of records that came and can be read; nothing is written yet. */
+  | { readonly kind: 'reading'; readonly records: number }
   | ({ readonly kind: 'bad' } & BadLine)
   | ({ readonly kind: 'progress' | 'done' } & ImportCounts);
 
@@ -33,6 +35,8 @@ export interface ListImport {
 
 const BATCH = 500;
 const MOST_RECORDS = 1_000_000;
+/** Many times what a factory makes in a year. */
+const LARGEST_FILE = 67_108_864;
 const READERS = { csv: CsvReader, json: JsonItemReader } as const satisfies Record<ListFormat, new () => RecordReader>;
 
 /**
@@ -47,23 +51,56 @@ export async function customerOfImport(store: Store, { scope, customerId }: Pick
 }
 
 /**
- * Reads a list as it comes and writes it batch by batch. What was written before the file turned out to be unreadable
- * stays; the same file again changes nothing of it.
+ * Takes a list as it comes, at the pace of the disk, and reads all of it before anything is written: a file that cannot
+ * be read to its end changes nothing. Then it is written batch by batch; the same file again changes nothing of it, and
+ * completes what a failure of the service left undone.
  * @throws ListFileError
  */
-export async function* importList(store: Store, given: ListImport): AsyncGenerator<ImportEvent> {
+export async function* importList(
+  store: Store,
+  given: ListImport,
+  openSpool: () => Promise<Spool>,
+): AsyncGenerator<ImportEvent> {
   const customerId = await customerOfImport(store, given);
+  const spool = await openSpool();
+  try {
+    yield* take(given, spool);
+    yield* write(store, { ...given, customerId, chunks: spool.read() });
+  } finally {
+    await spool.close();
+  }
+}
+
+async function* take(given: ListImport, spool: Spool): AsyncGenerator<ImportEvent> {
+  let records = 0;
+  for await (const batch of batchesOf(recordsOf({ ...given, chunks: kept(given.chunks, spool) }))) {
+    records += batch.length;
+    if (records > MOST_RECORDS) throw new ListFileError('file_too_long');
+    yield { kind: 'reading', records };
+  }
+}
+
+async function* kept(chunks: AsyncIterable<Uint8Array>, spool: Spool): AsyncGenerator<Uint8Array> {
+  let size = 0;
+  for await (const chunk of chunks) {
+    size += chunk.length;
+    if (size > LARGEST_FILE) throw new ListFileError('file_too_long');
+    await spool.write(chunk);
+    yield chunk;
+  }
+}
+
+async function* write(store: Store, given: ListImport & { readonly customerId: string }): AsyncGenerator<ImportEvent> {
   const seen = new Seen();
   const counts = { records: 0, added: 0, unchanged: 0, bad: 0 };
   for await (const records of batchesOf(recordsOf(given))) {
-    counts.records += records.length;
-    if (counts.records > MOST_RECORDS) throw new ListFileError('file_too_long');
     const judged = (await Promise.all(records.map(async (one) => (isBad(one) ? one : entryOf(one))))).map((one) =>
       isBad(one) ? one : seen.judge(one),
     );
     const entries = judged.filter((one): one is ListEntry => !isBad(one));
-    const result = await store.transaction((sql) => addEntries(sql, given.actor, customerId, entries));
+    const result = await store.transaction((sql) => addEntries(sql, given.actor, given.customerId, entries));
     const bad = [...judged.filter(isBad), ...result.bad].toSorted((a, b) => a.line - b.line);
+    counts.records += records.length;
     counts.added += result.added;
     counts.unchanged += result.unchanged;
     counts.bad += bad.length;

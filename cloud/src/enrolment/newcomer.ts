@@ -4,6 +4,7 @@ import { ALL_CUSTOMERS, type Actor } from '../customers/scope.ts';
 import { registerDevice, type Device } from '../devices/registry.ts';
 import type { Sql } from '../ports.ts';
 import { deviceIdsFor } from './device-id.ts';
+import { EnrolmentError } from './errors.ts';
 
 export interface Newcomer {
   readonly thumbprint: string;
@@ -34,6 +35,10 @@ export async function registerNewcomer(sql: Sql, actor: Actor, newcomer: Newcome
   }
 }
 
-/** Two requests of one device at once, or two keys that begin alike: the second one asks again and is known. */
+/**
+ * Two requests of one device at once, two keys that begin alike, or a human who was quicker: decided again, with what is
+ * known by now.
+ */
 export const isRace = (error: unknown): boolean =>
-  error instanceof FleetError && (error.code === 'key_in_use' || error.code === 'device_exists');
+  (error instanceof FleetError && (error.code === 'key_in_use' || error.code === 'device_exists')) ||
+  (error instanceof EnrolmentError && error.code === 'pending_changed');

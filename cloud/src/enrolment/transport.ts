@@ -10,8 +10,11 @@ export interface TransportRequest {
 
 /** Where devices connect to, and who issues their certificates, when that is not this service itself. */
 export interface Transport {
-  /** Whether it would issue one, by the request and what is known of the device. @throws TrustError */
-  check(sql: Sql, request: TransportRequest): Promise<void>;
+  /**
+   * Whether it would issue one, by the request and what is known of the device.
+   * @returns the thumbprint of the TLS key @throws TrustError
+   */
+  check(sql: Sql, request: TransportRequest): Promise<string>;
   /**
    * For a device that is registered by now. Asked again with the same key it gives the same certificate.
    * @throws an error with a `code`: the device asks again

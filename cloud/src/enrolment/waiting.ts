@@ -1,7 +1,7 @@
 import type { EnrolmentRequest } from '@paddock/shared/enrolment.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
-import type { Store } from '../ports.ts';
+import type { Sql, Store } from '../ports.ts';
 import { addressGroup } from './address.ts';
 import type { WaitReason } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
@@ -76,4 +76,12 @@ export async function keepWaiting(
     ]);
     return true;
   });
+}
+
+/** A rejection holds as long as the device asks. What it says now is not kept: a human said no to what it said then. */
+export async function keepRejected(sql: Sql, thumbprint: string, now: WallMs): Promise<void> {
+  await sql.query('UPDATE pending_enrolments SET last_asked_at = $2, asked = asked + 1 WHERE thumbprint = $1', [
+    thumbprint,
+    toInstant(now),
+  ]);
 }

@@ -4,7 +4,7 @@ import type { KeySet } from '@paddock/shared/keys.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import { Archive } from '../devices/archive.ts';
 import { DeviceViews } from '../devices/views.ts';
-import type { Store } from '../ports.ts';
+import type { Spool, Store } from '../ports.ts';
 import { authentication, Failures, type Authenticate, type FailureLimit } from './auth.ts';
 import { EventHub, type HubSettings } from './event-hub.ts';
 import { DOCUMENT } from './document.ts';
@@ -43,6 +43,8 @@ export interface HttpParts extends Omit<FrameworkParts, 'serverFactory'> {
   readonly probes: readonly Probe[];
   /** What claims of factories say of this cloud. */
   readonly claimTerms: ClaimTerms;
+  /** A place for what is too long for memory. */
+  readonly openSpool: () => Promise<Spool>;
   readonly failureLimit?: FailureLimit;
   readonly hub?: HubSettings;
 }

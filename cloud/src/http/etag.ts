@@ -10,8 +10,13 @@ const TAG = /^"(\d{1,9})"$/;
  * @throws HttpError `precondition_required` or `precondition_failed`
  */
 export function editedVersion(ifMatch: string | undefined): number {
-  if (ifMatch === undefined) throw new HttpError('precondition_required');
-  const version = TAG.exec(ifMatch.trim())?.[1];
+  const version = TAG.exec(editedTag(ifMatch))?.[1];
   if (version === undefined) throw new HttpError('precondition_failed', 'If-Match must be the ETag that was read');
   return Number(version);
+}
+
+/** The tag that an edit was made from, of whatever form. @throws HttpError `precondition_required` */
+export function editedTag(ifMatch: string | undefined): string {
+  if (ifMatch === undefined) throw new HttpError('precondition_required');
+  return ifMatch.trim();
 }

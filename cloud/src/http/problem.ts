@@ -102,8 +102,10 @@ const ENROLMENT_KINDS = {
   forbidden: 'device_forbidden',
   missing: 'not_found',
   exists: 'conflict',
+  stale: 'precondition_failed',
   refused: 'conflict',
   flood: 'too_many',
+  unready: 'unavailable',
 } as const satisfies Record<EnrolmentErrorKind, ProblemCode>;
 
 /** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
@@ -144,8 +146,10 @@ function problem(kind: ProblemCode, detail?: string, code: string = kind, errors
   };
 }
 
-const ofCredential = (code: TrustErrorCode | KeyError['code']): ProblemCode =>
-  code === 'certificates_too_many' ? 'too_many' : 'message_refused';
+function ofCredential(code: TrustErrorCode | KeyError['code']): ProblemCode {
+  if (code === 'certificates_too_many') return 'too_many';
+  return code === 'csr_key_revoked' ? 'device_forbidden' : 'message_refused';
+}
 
 const ofRefusal = (code: RefusalCode): ProblemCode =>
   code === 'envelope_too_large' ? 'body_too_large' : 'message_refused';

@@ -23,6 +23,8 @@ export interface Issued {
 export interface IssuedToDevice extends Issued {
   /** RFC 7638 thumbprint of the identity key that asked for it. */
   readonly identityThumbprint: string;
+  /** The same of the TLS key that it is for. */
+  readonly tlsThumbprint: string;
   /** The authority that issued it: SHA-256 of its certificate, in hexadecimal. */
   readonly authority: string;
 }
@@ -106,7 +108,7 @@ function authorityOf(certificate: X509Certificate, signingKey: AuthorityKey): Au
       if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
       const alternativeNames = [{ type: 'url', value: `urn:paddock:device:${deviceId}` } as const];
       const issued = await issue({ profile: 'device', commonName: deviceId, alternativeNames, spki }, now);
-      return { ...issued, identityThumbprint, authority: digest.toString('hex') };
+      return { ...issued, identityThumbprint, tlsThumbprint: thumbprint, authority: digest.toString('hex') };
     },
     issueServer: ({ spki, hosts, profile = 'server', now }) =>
       issue({ profile, commonName: 'Paddock', alternativeNames: hosts.map(nameOfHost), spki }, now),

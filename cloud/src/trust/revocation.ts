@@ -5,11 +5,11 @@ import type { Revoked } from './revocation-list.ts';
 
 /** Keeps what was issued to a device. In the transaction of the answer that brings it, so that none is out unrecorded. */
 export async function recordCertificate(sql: Sql, deviceId: string, issued: IssuedToDevice): Promise<void> {
-  const { serial, identityThumbprint, notBefore, notAfter } = issued;
+  const { serial, identityThumbprint, tlsThumbprint, authority, notBefore, notAfter } = issued;
   await sql.query(
-    `INSERT INTO certificates (serial, device_id, identity_thumbprint, not_before, not_after, authority)
-     VALUES ($1, $2, $3, $4, $5, $6)`,
-    [serial, deviceId, identityThumbprint, toInstant(notBefore), toInstant(notAfter), issued.authority],
+    `INSERT INTO certificates (serial, device_id, identity_thumbprint, not_before, not_after, authority, tls_thumbprint)
+     VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    [serial, deviceId, identityThumbprint, toInstant(notBefore), toInstant(notAfter), authority, tlsThumbprint],
   );
 }
 

@@ -56,7 +56,10 @@ describe('a shell script that enrols', () => {
     const fingerprint = shown.replace('fingerprint ', '');
     expect(await paddock('pending', 'list')).toContain(fingerprint);
     expect(await paddock('pending', 'show', fingerprint.slice(0, 12))).toContain('of openssl');
-    expect(await paddock('pending', 'approve', fingerprint.slice(0, 12), '--name', 'By hand')).toContain('kiosk-');
+    const { etag } = JSON.parse(await paddock('pending', 'show', fingerprint, '--json')) as { etag: string };
+    expect(
+      await paddock('pending', 'approve', fingerprint.slice(0, 12), '--seen', etag, '--name', 'By hand'),
+    ).toContain('kiosk-');
     expect((await stranger()).at(-1)).toBe('accepted');
   });
 

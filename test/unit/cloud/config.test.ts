@@ -59,7 +59,7 @@ describe('the configuration of the cloud', () => {
       'PADDOCK_BROKER_CERT and PADDOCK_BROKER_KEY belong together',
     ],
     [
-      { PADDOCK_BROKER_URL: 'mqtt://broker', PADDOCK_BROKER_CERT: 'c', PADDOCK_BROKER_KEY: 'k' },
+      { PADDOCK_BROKER_URL: 'mqtt://localhost', PADDOCK_BROKER_CERT: 'c', PADDOCK_BROKER_KEY: 'k' },
       'PADDOCK_BROKER_CERT needs a PADDOCK_BROKER_URL with mqtts:// or wss://',
     ],
     [{ PADDOCK_WEBHOOK_SECRET: 'short' }, 'PADDOCK_WEBHOOK_SECRET has to be "whsec_" and 24 to 64 bytes in base64'],
@@ -89,7 +89,7 @@ describe('the configuration of the cloud', () => {
       for (const more of [
         { PADDOCK_MQTT_PLAIN: 'yes' },
         { PADDOCK_MQTT_PLAIN: 'no' },
-        { PADDOCK_BROKER_URL: 'mqtt://b' },
+        { PADDOCK_BROKER_URL: 'mqtts://b' },
       ])
         expect(readConfig({ ...env, ...more }).mqttHost).toBe(mqttHost);
     },
@@ -102,6 +102,28 @@ describe('the configuration of the cloud', () => {
 
   test('takes no MQTT without TLS unless it is told to', () => {
     expect(readConfig({}).mqttPlain).toBe('no');
+  });
+
+  test.each(['mqtt://broker', 'ws://broker', 'wss://broker', 'mqtt://127.0.0.1.example'])(
+    'takes another broker at %s only when it knows where devices that enrol report to, or that none shall',
+    (url) => {
+      const env = { PADDOCK_BROKER_URL: url };
+      expect(problemsOf(() => readConfig(env))).toEqual([expect.stringContaining('PADDOCK_MQTT_PUBLIC_URL')]);
+      for (const more of [{ PADDOCK_MQTT_PUBLIC_URL: 'mqtts://broker:8883' }, { PADDOCK_MQTT_PLAIN: 'yes' }])
+        expect(readConfig({ ...env, ...more }).brokerUrl).toBe(url);
+    },
+  );
+
+  test.each(['mqtt://127.0.0.1:1884', 'mqtt://[::1]:1884', 'ws://localhost'])('takes a broker at %s', (url) => {
+    expect(readConfig({ PADDOCK_BROKER_URL: url }).brokerUrl).toBe(url);
+    expect(problemsOf(() => readConfig({ PADDOCK_BROKER_URL: url, PADDOCK_MQTT_PLAIN: 'no' }))).toHaveLength(1);
+  });
+
+  test('takes no address for devices that has no TLS: they would not', () => {
+    for (const url of ['mqtt://public', 'wss://public'])
+      expect(problemsOf(() => readConfig({ PADDOCK_MQTT_PUBLIC_URL: url }))).toEqual([
+        expect.stringContaining('PADDOCK_MQTT_PUBLIC_URL has to be a URL with mqtts://'),
+      ]);
   });
 
   test('tells every problem at once, and names the flag where one was given', () => {

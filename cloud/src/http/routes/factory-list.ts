@@ -2,7 +2,8 @@ import Type from 'typebox';
 import { listFactoryList, removeListed } from '../../enrolment/factory-list.ts';
 import { customerOfImport, importList, type ImportEvent, type ListFormat } from '../../enrolment/list-import.ts';
 import { ListFileError } from '../../enrolment/list-lines.ts';
-import type { Log, Store } from '../../ports.ts';
+import { EnrolmentError } from '../../enrolment/errors.ts';
+import type { Log, Spool, Store } from '../../ports.ts';
 import { principalOf } from '../auth.ts';
 import { HttpError } from '../problem.ts';
 import type { Http, Routes } from '../routes.ts';
@@ -54,7 +55,8 @@ const IMPORT = {
     summary: 'Import a list (text/csv with a header row, or JSON); the answer tells, line by line, how it goes',
     description:
       'Columns: serialNumber, and fingerprint or publicKey (a JWK); model, site and name may be there. The answer is ' +
-      'application/x-ndjson: objects of kind `bad` with line and code, `progress`, and one of `done` or `failed` at the end.',
+      'application/x-ndjson, and begins while the list comes: objects of kind `reading` until all of it can be read, then ' +
+      '`bad` with line and code, `progress`, and one of `done` or `failed` at the end.',
     querystring: Input({ customer: Type.Optional(Id) }),
     response: { 200: Type.Unsafe<ReadableStream<Uint8Array>>(Type.String()), ...refusals },
   },
@@ -66,10 +68,28 @@ const FORMATS: Readonly<Record<string, ListFormat>> = {
   'application/x-ndjson': 'json',
 };
 
+/** Each has a file on the disk and works the database. */
+const MOST_IMPORTS = 2;
+
+/** An upload, as Node has it. */
+interface Upload {
+  iterator(options: { readonly destroyOnReturn: boolean }): AsyncIterable<Uint8Array>;
+  /** What was not read is let go, so that the client hears the answer. */
+  resume(): unknown;
+}
+
+export interface FactoryListParts {
+  readonly store: Store;
+  readonly log: Log;
+  /** Where lists are kept until they came to their end. */
+  readonly openSpool: () => Promise<Spool>;
+}
+
 /** What factories have made. */
 export const factoryListRoutes =
-  ({ store, log }: { store: Store; log: Log }): Routes =>
+  ({ store, log, openSpool }: FactoryListParts): Routes =>
   async (app) => {
+    let imports = 0;
     app.get('/factory-list', LIST, async (request) => {
       const { serialNumber = null, ...page } = request.query;
       return pageBodyOf(await listFactoryList(store, principalOf(request).scope, pageRequestOf(page), serialNumber));
@@ -89,27 +109,27 @@ export const factoryListRoutes =
         const format = FORMATS[request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase() ?? ''];
         if (format === undefined) throw new HttpError('media_type_unsupported');
         const customerId = await customerOfImport(store, { scope, customerId: request.query.customer });
-        const chunks = whole(request.body as AsyncIterable<Uint8Array>);
-        const events = importList(store, { scope, actor, customerId, format, chunks });
-        return reply.type('application/x-ndjson').send(ReadableStream.from(linesOf(events, log)));
+        const upload = request.body as Upload;
+        const chunks = upload.iterator({ destroyOnReturn: false });
+        const events = importList(store, { scope, actor, customerId, format, chunks }, openSpool);
+        return reply.type('application/x-ndjson').send(ReadableStream.from(counted(linesOf(events, log), upload)));
       });
     });
+
+    /** @throws EnrolmentError `imports_too_many` */
+    function counted(lines: AsyncGenerator<Uint8Array>, upload: Upload): AsyncGenerator<Uint8Array> {
+      if (imports >= MOST_IMPORTS) throw new EnrolmentError('imports_too_many');
+      imports += 1;
+      return (async function* () {
+        try {
+          yield* lines;
+        } finally {
+          imports -= 1;
+          upload.resume();
+        }
+      })();
+    }
   };
-
-/** Many times what a factory makes in a year. */
-const LARGEST_FILE = 67_108_864;
-
-/** Takes the upload before anything is done with it: a slow database must not make it time out. */
-async function* whole(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > LARGEST_FILE) throw new ListFileError('file_too_long');
-    chunks.push(chunk);
-  }
-  yield* chunks;
-}
 
 /** The answer has begun: what goes wrong now is told in its last line. */
 async function* linesOf(events: AsyncIterable<ImportEvent>, log: Log): AsyncGenerator<Uint8Array> {

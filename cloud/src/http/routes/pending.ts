@@ -1,14 +1,17 @@
 import Type from 'typebox';
-import { approve, listPending, reject } from '../../enrolment/pending.ts';
+import { approve, dismiss, reject } from '../../enrolment/approval.ts';
+import { listPending, readPending } from '../../enrolment/pending.ts';
 import { WAIT_REASONS, type WaitReason } from '../../enrolment/decide.ts';
 import type { Clock, Store } from '../../ports.ts';
 import { principalOf } from '../auth.ts';
+import { editedTag } from '../etag.ts';
 import type { Routes } from '../routes.ts';
 import {
   Count,
   Cursor,
   DeviceId,
   Id,
+  IfMatch,
   Input,
   Instant,
   Limit,
@@ -37,6 +40,7 @@ const PendingDevice = Type.Object({
   firstAskedAt: Instant,
   lastAskedAt: Instant,
   asked: Count,
+  etag: Type.String({ description: 'Of all that an approval is decided by: it sends this as If-Match' }),
 });
 
 const params = Type.Object({ fingerprint: Fingerprint });
@@ -51,12 +55,28 @@ const LIST_PENDING = {
   },
 } as const;
 
+const SHOW = {
+  schema: {
+    tags,
+    operationId: 'getPendingDevice',
+    summary: 'One device that asks to be let in; its ETag is what an approval sends as If-Match',
+    params,
+    response: { 200: PendingDevice, ...refusals },
+  },
+} as const;
+
 const APPROVE = {
   schema: {
     tags,
     operationId: 'approvePendingDevice',
-    summary: 'Let a device in; one whose serial number is registered goes on as that device, its old key is revoked',
+    summary:
+      'Let a device in, as it was looked at: as the device that is named, whose old key is revoked, or as a new one',
+    description:
+      'If-Match is the `etag` that was read: what a device says of itself may change with each time that it asks ' +
+      '(`pending_changed`). When its serial number is registered, `deviceId` has to say which device it is, or null: a ' +
+      'new one (`device_ambiguous`).',
     params,
+    headers: IfMatch,
     body: Input({
       deviceId: Type.Optional(Nullable(DeviceId)),
       customerId: Type.Optional(Id),
@@ -89,6 +109,16 @@ const REJECT = {
   },
 } as const;
 
+const DISMISS = {
+  schema: {
+    tags,
+    operationId: 'dismissPendingDevice',
+    summary: 'Forget a device that asks, and that it was rejected: it may ask anew',
+    params,
+    response: { 200: PendingDevice, ...refusals },
+  },
+} as const;
+
 /** Devices that wait for a human. */
 export const pendingRoutes =
   ({ store, clock }: { store: Store; clock: Clock }): Routes =>
@@ -98,9 +128,17 @@ export const pendingRoutes =
       return pageBodyOf(page);
     });
 
+    app.get('/pending/:fingerprint', SHOW, async (request, reply) => {
+      const { scope } = principalOf(request);
+      const pending = await readPending(store, scope, request.params.fingerprint, clock.wall());
+      reply.header('etag', pending.etag);
+      return pending;
+    });
+
     app.post('/pending/:fingerprint/approve', APPROVE, async (request) => {
       const { scope, actor } = principalOf(request);
-      const approval = { ...request.body, fingerprint: request.params.fingerprint };
+      const seen = editedTag(request.headers['if-match']);
+      const approval = { ...request.body, fingerprint: request.params.fingerprint, seen };
       const device = await store.transaction((sql) => approve(sql, scope, actor, approval, clock.wall()));
       const { deviceId, name, customerId, siteId, modelId, serialNumber, registeredAt } = device;
       return { deviceId, name, customerId, siteId, modelId, serialNumber, registeredAt };
@@ -109,5 +147,10 @@ export const pendingRoutes =
     app.post('/pending/:fingerprint/reject', REJECT, async (request) => {
       const { scope } = principalOf(request);
       return store.transaction((sql) => reject(sql, scope, request.params.fingerprint, clock.wall()));
+    });
+
+    app.delete('/pending/:fingerprint', DISMISS, async (request) => {
+      const { scope } = principalOf(request);
+      return store.transaction((sql) => dismiss(sql, scope, request.params.fingerprint, clock.wall()));
     });
   };

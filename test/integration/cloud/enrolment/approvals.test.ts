@@ -1,11 +1,12 @@
 import { createCustomer } from '@paddock/cloud/customers/customers.ts';
-import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { actAs, ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { keysOf, readDevice, registerDevice, retireDevice } from '@paddock/cloud/devices/registry.ts';
+import { reject as rejectInside } from '@paddock/cloud/enrolment/approval.ts';
 import { forgetPending } from '@paddock/cloud/enrolment/pending.ts';
 import { WAITING_LIMITS } from '@paddock/cloud/enrolment/waiting.ts';
 import { seal } from '@paddock/shared/envelope.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CloudClock } from '../../../harness/cloud-clock.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { addTestBatch, mintClaim, startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
@@ -31,9 +32,13 @@ const pendingOf = async (key: TestKey, token?: string) =>
   (await http.call('GET', '/api/v1/pending?limit=500', token === undefined ? {} : { token })).items.find(
     ({ fingerprint }) => fingerprint === fingerprintOf(key),
   );
-const approve = (key: TestKey, body: object = {}, token?: string) =>
-  http.call('POST', `/api/v1/pending/${fingerprintOf(key)}/approve`, { body, ...(token !== undefined && { token }) });
-const reject = (key: TestKey) => http.call('POST', `/api/v1/pending/${fingerprintOf(key)}/reject`);
+const pathOf = (key: TestKey): string => `/api/v1/pending/${fingerprintOf(key)}`;
+/** As a human does it who looks first. */
+async function approve(key: TestKey, body: object = {}, token = http.operator) {
+  const seen = (await http.call('GET', pathOf(key), { token })).headers.get('etag') ?? '"nothing"';
+  return http.call('POST', `${pathOf(key)}/approve`, { body, token, headers: { 'if-match': seen } });
+}
+const reject = (key: TestKey) => http.call('POST', `${pathOf(key)}/reject`);
 const certificatesOf = (deviceId: string) =>
   database.store.query('SELECT revoked_at, reason FROM certificates WHERE device_id = $1 ORDER BY issued_at', [
     deviceId,
@@ -87,15 +92,88 @@ describe('a stranger', () => {
     expect([tried.status, tried.body['code']]).toEqual([404, 'pending_unknown']);
   });
 
-  test('that has not asked for long is forgotten', async () => {
+  describe('that waits for days', () => {
+    const pauseMs = WAITING_LIMITS.lifeMs - 3_600_000;
+    let clock: CloudClock;
+    let aging: EnrolServer;
+    beforeEach(async () => {
+      clock = new CloudClock(Date.now());
+      aging = await startEnrolment(database.store, {}, clock);
+    });
+    afterEach(() => aging.close());
+    const forget = async (key: TestKey): Promise<boolean> => {
+      await forgetPending(database.store, clock.wall());
+      const [left] = await database.store.query('SELECT 1 FROM pending_enrolments WHERE thumbprint = $1', [
+        fingerprintOf(key),
+      ]);
+      return left === undefined;
+    };
+
+    test('is kept as long as it asks, and forgotten when it stays silent', async () => {
+      const [asking, silent] = [await makeTestKey(), await makeTestKey()];
+      await aging.enrol(asking);
+      await aging.enrol(silent);
+      clock.advance(pauseMs);
+      await aging.enrol(asking);
+      expect([await forget(asking), await forget(silent)]).toEqual([false, false]);
+      clock.advance(pauseMs);
+      expect([await forget(asking), await forget(silent)]).toEqual([false, true]);
+      clock.advance(pauseMs);
+      expect(await forget(asking)).toBe(true);
+    });
+
+    test('stays rejected as long as it asks', async () => {
+      const key = await makeTestKey();
+      await aging.enrol(key);
+      await reject(key);
+      for (let turn = 0; turn < 3; turn += 1) {
+        clock.advance(pauseMs);
+        expect((await aging.enrol(key)).status).toBe('rejected');
+        expect(await forget(key)).toBe(false);
+      }
+    });
+  });
+
+  test('that is rejected brings neither a claim nor the factory’s list against it', async () => {
     const key = await makeTestKey();
-    await server.enrol(key);
-    await forgetPending(database.store, wallMs(Date.now() + WAITING_LIMITS.lifeMs - 60_000));
-    expect(await pendingOf(key)).toBeDefined();
-    await forgetPending(database.store, wallMs(Date.now() + WAITING_LIMITS.lifeMs + 60_000));
-    expect(await pendingOf(key)).toBeUndefined();
+    const { mint } = await addTestBatch(database.store, 'for-the-rejected');
+    await server.enrol(key, { serialNumber: 'RJ-1' });
+    await reject(key);
+    const claim = await mintClaim(mint, 'RJ-1');
+    expect((await server.enrol(key, { serialNumber: 'RJ-1', claim })).status).toBe('rejected');
+    await database.store.transaction(async (sql) => {
+      await actAs(sql, 'test');
+      await sql.query(
+        `INSERT INTO factory_list (thumbprint, customer_id, serial_number) VALUES ($1, 'default', 'RJ-1')`,
+        [fingerprintOf(key)],
+      );
+    });
+    expect((await server.enrol(key, { serialNumber: 'RJ-1' })).status).toBe('rejected');
+    expect((await http.call('DELETE', pathOf(key))).body['status']).toBe('rejected');
+    expect((await server.enrol(key, { serialNumber: 'RJ-1', claim })).status).toBe('accepted');
+  });
+
+  test('whose claim is on its way while a human says no is rejected', async () => {
+    const key = await makeTestKey();
+    const { mint } = await addTestBatch(database.store, 'for-the-hasty');
+    await server.enrol(key, { serialNumber: 'RJ-2' });
+    const claim = await mintClaim(mint, 'RJ-2');
+    const { answer } = await database.store.transaction(async (sql) => {
+      await rejectInside(sql, ALL_CUSTOMERS, fingerprintOf(key), wallMs(Date.now()));
+      const asking = server.enrol(key, { serialNumber: 'RJ-2', claim });
+      await expect.poll(waiting, { timeout: 30_000 }).toBe(1);
+      return { answer: asking };
+    });
+    expect((await answer).status).toBe('rejected');
   });
 });
+/** Statements of the service that wait for a lock. */
+const waiting = async (): Promise<unknown> =>
+  (
+    await database.store.query(
+      `SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+    )
+  )[0]?.['count'];
 
 describe('strangers are limited', () => {
   test('by address and in all, but not those who wait already', async () => {
@@ -171,7 +249,7 @@ describe('a device that comes back', () => {
     const key = await makeTestKey();
     expect((await server.enrol(key, { serialNumber: 'BK-1' })).status).toBe('pending');
     expect(await pendingOf(key)).toMatchObject({ reason: 'serial_number_known', deviceId: 'kiosk-back' });
-    expect((await approve(key)).body['deviceId']).toBe('kiosk-back');
+    expect((await approve(key, { deviceId: 'kiosk-back' })).body['deviceId']).toBe('kiosk-back');
     expect(await certificatesOf('kiosk-back')).toMatchObject([{ reason: 'key_replaced' }]);
     const enrolled = await server.enrol(key, { device: 'kiosk-back' });
     expect(enrolled).toMatchObject({ status: 'accepted', device: 'kiosk-back' });
@@ -196,7 +274,7 @@ describe('a device that comes back', () => {
     await server.enrol(key, { serialNumber: 'OW-1' });
     expect(await pendingOf(key, await http.tokenOf('somebody'))).toBeUndefined();
     expect(await pendingOf(key, token)).toMatchObject({ deviceId: 'kiosk-owned' });
-    expect((await approve(key, {}, token)).body['deviceId']).toBe('kiosk-owned');
+    expect((await approve(key, { deviceId: 'kiosk-owned' }, token)).body['deviceId']).toBe('kiosk-owned');
   });
 
   test('is named by a human when several have its serial number', async () => {

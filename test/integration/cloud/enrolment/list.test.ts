@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { request } from 'node:http';
+import { createInterface } from 'node:readline';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
@@ -110,6 +112,68 @@ describe('a factory list', () => {
     expect((await http.call('DELETE', path, { token: mine })).body['serialNumber']).toBe('FL-20');
   });
 
+  test('whose line 90,000 is not text changes nothing, like one that is too long or breaks off', async () => {
+    const lines = (from: number, to: number): Buffer =>
+      Buffer.from(
+        Array.from({ length: to - from }, (_, n) => `HALF-${from + n},${thumbprintOf(`half ${from + n}`)}\n`).join(''),
+      );
+    const head = Buffer.from('serialNumber,fingerprint\n');
+    const spoilt = [head, lines(0, 89_998), Buffer.from([0x48, 0xff, 0x0a]), lines(90_000, 100_000)];
+    const events = await importing(Uint8Array.from(Buffer.concat(spoilt)));
+    expect(events.at(-1)).toMatchObject({ kind: 'failed', code: 'text_not_utf8' });
+    expect(events.every(({ kind }) => kind === 'reading' || kind === 'failed')).toBe(true);
+    const slow = upload();
+    slow.send(Buffer.concat([head, lines(0, 2_000)]));
+    expect(await slow.next()).toMatchObject({ kind: 'reading' });
+    slow.breakOff();
+    await slow.closed;
+    const unfinished = await importing(
+      `[${JSON.stringify({ serialNumber: 'HALF-1', fingerprint: thumbprintOf('half') })}, {`,
+      'application/json',
+    );
+    expect(unfinished.at(-1)).toMatchObject({ kind: 'failed', code: 'json_unfinished' });
+    const tooLong = await importing(new Uint8Array(68_000_000).fill(0x20), 'application/json');
+    expect(tooLong.at(-1)).toMatchObject({ kind: 'failed', code: 'file_too_long' });
+    const [written] = await database.store.query(
+      `SELECT count(*) AS count FROM factory_list WHERE serial_number LIKE 'HALF%'`,
+    );
+    expect(written).toEqual({ count: 0 });
+  }, 120_000);
+
+  test('that comes slowly shows how far it is before its end, and is written after it', async () => {
+    const slow = upload();
+    const lines = (from: number): string =>
+      Array.from({ length: 500 }, (_, n) => `SLOW-${from + n},${thumbprintOf(`slow ${from + n}`)}\n`).join('');
+    slow.send(Buffer.from(`serialNumber,fingerprint\n${lines(0)}`));
+    expect(await slow.next()).toEqual({ kind: 'reading', records: 500 });
+    slow.send(Buffer.from(lines(500)));
+    expect(await slow.next()).toEqual({ kind: 'reading', records: 1_000 });
+    expect((await http.call('GET', '/api/v1/factory-list?serialNumber=SLOW-1')).items).toEqual([]);
+    slow.end();
+    expect(await slow.next()).toMatchObject({ kind: 'progress', records: 500, added: 500 });
+    await slow.closed;
+    expect((await http.call('GET', '/api/v1/factory-list?serialNumber=SLOW-999')).items).toHaveLength(1);
+  });
+
+  test('waits its turn when two others are on their way', async () => {
+    const others = [upload(), upload()];
+    for (const other of others) {
+      other.send(Buffer.from(`serialNumber,fingerprint\n${'x,y\n'.repeat(500)}`));
+      expect(await other.next()).toMatchObject({ kind: 'reading' });
+    }
+    expect((await importing('serialNumber,fingerprint\n')).at(-1)).toMatchObject({
+      status: 429,
+      code: 'imports_too_many',
+    });
+    for (const other of others) {
+      other.breakOff();
+      await other.closed;
+    }
+    await expect
+      .poll(async () => (await importing('serialNumber,fingerprint\n')).at(-1), { timeout: 30_000 })
+      .toMatchObject({ kind: 'done', records: 0 });
+  });
+
   test('of 100,000 lines is read with progress, every tenth line bad', async () => {
     const lines = Array.from({ length: 100_000 }, (_, n) =>
       n % 10 === 0 ? `BIG-${n},none` : `BIG-${n},${thumbprintOf(`big ${n}`)}`,
@@ -119,3 +183,20 @@ describe('a factory list', () => {
     expect(events.filter(({ kind }) => kind === 'progress')).toHaveLength(200);
   }, 120_000);
 });
+
+/** A list that is sent piece by piece, while what the service tells is read. */
+function upload() {
+  const headers = { authorization: `Bearer ${http.operator}`, 'content-type': 'text/csv' };
+  const asking = request(`${http.url}/api/v1/factory-list/import`, { method: 'POST', headers, agent: false });
+  asking.on('error', () => undefined);
+  const lines = new Promise<AsyncIterator<string>>((resolve) =>
+    asking.once('response', (answer) => resolve(createInterface({ input: answer })[Symbol.asyncIterator]())),
+  );
+  return {
+    send: (chunk: Uint8Array): void => void asking.write(chunk),
+    next: async (): Promise<unknown> => JSON.parse(String((await (await lines).next()).value)),
+    end: (): void => void asking.end(),
+    breakOff: (): void => void asking.destroy(),
+    closed: new Promise((closed) => asking.once('close', closed)),
+  };
+}

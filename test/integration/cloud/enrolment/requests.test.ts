@@ -5,7 +5,7 @@ import type { Audit, AuditEntry } from '@paddock/cloud/ports.ts';
 import { CloudClock } from '../../../harness/cloud-clock.ts';
 import { makeCsr } from '../../../harness/csr.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
-import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
+import { addTestBatch, mintClaim, startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { makeTestKey } from '../../../harness/signing.ts';
 
 let database: FreshDatabase;
@@ -143,6 +143,18 @@ describe('a request is refused with its code', () => {
     await send(await seal('enrolment', payload, { ...other.signing, keyId: key.signing.keyId }));
     expect((await server.ask(key, { nonce })).status).toBe(200);
   });
+});
+
+test('a service without an address that devices could report to lets nobody in, and spends no claim', async () => {
+  let mqttUrl: string | null = null;
+  const lacking = await startEnrolment(database.store, { mqttUrl: () => mqttUrl });
+  const { mint } = await addTestBatch(database.store, 'for-nowhere');
+  const [key, claim] = [await makeTestKey(), await mintClaim(mint, 'NO-1')];
+  const refused = await lacking.ask(key, { claim });
+  expect([refused.status, refused.code]).toEqual([503, 'report_url_missing']);
+  mqttUrl = 'mqtts://localhost:8883';
+  expect(await lacking.enrol(key, { claim })).toMatchObject({ status: 'accepted', mqttUrl });
+  await lacking.close();
 });
 
 describe('the server that devices come to', () => {

@@ -140,13 +140,13 @@ describe('an identity key', () => {
     const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud.url);
     await device.report();
     const recorded = () => cloud.metrics.of('paddock_reports_recorded_total');
-    await expect.poll(recorded, { timeout: 20_000 }).toBe(1);
+    await expect.poll(recorded, { timeout: 30_000 }).toBe(1);
     await revokeKey();
     const refused = async () => {
       await device.report({ sequence: 1 });
       return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
     };
-    await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThan(0);
+    await expect.poll(refused, { timeout: 30_000 }).toBeGreaterThan(0);
     await device.close();
     await cloud.close();
   });

@@ -36,6 +36,7 @@ const certificate = (serial: string, notAfter = wallMs(NOW + DAY_MS)): IssuedToD
   notAfter,
   renewAfter: NOW,
   identityThumbprint: 'thumbprint',
+  tlsThumbprint: `tls-${serial}`,
   authority: 'ab'.repeat(32),
 });
 const record = (serial: string, notAfter?: typeof NOW) =>
