@@ -90,6 +90,13 @@ export const CONNECTION_REFUSALS = {
 } as const satisfies Record<string, string>;
 export type ConnectionRefusal = keyof typeof CONNECTION_REFUSALS;
 
+/** Bounds what one address may take of a server before anybody knows who it is. */
+export interface AddressGate {
+  /** @returns why not, or null; who is let in is to `leave` */
+  enter(address: string | undefined): Extract<ConnectionRefusal, 'address_too_many' | 'address_too_fast'> | null;
+  leave(address: string | undefined): void;
+}
+
 /** A connection of somebody who says to be a device. */
 export interface DeviceConnection {
   readonly deviceId: string;

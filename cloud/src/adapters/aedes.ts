@@ -73,7 +73,7 @@ export class EmbeddedBroker implements Broker {
         this.#peers.set(socket, peer);
         this.#serve(aedes, socket, events);
       };
-      this.#tls = new TlsListener(tls, { clock, events, serve });
+      this.#tls = new TlsListener(tls, { events, serve });
       await this.#listen(this.#tls.server, tls.host, tls.port);
     }
     events.reachable(true);
