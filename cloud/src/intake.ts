@@ -93,7 +93,7 @@ export async function takeIn(
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
-  const refusals = new RefusedConnections(base);
+  const refusals = new RefusedConnections(base, 'broker');
   const known = new KnownInventories(store);
   const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
   const answers = new Answers({

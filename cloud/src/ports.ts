@@ -73,8 +73,10 @@ export interface TlsIdentity {
 
 /** Why a connection was refused or closed. */
 export const CONNECTION_REFUSALS = {
-  tls_failed: 'What came is no TLS handshake that this broker takes: no TLS at all, or below 1.2',
+  tls_failed: 'What came is no TLS handshake that this server takes: no TLS at all, or below 1.2',
   tls_timeout: 'The handshake took too long',
+  request_timeout: 'A request to the enrolment server did not come in time',
+  server_full: 'The enrolment server has as many connections as it takes',
   address_too_many: 'The address has as many connections as it may have',
   address_too_fast: 'The address begins connections faster than it may',
   certificate_missing: 'A client without a certificate, or a device that has one and comes without TLS',
@@ -205,7 +207,7 @@ export const METRICS = {
   },
   paddock_connections_refused_total: {
     type: 'counter',
-    help: 'Connections of devices that the embedded broker refused or closed, by code',
+    help: 'Connections that the embedded broker or the enrolment server refused or closed, by code',
     labels: ['code'],
   },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },

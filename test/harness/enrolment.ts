@@ -3,7 +3,7 @@ import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
-import { tlsServer, type TlsServer } from '@paddock/cloud/adapters/tls-server.ts';
+import { tlsServer, type TlsServer, type TlsServerOptions } from '@paddock/cloud/adapters/tls-server.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { ClaimMint } from '@paddock/cloud/enrolment/claim-mint.ts';
 import { Enrolment, type EnrolmentParts } from '@paddock/cloud/enrolment/enrolment.ts';
@@ -35,6 +35,8 @@ export interface EnrolServer {
   readonly root: TestKey;
   readonly audit: CollectedAudit;
   readonly tls: TlsServer;
+  /** Connections that were turned away or ended. */
+  readonly refused: Parameters<TlsServerOptions['refused']>[];
   call(method: string, path: string, body?: string, type?: string): Promise<EnrolAnswer>;
   nonce(): Promise<string>;
   /** Signs and sends a request with a new nonce unless one is given. @returns the answer as it came */
@@ -49,6 +51,7 @@ export async function startEnrolment(
   store: Store,
   parts: Partial<EnrolmentParts> = {},
   clock: Clock = systemClock,
+  door: Partial<TlsServerOptions> = {},
 ): Promise<EnrolServer> {
   const authority = await newAuthority();
   const [onlineKey, root] = [await makeTestKey(), await makeTestKey()];
@@ -63,7 +66,14 @@ export async function startEnrolment(
     mqttUrl: () => 'mqtts://localhost:8883',
     ...parts,
   });
-  const tls = tlsServer(await serverIdentity(authority));
+  const identity = await serverIdentity(authority);
+  const refused: EnrolServer['refused'] = [];
+  const tls = tlsServer({
+    identity,
+    addresses: { enter: () => null, leave: () => undefined },
+    refused: (...refusal) => void refused.push(refusal),
+    ...door,
+  });
   const app = await createEnrolApp({
     audit,
     clock: systemClock,
@@ -88,6 +98,7 @@ export async function startEnrolment(
     root,
     audit,
     tls,
+    refused,
     call,
     nonce,
     ask: async (key, fields = {}) => call('POST', '/enrol/v1/requests', await sealed(key, fields)),

@@ -6,17 +6,22 @@ import { CONNECTION_REFUSALS, type Audit, type ConnectionRefusal, type Log, type
  */
 export class RefusedConnections {
   readonly #parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log };
+  readonly #server: 'broker' | 'enrolment';
 
-  constructor(parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log }) {
+  /** @param server whose connections they are */
+  constructor(parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log }, server: 'broker' | 'enrolment') {
     this.#parts = parts;
+    this.#server = server;
   }
 
   refused(code: ConnectionRefusal, deviceId: string | null, address: string | null): void {
     const { metrics, audit, log } = this.#parts;
     metrics.count('paddock_connections_refused_total', { code });
-    log.debug({ code, deviceId, address }, CONNECTION_REFUSALS[code]);
+    const server = this.#server;
+    log.debug({ code, deviceId, address, server }, CONNECTION_REFUSALS[code]);
     const who = deviceId === null ? { actor: 'unknown' } : { actor: `device:${deviceId}`, deviceId };
-    void audit.add({ ...who, action: 'connect', result: 'refused', code, ...(address !== null && { address }) });
+    const where = { ...(address !== null && { address }), detail: { server } };
+    void audit.add({ ...who, action: 'connect', result: 'refused', code, ...where });
   }
 
   /** It published, or left a will, on a topic that is not its own. */
