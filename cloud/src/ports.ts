@@ -210,6 +210,11 @@ export const METRICS = {
     help: 'Connections that the embedded broker or the enrolment server refused or closed, by code',
     labels: ['code'],
   },
+  paddock_authority_not_after_seconds: {
+    type: 'gauge',
+    help: 'When the authority that issues certificates ends, in seconds since 1970',
+    labels: [],
+  },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
   paddock_inventories_total: {
     type: 'counter',

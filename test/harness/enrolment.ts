@@ -116,7 +116,7 @@ async function newAuthority(): Promise<Authority> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const now = systemClock.wall();
-  return openAuthority({ key, certificate: await newAuthorityCertificate(key, now) }, now);
+  return openAuthority({ key, certificate: await newAuthorityCertificate(key, now) });
 }
 
 /** A server certificate of that authority for loopback. */

@@ -1,6 +1,6 @@
 import type { RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
-import type { Socket } from 'node:net';
+import type { DropArgument, Socket } from 'node:net';
 import type { AddressGate, ConnectionRefusal } from '../ports.ts';
 
 /** A server certificate with what stands behind it, and its key, both in PEM. */
@@ -67,7 +67,7 @@ export function tlsServer({ identity, addresses, refused, limits }: TlsServerOpt
     connectionsCheckingInterval: bounds.lookEveryMs,
   });
   server.maxConnections = bounds.connections;
-  server.on('drop', (dropped) => refused('server_full', dropped?.remoteAddress ?? null));
+  server.on('drop', (dropped?: DropArgument) => refused('server_full', dropped?.remoteAddress ?? null));
   countAddresses(server, addresses, refused);
   endFailures(server, refused);
   return {

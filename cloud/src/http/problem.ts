@@ -144,8 +144,10 @@ function problem(kind: ProblemCode, detail?: string, code: string = kind, errors
   };
 }
 
-const ofCredential = (code: TrustErrorCode | KeyError['code']): ProblemCode =>
-  code === 'certificates_too_many' ? 'too_many' : 'message_refused';
+function ofCredential(code: TrustErrorCode | KeyError['code']): ProblemCode {
+  if (code === 'ca_unfit') return 'unavailable';
+  return code === 'certificates_too_many' ? 'too_many' : 'message_refused';
+}
 
 const ofRefusal = (code: RefusalCode): ProblemCode =>
   code === 'envelope_too_large' ? 'body_too_large' : 'message_refused';

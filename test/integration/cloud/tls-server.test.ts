@@ -54,7 +54,8 @@ describe('a server for whoever may come', () => {
   }
   /** A connection whose handshake is done. */
   async function secure(localAddress = '127.0.0.1'): Promise<Socket> {
-    const socket = connect({ port: port(), host: '127.0.0.1', localAddress, ca: authority.certificatePem });
+    const plain = connectPlain({ port: port(), host: '127.0.0.1', localAddress });
+    const socket = connect({ socket: plain, servername: 'localhost', ca: authority.certificatePem });
     sockets.push(socket);
     await once(socket, 'secureConnect');
     return socket;
