@@ -26,19 +26,21 @@ command=${1:-} state=${2:-}
 mkdir -p "$state"
 key=$state/key.pem
 make_key "$key"
+read -r x y <<<"$(public "$key")"
 
 case $command in
   key)
-    jwk "$(coordinate "$key" 1)" "$(coordinate "$key" 33)"
+    jwk "$x" "$y"
     ;;
   report)
     if [[ $# == 2 ]]; then
       device=$(< "$state/device") broker=$(< "$state/mqtt-url")
-      keys=$(keys_in "$(sed -n 's/.*"keys":\(\[[^]]*\]\).*/\1/p' <<<"$(payload "$(< "$state/list")")")")
-      tls=(--cafile "$state/authorities.pem" --cert "$state/cert.pem" --key "$state/tls.pem" --tls-version tlsv1.2)
+      keys=$(keys_in "$(list "$(payload "$(< "$state/list")")" keys)")
+      tls=(--cafile "$state/authorities.pem" --cert "$state/cert.pem" --key "$state/tls.pem")
     else
       device=$3 broker=$4 keys=$(keys_in "$(< "$5")") tls=()
     fi
+    kid=$(thumbprint "$x" "$y") && kid=${kid:0:12}
     [[ -f $state/incarnation ]] || openssl rand 8 | base64url >"$state/incarnation"
     incarnation=$(< "$state/incarnation")
     start=$(( $(cat "$state/start" 2>/dev/null || echo 0) + 1 ))
@@ -46,10 +48,10 @@ case $command in
     echo "$start" >"$state/start" && sync "$state/start"
 
     mosquitto_pub -V mqttv311 -i "$device" -q 1 "${tls[@]}" -L "$broker/paddock/v1/$device/report" \
-      -m "$(seal "$key" paddock-report "$(report 0 boot '')")"
+      -m "$(seal "$key" "$kid" paddock-report "$(report 0 boot '')")"
 
     nonce=$(openssl rand 8 | base64url)
-    asking=$(seal "$key" paddock-report "$(report 1 connect "\"ask\":\"$nonce\",")")
+    asking=$(seal "$key" "$kid" paddock-report "$(report 1 connect "\"ask\":\"$nonce\",")")
     asked_at=$(uptime_ms)
     answer=$(mosquitto_rr -V mqttv311 -i "$device" -q 1 -W 20 "${tls[@]}" -L "$broker/paddock/v1/$device/report" \
       -e "paddock/v1/$device/answer" -m "$asking") || fail 'no answer came'

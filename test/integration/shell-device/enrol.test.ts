@@ -15,6 +15,8 @@ import { makeTestKey } from '../../harness/signing.ts';
 const script = (name: string): string => join(import.meta.dirname, name);
 const PROGRAM = join(import.meta.dirname, '../../../cloud/bin/paddock.cjs');
 const run = promisify(execFile);
+/** Each run starts a hundred processes. */
+const PATIENT = { timeout: 180_000 };
 
 let folder: string;
 const inFolder = (...names: string[]): string => join(folder, ...names);
@@ -27,8 +29,8 @@ beforeAll(async () => {
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** A device made of openssl, curl and Mosquitto's clients, and an operator at a terminal. Plain MQTT is off. */
-describe('a shell script that enrols', () => {
+/** A device made of openssl, curl and Mosquitto's clients, and an operator at a terminal. */
+describe('a shell script that enrols', PATIENT, () => {
   let cloud: CloudProcess;
   let claims: { ca: string };
 
@@ -51,7 +53,7 @@ describe('a shell script that enrols', () => {
   }
 
   beforeAll(async () => {
-    cloud = await startCloudProcess({ PADDOCK_MQTT_PLAIN: 'no' });
+    cloud = await startCloudProcess();
     await paddock('factory-keys', 'add', 'works', '--count', '2', '--kit', inFolder('kit.json'));
     const kit = JSON.parse(await readFile(inFolder('kit.json'), 'utf8')) as { ca: string; root: object };
     claims = kit;
@@ -77,8 +79,8 @@ describe('a shell script that enrols', () => {
     expect(status).toBe('pending');
     const fingerprint = shown.replace('fingerprint ', '');
     expect(await paddock('pending', 'list')).toContain(fingerprint);
-    expect(await paddock('pending', 'show', fingerprint)).toContain('of openssl');
-    expect(await paddock('pending', 'approve', fingerprint, '--name', 'By hand')).toContain('kiosk-');
+    expect(await paddock('pending', 'show', fingerprint.slice(0, 12))).toContain('of openssl');
+    expect(await paddock('pending', 'approve', fingerprint.slice(0, 12), '--name', 'By hand')).toContain('kiosk-');
     expect((await byHand('two', 'SH-0002')).at(-1)).toBe('accepted');
     await reports('two');
   });
@@ -97,11 +99,7 @@ describe('a shell script that enrols', () => {
 
   it('that is on the factory’s list comes in by it; every bad line is told', async () => {
     const [shown = ''] = await byHand('four', 'SH-0004');
-    const { stdout } = await run(script('device.sh'), ['key', inFolder('four')]);
-    expect(stdout).toContain('P-256');
-    const [pending] = JSON.parse(await paddock('pending', 'list', '--json')) as { fingerprint: string }[];
-    expect(pending?.fingerprint.startsWith(shown.replace('fingerprint ', ''))).toBe(true);
-    const csv = `\u{feff}serialNumber,fingerprint,name\r\nSH-0004,${pending?.fingerprint},"Listed, by name"\r\nx,y,z\r\n`;
+    const csv = `\u{feff}serialNumber,fingerprint,name\r\nSH-0004,${shown.replace('fingerprint ', '')},"Listed, by name"\r\nx,y,z\r\n`;
     await writeFile(inFolder('made.csv'), csv);
     const imported = await paddock('factory-list', 'import', inFolder('made.csv'), '--json').catch(
       (error: { stdout: string }) => error.stdout,
@@ -117,7 +115,7 @@ describe('a shell script that enrols', () => {
 });
 
 /** What a cloud may send that is not to be believed. */
-describe('a shell script that enrols at a cloud that lies', () => {
+describe('a shell script that enrols at a cloud that lies', PATIENT, () => {
   let cloud: FakeEnrolment;
   let state: string;
   let count = 0;

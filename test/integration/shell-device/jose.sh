@@ -4,23 +4,31 @@
 fail() { echo "$*" >&2; exit 1; }
 
 # --- bytes and texts -------------------------------------------------------------------------------------------
-base64url() { openssl base64 -A | tr '+/' '-_' | tr -d '='; }
+base64url() {
+  local text
+  text=$(openssl base64 -A)
+  text=${text//+/-} text=${text//\//_}
+  printf %s "${text//=/}"
+}
 unbase64url() { # $1 text
-  local text=$1
+  local text=${1//-/+}
+  text=${text//_//}
   while (( ${#text} % 4 )); do text+='='; done
-  printf %s "$text" | tr -- '-_' '+/' | openssl base64 -d -A
+  openssl base64 -d -A <<<"$text"
 }
 hex() { od -An -v -tx1 | tr -d ' \n'; }
 unhex() { # $1 digits
-  # shellcheck disable=SC2001
-  printf '%b' "$(sed 's/../\\x&/g' <<<"$1")"
+  local digits=$1 text=
+  while [[ -n $digits ]]; do text+="\\x${digits:0:2}" digits=${digits:2}; done
+  printf %b "$text"
 }
 sha256() { openssl dgst -sha256 -binary | base64url; }
-field() { # $1 JSON without nesting of that name, $2 name: the value of a text field
-  sed -n "s/.*\"$2\":\"\([^\"]*\)\".*/\1/p" <<<"$1"
-}
-number() { sed -n "s/.*\"$2\":\([0-9]*\).*/\1/p" <<<"$1"; }
-flat() { sed -n "s/.*\"$2\":\([{[][^]}]*[]}]\).*/\1/p" <<<"$1"; } # an object, or a list of texts, with nothing inside
+# The first member of that name in a JSON text, as the expression says.
+member() { if [[ $1 =~ \"$2\":$3 ]]; then printf %s "${BASH_REMATCH[1]}"; fi; }
+field() { member "$1" "$2" '"([^"]*)"'; }
+number() { member "$1" "$2" '([0-9]+)'; }
+object() { member "$1" "$2" '(\{[^}]*\})'; } # with no other inside
+list() { member "$1" "$2" '(\[[^]]*\])'; } # the same
 ms_of() { date -d "$1" +%s%3N; }
 # The machine's uptime stands in for CLOCK_MONOTONIC_RAW, which a shell cannot read.
 uptime_ms() { awk '{ printf "%d", $1 * 1000 }' /proc/uptime; }
@@ -30,28 +38,34 @@ make_key() { # $1 file
   [[ -f $1 ]] || (umask 077 && openssl ecparam -name prime256v1 -genkey -noout -out "$1")
 }
 # The last 64 bytes of a P-256 public key in DER are x and y.
-coordinate() { # $1 key file, $2 first byte: 1 for x, 33 for y
-  openssl ec -in "$1" -pubout -outform DER 2>/dev/null | tail -c 64 | tail -c +"$2" | head -c 32 | base64url
+public() { # $1 key file: "x y"
+  local point
+  point=$(openssl ec -in "$1" -pubout -outform DER 2>/dev/null | tail -c 64 | hex)
+  printf '%s %s' "$(unhex "${point:0:64}" | base64url)" "$(unhex "${point:64}" | base64url)"
 }
 # RFC 7638 for an EC key: these four members in this order.
 jwk() { printf '{"crv":"P-256","kty":"EC","x":"%s","y":"%s"}' "$1" "$2"; }
 thumbprint() { jwk "$1" "$2" | sha256; }
 # The "x y" of every EC key in a text, one a line.
 keys_in() {
-  local xs ys index
-  mapfile -t xs < <(grep -o '"x" *: *"[^"]*"' <<<"$1" | cut -d'"' -f4)
-  mapfile -t ys < <(grep -o '"y" *: *"[^"]*"' <<<"$1" | cut -d'"' -f4)
-  for index in "${!xs[@]}"; do echo "${xs[index]} ${ys[index]}"; done
+  local text=$1 one
+  while [[ $text =~ \{[^{}]*\} ]]; do
+    one=${BASH_REMATCH[0]} text=${text#*"${BASH_REMATCH[0]}"}
+    one=${one//\" : \"/\":\"} one=${one//\": \"/\":\"}
+    echo "$(field "$one" x) $(field "$one" y)"
+  done
 }
 
 # --- envelopes -------------------------------------------------------------------------------------------------
 # openssl writes a signature as SEQUENCE { INTEGER r, INTEGER s }; a JWS wants r and s, 32 bytes each.
 der_to_raw() {
-  local number raw=
-  while read -r number; do
-    number=$(printf '%64s' "$number" | tr ' ' 0)
-    raw+=${number: -64}
-  done < <(openssl asn1parse -inform DER | sed -n 's/.*INTEGER *://p')
+  local line zeros raw=
+  printf -v zeros '%064d' 0
+  while read -r line; do
+    [[ $line =~ INTEGER\ *:([0-9A-F]+) ]] || continue
+    line=$zeros${BASH_REMATCH[1]}
+    raw+=${line: -64}
+  done < <(openssl asn1parse -inform DER)
   unhex "$raw"
 }
 raw_to_der() { # $1 r and s in hex
@@ -62,14 +76,16 @@ r=INTEGER:0x${1:0:64}
 s=INTEGER:0x${1:64:64}
 EOF
 }
-seal() { # $1 key file, $2 typ, $3 payload
-  local kid input
-  kid=$(thumbprint "$(coordinate "$1" 1)" "$(coordinate "$1" 33)")
-  input=$(printf '{"alg":"ES256","kid":"%s","typ":"%s"}' "${kid:0:12}" "$2" | base64url).$(printf %s "$3" | base64url)
+seal() { # $1 key file, $2 its kid, $3 typ, $4 payload
+  local input
+  input=$(printf '{"alg":"ES256","kid":"%s","typ":"%s"}' "$2" "$3" | base64url).$(printf %s "$4" | base64url)
   printf '%s.%s' "$input" "$(printf %s "$input" | openssl dgst -sha256 -sign "$1" | der_to_raw | base64url)"
 }
 digest() { printf %s "${1%.*}" | sha256; } # $1 envelope
-payload() { unbase64url "$(cut -d. -f2 <<<"$1")"; } # $1 envelope: not verified
+payload() { # $1 envelope: not verified
+  local body=${1#*.}
+  unbase64url "${body%.*}"
+}
 kid() { field "$(unbase64url "${1%%.*}")" kid; } # $1 envelope
 verify() { # $1 envelope, $2 typ, $3 keys as "x y" lines: prints the payload
   local head body signature header x y scratch found=
