@@ -9,7 +9,10 @@ export class RefusedConnections {
   readonly #server: 'broker' | 'enrolment';
 
   /** @param server whose connections they are */
-  constructor(parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log }, server: 'broker' | 'enrolment') {
+  constructor(
+    parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log },
+    server: 'broker' | 'enrolment',
+  ) {
     this.#parts = parts;
     this.#server = server;
   }

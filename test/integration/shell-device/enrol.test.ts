@@ -58,13 +58,15 @@ describe('a shell script that enrols', PATIENT, () => {
     const kit = JSON.parse(await readFile(inFolder('kit.json'), 'utf8')) as { ca: string; root: object };
     claims = kit;
     await writeFile(inFolder('root.json'), JSON.stringify(kit.root));
-  });
+  }, PATIENT.timeout);
   afterAll(() => cloud?.stop());
 
   it('is let in by its claim, once, reports over mutual TLS, and gets its next certificate without the claim', async () => {
     await writeFile(inFolder('claim'), await paddock('claims', 'make', 'SH-0001', '--kit', inFolder('kit.json')));
     expect((await enrol(inFolder('one'), inFolder('claim'))).at(-1)).toBe('accepted');
-    expect((await cloud.call('GET', `/devices/${await device('one')}`)).body).toMatchObject({ serialNumber: 'SH-0001' });
+    expect((await cloud.call('GET', `/devices/${await device('one')}`)).body).toMatchObject({
+      serialNumber: 'SH-0001',
+    });
     await reports('one');
     const serial = async () => new X509Certificate(await readFile(inFolder('one', 'cert.pem'))).serialNumber;
     const before = await serial();
@@ -174,7 +176,10 @@ describe('a shell script that enrols at a cloud that lies', PATIENT, () => {
     expect(await byClaim()).toBe('accepted');
     await cloud.publish({ root: next.publicJwk });
     const authority = await cloud.changeAuthority();
-    await cloud.publish({ root: next.publicJwk, authorities: [Buffer.from(authority.der).toString('base64url')] }, next);
+    await cloud.publish(
+      { root: next.publicJwk, authorities: [Buffer.from(authority.der).toString('base64url')] },
+      next,
+    );
     expect(await byClaim()).toBe('accepted');
     const kept = parseEnvelope(await readFile(join(state, 'list'), 'utf8'));
     expect(kept.keyId).toBe(next.signing.keyId);

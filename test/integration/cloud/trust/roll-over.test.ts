@@ -154,7 +154,9 @@ test('an authority that has ended, long withdrawn or not, stops no start: the on
     const [claim = ''] = await claims('END-0001');
     expect(issuerOf(await (await Member.open(claim)).ask())).toBe('CN=Next');
     const ready = (await (await fetch(`${cloud.httpUrl}/readyz`)).json()) as { parts: object };
-    expect(ready.parts).toMatchObject({ authority: { ready: true, detail: expect.stringMatching(/^issues until \S+Z$/) } });
+    expect(ready.parts).toMatchObject({
+      authority: { ready: true, detail: expect.stringMatching(/^issues until \S+Z$/) },
+    });
   } finally {
     await cloud.stop();
   }

@@ -40,7 +40,11 @@ describe('an authority that ends', () => {
       sql,
       clock,
       log: pino({ level: 'warn' }, { write: (text: string) => void lines.push(JSON.parse(text) as Line) }),
-      metrics: { count: () => undefined, observe: () => undefined, gauge: (name, value) => void gauges.set(name, value) },
+      metrics: {
+        count: () => undefined,
+        observe: () => undefined,
+        gauge: (name, value) => void gauges.set(name, value),
+      },
       load: async () => had,
     });
   const codes = (): (string | undefined)[] => lines.map(({ code }) => code);
