@@ -9,6 +9,7 @@ import { ConfigError, readConfig } from './config.ts';
 import { SETTINGS } from './settings.ts';
 import { authoritiesOf } from './open-trust.ts';
 import { tellAuditLog, terminalEntry } from './terminal-audit.ts';
+import { livingOf } from './trust/life.ts';
 import type { Authority } from './trust/authority.ts';
 
 /** `paddock broker-config`: settings for a broker beside the service. */
@@ -70,7 +71,7 @@ async function writePlain(command: Command, place: BrokerPlace): Promise<void> {
 async function writeTls(command: Command, place: BrokerPlace, instances: number): Promise<void> {
   const { dataDir, hosts } = command.optsWithGlobals<{ dataDir?: string; hosts?: string }>();
   const config = readConfig(process.env, { ...(dataDir && { dataDir }), ...(hosts && { publicHosts: hosts }) });
-  const held = await authoritiesOf(config, config.dataDir, systemClock);
+  const held = livingOf(await authoritiesOf(config, config.dataDir, systemClock), systemClock.wall());
   const authority = issuerIn(held, command.optsWithGlobals<{ ca?: string }>().ca);
   const written = await writeTlsMosquitto(
     { ...place, hosts: config.publicHosts, instances },

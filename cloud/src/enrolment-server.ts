@@ -7,7 +7,9 @@ import type { Transport } from './enrolment/transport.ts';
 import { createEnrolApp } from './http/enrol-app.ts';
 import type { ClaimTerms } from './http/routes/factory-keys.ts';
 import { inUrl } from './urls.ts';
+import { Addresses } from './trust/addresses.ts';
 import { keyListOf, newestKeyList, type StoredKeyList } from './trust/key-lists.ts';
+import { RefusedConnections } from './trust/refused-connections.ts';
 import { pemChain } from './trust/server-certificate.ts';
 
 export interface EnrolmentServer {
@@ -42,7 +44,15 @@ export async function openEnrolment(
     transport,
     nonceLimits: { ...NONCE_LIMITS, perAddress: config.enrolPerAddress },
   });
-  const server = tlsServer(serverCertificate.current);
+  const refusals = new RefusedConnections(base, 'enrolment');
+  const server = tlsServer({
+    identity: serverCertificate.current,
+    addresses: new Addresses(
+      { connections: config.enrolAddressConnections, handshakesPerSecond: config.enrolAddressHandshakes },
+      base.clock,
+    ),
+    refused: (code, address) => refusals.refused(code, { clientId: null, deviceId: null, address }),
+  });
   serverCertificate.onRenewed((identity) => server.renew(identity));
   const app = await createEnrolApp({
     ...base,

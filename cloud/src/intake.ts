@@ -13,6 +13,7 @@ import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
 import { currentEpoch } from './store/epoch.ts';
 import type { Broker, ErrorAt, Store } from './ports.ts';
+import { Addresses } from './trust/addresses.ts';
 import { StoredAdmission } from './trust/admission.ts';
 import { RevocationFile } from './trust/revocation-file.ts';
 import { RefusedConnections } from './trust/refused-connections.ts';
@@ -59,10 +60,10 @@ function embeddedBroker(
       port: config.mqttTlsPort,
       identity: serverCertificate.current,
       authorityPem: authorities.acceptedPem,
-      addressLimits: {
-        connections: config.mqttAddressConnections,
-        handshakesPerSecond: config.mqttAddressHandshakes,
-      },
+      addresses: new Addresses(
+        { connections: config.mqttAddressConnections, handshakesPerSecond: config.mqttAddressHandshakes },
+        clock,
+      ),
     },
     admission,
     clock,
@@ -92,7 +93,7 @@ export async function takeIn(
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
   const strangers = new Strangers({ clock, metrics, log });
-  const refusals = new RefusedConnections(base);
+  const refusals = new RefusedConnections(base, 'broker');
   const known = new KnownInventories(store);
   const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
   const answers = new Answers({

@@ -147,6 +147,8 @@ const probesOf = (base: Base, member: Member, reachable: () => boolean): Probe[]
     name: 'clock',
     check: async () => ({ ready: true, detail: member.disagreement ?? clockDetail(base) }),
   },
+  // What was issued before is still good, and reports are recorded: people are told, nobody is sent away.
+  { name: 'authority', check: async () => ({ ready: true, detail: base.authorities.ending }) },
 ];
 
 const clockDetail = ({ ownClock }: Base): string =>

@@ -25,9 +25,9 @@ export interface Trust extends Pick<Base, 'authorities' | 'serverCertificate'> {
  * @throws TrustError, DataDirError
  */
 export async function openTrust(ground: Ground, dataDir: string): Promise<Trust> {
-  const { config, clock, log, store } = ground;
+  const { config, clock, log, metrics, store } = ground;
   const load = (): Promise<Authority[]> => authoritiesOf(config, dataDir, clock);
-  const authorities = await Authorities.open({ sql: store, clock, log, load });
+  const authorities = await Authorities.open({ sql: store, clock, log, metrics, load });
   const given = await givenCertificate(config);
   const foreign = [...awsAuthorities(config), ...(given?.named ?? [])];
   const named = () => ({
@@ -60,18 +60,17 @@ export async function openTrust(ground: Ground, dataDir: string): Promise<Trust>
   };
 }
 
-/** Oldest first. @throws TrustError, DataDirError */
+/** Oldest first, with those that have ended. @throws TrustError, DataDirError */
 export async function authoritiesOf(
   { caCert, caKey }: Pick<CloudConfig, 'caCert' | 'caKey'>,
   dataDir: string,
   clock: Clock,
 ): Promise<Authority[]> {
-  const now = clock.wall();
   const files: AuthorityFiles[] =
     caCert !== null && caKey !== null
       ? await readAuthorities(caCert.map((certificate, at) => ({ certificate, key: caKey[at] ?? '' })))
-      : await loadAuthorities(dataDir, (key) => newAuthorityCertificate(key, now));
-  return Promise.all(files.map((pem) => openAuthority(pem, now)));
+      : await loadAuthorities(dataDir, (key) => newAuthorityCertificate(key, clock.wall()));
+  return Promise.all(files.map(openAuthority));
 }
 
 /** @throws TrustError `server_certificate_unreadable` of its authority, and what reading that throws */

@@ -91,8 +91,10 @@ export interface TlsIdentity {
 
 /** Why a connection was refused or closed. */
 export const CONNECTION_REFUSALS = {
-  tls_failed: 'What came is no TLS handshake that this broker takes: no TLS at all, or below 1.2',
+  tls_failed: 'What came is no TLS handshake that this server takes: no TLS at all, or below 1.2',
   tls_timeout: 'The handshake took too long',
+  request_timeout: 'A request to the enrolment server did not come in time',
+  server_full: 'The enrolment server has as many connections as it takes',
   address_too_many: 'The address has as many connections as it may have',
   address_too_fast: 'The address begins connections faster than it may',
   certificate_missing: 'A client without a certificate, or a device that has one and comes without TLS',
@@ -115,6 +117,13 @@ export const CONNECTION_REFUSALS = {
   reader_too_slow: 'The client does not read what it is sent',
 } as const satisfies Record<string, string>;
 export type ConnectionRefusal = keyof typeof CONNECTION_REFUSALS;
+
+/** Bounds what one address may take of a server before anybody knows who it is. */
+export interface AddressGate {
+  /** @returns why not, or null; who is let in is to `leave` */
+  enter(address: string | undefined): Extract<ConnectionRefusal, 'address_too_many' | 'address_too_fast'> | null;
+  leave(address: string | undefined): void;
+}
 
 /** A connection of somebody who says to be a device. */
 export interface DeviceConnection {
@@ -232,8 +241,13 @@ export const METRICS = {
   },
   paddock_connections_refused_total: {
     type: 'counter',
-    help: 'Connections of devices that the embedded broker refused or closed, by code',
+    help: 'Connections that the embedded broker or the enrolment server refused or closed, by code',
     labels: ['code'],
+  },
+  paddock_authority_not_after_seconds: {
+    type: 'gauge',
+    help: 'When the authority that issues certificates ends, in seconds since 1970',
+    labels: [],
   },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
   paddock_inventories_total: {

@@ -74,6 +74,18 @@ export const SETTINGS = {
     fallback: 600,
     help: 'requests to enrol in a minute that one address may make (an IPv6 network of 64 bits is one)',
   }),
+  enrolAddressConnections: setting({
+    env: 'PADDOCK_ENROL_ADDRESS_CONNECTIONS',
+    parse: wholeNumber(1, 1_000_000),
+    fallback: 100,
+    help: 'connections to enrol that one address may have',
+  }),
+  enrolAddressHandshakes: setting({
+    env: 'PADDOCK_ENROL_ADDRESS_HANDSHAKES',
+    parse: wholeNumber(1, 1_000_000),
+    fallback: 20,
+    help: 'connections to enrol that one address may begin in a second, on average; five times as many at once',
+  }),
   mqttPort: setting({
     env: 'PADDOCK_MQTT_PORT',
     flag: '--mqtt-port <port>',

@@ -17,6 +17,12 @@ const ROOT = join(import.meta.dirname, '../..');
 const AGENT_STOPS_WITHIN_MS = 6_000;
 const CLOUD_STOPS_WITHIN_MS = 20_000;
 const SUMMARY_EVERY_MS = 5_000;
+/** All of the fleet comes from this machine. */
+const FLEET_OF_ONE_ADDRESS = {
+  PADDOCK_ENROL_PER_ADDRESS: '1000000',
+  PADDOCK_ENROL_ADDRESS_CONNECTIONS: '1000000',
+  PADDOCK_ENROL_ADDRESS_HANDSHAKES: '1000000',
+};
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
@@ -59,7 +65,7 @@ async function run(options: Options, running: Running, stopping: AbortController
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const portsAsText = Object.fromEntries(Object.entries(ports).map(([name, port]) => [name, String(port)]));
   // All devices of the demonstration come from one address; a kiosk made by hand needs no certificate on loopback.
-  const open = { PADDOCK_ENROL_PER_ADDRESS: '1000000', PADDOCK_MQTT_PLAIN: 'loopback' };
+  const open = { ...FLEET_OF_ONE_ADDRESS, PADDOCK_MQTT_PLAIN: 'loopback' };
   const env = { PADDOCK_DATA_DIR: dataDir, ...open, ...portsAsText };
   const child = (name: string, program: string, args: readonly string[], stopWithinMs: number): Child => {
     const started = startChild({ name, program: join(ROOT, program), args, env, log: join(folder, `${name}.log`) });

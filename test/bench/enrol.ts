@@ -39,7 +39,11 @@ interface Newcomer {
   answer: string;
 }
 
-const cloud = await startCloudProcess({ PADDOCK_ENROL_PER_ADDRESS: '1000000', PADDOCK_LOG_LEVEL: 'warn' });
+const cloud = await startCloudProcess({
+  PADDOCK_ENROL_PER_ADDRESS: '1000000',
+  PADDOCK_ENROL_ADDRESS_HANDSHAKES: '1000000',
+  PADDOCK_LOG_LEVEL: 'warn',
+});
 try {
   const newcomers = await makeNewcomers(WARM_UP + DEVICES);
   const ca = readFileSync(join(cloud.dataDir, 'ca.cert.pem'), 'utf8');

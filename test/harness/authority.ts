@@ -28,7 +28,7 @@ const DAY_MS = 86_400_000;
 /** An authority of the test's own, a year old. */
 export async function newAuthority(): Promise<Authority> {
   const key = newKey();
-  return openAuthority({ key, certificate: await newAuthorityCertificate(key, wallMs(now() - 365 * DAY_MS)) }, now());
+  return openAuthority({ key, certificate: await newAuthorityCertificate(key, wallMs(now() - 365 * DAY_MS)) });
 }
 
 /** What a device has after its enrolment. */

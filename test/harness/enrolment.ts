@@ -3,7 +3,7 @@ import { request } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { pino } from 'pino';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
-import { tlsServer, type TlsServer } from '@paddock/cloud/adapters/tls-server.ts';
+import { tlsServer, type TlsServer, type TlsServerOptions } from '@paddock/cloud/adapters/tls-server.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { ClaimMint } from '@paddock/cloud/enrolment/claim-mint.ts';
 import { Enrolment, type EnrolmentParts } from '@paddock/cloud/enrolment/enrolment.ts';
@@ -36,6 +36,8 @@ export interface EnrolServer {
   /** What was written, unless another audit log was given. */
   readonly audit: CollectedAudit;
   readonly tls: TlsServer;
+  /** Connections that were turned away or ended. */
+  readonly refused: Parameters<TlsServerOptions['refused']>[];
   call(method: string, path: string, body?: string, type?: string): Promise<EnrolAnswer>;
   nonce(): Promise<string>;
   /** Signs and sends a request with a new nonce unless one is given. @returns the answer as it came */
@@ -50,6 +52,7 @@ export async function startEnrolment(
   store: Store,
   parts: Partial<EnrolmentParts> = {},
   clock: Clock = systemClock,
+  door: Partial<TlsServerOptions> = {},
 ): Promise<EnrolServer> {
   const authority = await newAuthority();
   const [onlineKey, root] = [await makeTestKey(), await makeTestKey()];
@@ -65,7 +68,14 @@ export async function startEnrolment(
     mqttUrl: () => 'mqtts://localhost:8883',
     ...parts,
   });
-  const tls = tlsServer(await serverIdentity(authority));
+  const identity = await serverIdentity(authority);
+  const refused: EnrolServer['refused'] = [];
+  const tls = tlsServer({
+    identity,
+    addresses: { enter: () => null, leave: () => undefined },
+    refused: (...refusal) => void refused.push(refusal),
+    ...door,
+  });
   const app = await createEnrolApp({
     audit,
     clock: systemClock,
@@ -90,6 +100,7 @@ export async function startEnrolment(
     root,
     audit: collected,
     tls,
+    refused,
     call,
     nonce,
     ask: async (key, fields = {}) => call('POST', '/enrol/v1/requests', await sealed(key, fields)),
@@ -107,7 +118,7 @@ async function newAuthority(): Promise<Authority> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const now = systemClock.wall();
-  return openAuthority({ key, certificate: await newAuthorityCertificate(key, now) }, now);
+  return openAuthority({ key, certificate: await newAuthorityCertificate(key, now) });
 }
 
 /** A server certificate of that authority for loopback. */

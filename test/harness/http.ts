@@ -52,12 +52,13 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
   const held = [await newAuthority()];
   const log = pino({ level: 'silent' });
   const audit = new CollectedAudit();
+  const metrics = createPrometheus();
   const app = await createApp({
     audit,
     store,
     clock: systemClock,
     log,
-    authorities: await Authorities.open({ sql: store, clock: systemClock, log, load: async () => held }),
+    authorities: await Authorities.open({ sql: store, clock: systemClock, log, metrics, load: async () => held }),
     authenticate: (token) => authenticateToken(store, token),
     inflater,
     cloudErrorMs: () => 100,
@@ -74,7 +75,7 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
       root: cloudKey.publicJwk as Claim['root'],
     }),
     openSpool: () => openSpool(tmpdir()),
-    exposition: createPrometheus(),
+    exposition: metrics,
     probes: [{ name: 'database', check: async () => store.query('SELECT 1').then(() => ({ ready: true })) }],
     ...parts,
   });

@@ -65,7 +65,7 @@ export async function startIngest(
   const broker = options.broker ?? beside;
   const audit = options.audit ?? new CollectedAudit();
   const rejections = new Rejections({ sql: store, clock, metrics, log, audit });
-  const refusals = new RefusedConnections({ metrics, audit, log });
+  const refusals = new RefusedConnections({ metrics, audit, log }, 'broker');
   const keys = new StoredKeyDirectory(store, clock);
   const stopListening = await store.listen('paddock_devices', (id) => keys.forget(id));
   const opener = startOpener({ program: OPENER_PROGRAM, threads: 1 });

@@ -26,6 +26,14 @@ interface Started {
   readonly ended: Promise<unknown[]>;
 }
 
+/** How many clients on this machine are connected to that port: the kernel's table (proc(5)). */
+async function connectionsTo(port: number): Promise<number> {
+  const there = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = (await readFile('/proc/net/tcp', 'utf8')).split('\n').map((line) => line.trim().split(/\s+/));
+  return rows.filter(([, , remote = '', state]) => remote.endsWith(there) && state === ESTABLISHED).length;
+}
+const ESTABLISHED = '01';
+
 /** What a newcomer does: start it, look, stop it, start it again. */
 describe('npm start', () => {
   let dataDir: string;
@@ -48,16 +56,15 @@ describe('npm start', () => {
     return { child, output: () => output, ended: once(child, 'exit') };
   }
 
-  const devices = async (): Promise<readonly Device[]> => {
-    try {
-      const token = (await readFile(join(dataDir, 'operator.token'), 'utf8')).trim();
-      const headers = { authorization: `Bearer ${token}` };
-      const answer = await fetch(`http://127.0.0.1:${ports.http}/api/v1/devices`, { headers });
-      return ((await answer.json()) as { items: Device[] }).items;
-    } catch {
-      return []; // Not up yet.
-    }
-  };
+  async function items<Item>(path: string): Promise<readonly Item[]> {
+    const token = (await readFile(join(dataDir, 'operator.token'), 'utf8')).trim();
+    const headers = { authorization: `Bearer ${token}` };
+    const answer = await fetch(`http://127.0.0.1:${ports.http}/api/v1${path}`, { headers });
+    return ((await answer.json()) as { items: Item[] }).items;
+  }
+  // Not up yet: none.
+  const devices = (): Promise<readonly Device[]> => items<Device>('/devices').catch(() => []);
+  const certificatesOf = (deviceId: string): Promise<readonly object[]> => items(`/devices/${deviceId}/certificates`);
   const kiosk = async () => (await devices()).find(({ deviceId }) => deviceId.startsWith('demo-cp22-'));
   const reportedStart = async () => (await kiosk())?.lastReport?.start;
 
@@ -107,10 +114,14 @@ describe('npm start', () => {
   });
 
   it('goes on with the same data at its second start, with a fleet beside the kiosk', async () => {
-    const { child, ended } = start('--devices', '5', '--every', '2');
+    const { child, output, ended } = start('--devices', '5', '--every', '2');
     await expect.poll(reportedStart, WITHIN).toBe(2);
     const heard = async () => (await devices()).filter(({ lastReport }) => lastReport !== null).length;
     await expect.poll(heard, WITHIN).toBe(6);
+    expect(output()).toMatch(/^Enrolled 5 devices by claims in \d+[.]\d s$/m);
+    // Each by a certificate of its own, and nobody beside TLS.
+    for (const { deviceId } of await devices()) expect(await certificatesOf(deviceId)).not.toEqual([]);
+    expect([await connectionsTo(ports.mqttTls), await connectionsTo(ports.mqtt)]).toEqual([6, 0]);
     const own = await ownKiosk();
     await expect.poll(heard, WITHIN).toBe(7);
     own.kill('SIGTERM');

@@ -106,7 +106,7 @@ export class EmbeddedBroker implements Broker {
     if (tls !== undefined) {
       const serve = (socket: Socket, peer: TlsPeer): void =>
         this.#serve(aedes, socket, { peer, address: peer.address }, events);
-      this.#tls = new TlsListener(tls, { clock, events, maxConnections: limits.connections, serve });
+      this.#tls = new TlsListener(tls, { events, maxConnections: limits.connections, serve });
       await this.#listen(this.#tls.server, tls.host, tls.port, events);
     }
     void this.#endSlowSenders(events);

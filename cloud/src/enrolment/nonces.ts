@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Sql } from '../ports.ts';
-import { addressGroup } from './address.ts';
+import { addressGroup } from '../trust/address-group.ts';
 import { EnrolmentError } from './errors.ts';
 
 export interface NonceLimits {

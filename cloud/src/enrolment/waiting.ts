@@ -2,7 +2,7 @@ import type { EnrolmentRequest } from '@paddock/shared/enrolment.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Sql, Store } from '../ports.ts';
-import { addressGroup } from './address.ts';
+import { addressGroup } from '../trust/address-group.ts';
 import type { WaitReason } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
 

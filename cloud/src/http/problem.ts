@@ -147,6 +147,7 @@ function problem(kind: ProblemCode, detail?: string, code: string = kind, errors
 }
 
 function ofCredential(code: TrustErrorCode | KeyError['code']): ProblemCode {
+  if (code === 'ca_unfit') return 'unavailable';
   if (code === 'certificates_too_many') return 'too_many';
   return code === 'csr_key_revoked' ? 'device_forbidden' : 'message_refused';
 }

@@ -1,7 +1,8 @@
-import { wallMs } from '@paddock/shared/time.ts';
-import type { Clock, Log, Sql } from '../ports.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import type { Clock, Log, Metrics, Sql } from '../ports.ts';
 import type { Authority } from './authority.ts';
-import { listingsOf, standingOf, type Listing, type Standing } from './standing.ts';
+import { endsSoon, isAlive, livingOf } from './life.ts';
+import { listingsOf, SHOWN_DIGITS, standingOf, type Listing, type Standing } from './standing.ts';
 
 /** Somebody may put another one beside those that are held, or take one away. */
 const LOOK_EVERY_MS = 5_000;
@@ -10,7 +11,8 @@ export interface AuthoritiesParts {
   readonly sql: Sql;
   readonly clock: Clock;
   readonly log: Log;
-  /** Those that this service holds, oldest first, as they stand now. */
+  readonly metrics: Metrics;
+  /** Those that this service has, oldest first, as they stand now, with those that have ended. */
   readonly load: () => Promise<readonly Authority[]>;
 }
 
@@ -25,6 +27,8 @@ export class Authorities {
   #listings: ReadonlyMap<string, Listing> = new Map();
   #standing: Standing<Authority>;
   #complaint = '';
+  /** Who was told to have ended, or to end soon. */
+  readonly #told = new Set<string>();
 
   private constructor(parts: AuthoritiesParts, held: readonly Authority[], state: State) {
     this.#parts = parts;
@@ -35,7 +39,10 @@ export class Authorities {
 
   /** @throws TrustError, and what reading files throws */
   static async open(parts: AuthoritiesParts): Promise<Authorities> {
-    return new Authorities(parts, await parts.load(), await stateIn(parts.sql));
+    const all = await parts.load();
+    const opened = new Authorities(parts, livingOf(all, parts.clock.wall()), await stateIn(parts.sql));
+    opened.#tellEnds(all);
+    return opened;
   }
 
   get issuing(): Authority {
@@ -53,6 +60,12 @@ export class Authorities {
 
   get accepted(): readonly Authority[] {
     return [this.issuing, ...this.beside];
+  }
+
+  /** When the one that issues ends, in words for operators. */
+  get ending(): string {
+    const until = `issues until ${toInstant(this.issuing.notAfter)}`;
+    return endsSoon(this.issuing, this.#parts.clock.wall()) ? `${until}: time for the next one` : until;
   }
 
   get held(): readonly Authority[] {
@@ -102,13 +115,32 @@ export class Authorities {
   }
 
   async #look(found: () => Promise<void>): Promise<void> {
-    const held = await this.#parts.load();
+    const all = await this.#parts.load();
+    this.#tellEnds(all);
+    const now = this.#parts.clock.wall();
+    const held = livingOf(all, now);
     const idsOf = (authorities: readonly Authority[]): string => authorities.map(({ id }) => id).join();
     if (idsOf(held) === idsOf(this.#held)) return;
-    // One that issues is not let go of because its file is.
-    this.#held = held.some(({ id }) => id === this.issuing.id) ? held : [this.issuing, ...held];
+    // One that issues is not let go of because its file is, only because it has ended.
+    const isHere = held.some(({ id }) => id === this.issuing.id);
+    this.#held = isHere || !isAlive(this.issuing, now) ? held : [this.issuing, ...held];
     await this.refresh();
     await found();
+  }
+
+  /** Of each authority once that it has ended, and of the one that issues that it will soon. */
+  #tellEnds(all: readonly Authority[]): void {
+    const { clock, log, metrics } = this.#parts;
+    const now = clock.wall();
+    const tell = (code: 'ca_expired' | 'ca_ends_soon', { id, notAfter }: Authority, message: string): void => {
+      if (this.#told.has(`${code} ${id}`)) return;
+      this.#told.add(`${code} ${id}`);
+      log.warn({ code, authority: id.slice(0, SHOWN_DIGITS), notAfter: toInstant(notAfter) }, message);
+    };
+    for (const one of all) if (!isAlive(one, now)) tell('ca_expired', one, 'An authority has expired: it is left out');
+    if (endsSoon(this.issuing, now))
+      tell('ca_ends_soon', this.issuing, 'The authority that issues will expire: make the next one, `paddock ca new`');
+    metrics.gauge('paddock_authority_not_after_seconds', this.issuing.notAfter / 1000);
   }
 
   async #try(work: () => Promise<void>): Promise<void> {

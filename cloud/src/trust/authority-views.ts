@@ -1,8 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { Sql } from '../ports.ts';
 import type { Authorities } from './authorities.ts';
 import { KeyListError } from './key-lists.ts';
+import { isAlive } from './life.ts';
 import { SHOWN_DIGITS, type Listing } from './standing.ts';
 
 /** What an authority is to this service. */
@@ -11,6 +12,7 @@ export const AUTHORITY_STATES = {
   accepted: 'Certificates of it are accepted, another one issues',
   unlisted: 'It is here, and devices do not know it yet',
   foreign: 'It is not here: devices believe servers of it only',
+  expired: 'It has ended, and the newest list of keys still names it',
   withdrawn: 'Devices and brokers do not believe it any more',
 } as const satisfies Record<string, string>;
 export type AuthorityState = keyof typeof AUTHORITY_STATES;
@@ -49,7 +51,7 @@ const COUNTED = `
   GROUP BY a.id`;
 
 /** Every authority that is here, or was ever listed: those here first, then by when they were listed. */
-export async function authorityViews(sql: Sql, authorities: Authorities): Promise<AuthorityView[]> {
+export async function authorityViews(sql: Sql, authorities: Authorities, now: WallMs): Promise<AuthorityView[]> {
   const { held, listings } = authorities;
   const heldIds = held.map(({ id }) => id);
   const others = [...listings.keys()].filter((id) => !heldIds.includes(id));
@@ -63,11 +65,12 @@ export async function authorityViews(sql: Sql, authorities: Authorities): Promis
     const listing = listings.get(id);
     const counts = counted.find((row) => row.id === id);
     const certificate = new X509Certificate(own?.certificateDer ?? Buffer.from(listing?.der ?? '', 'base64url'));
+    const notAfter = wallMs(certificate.validToDate.getTime());
     return {
       id: id.slice(0, SHOWN_DIGITS),
       subject: certificate.subject,
-      notAfter: toInstant(wallMs(certificate.validToDate.getTime())),
-      state: stateOf(id, authorities),
+      notAfter: toInstant(notAfter),
+      state: stateOf(id, authorities, isAlive({ notAfter }, now)),
       listedSince: instantOf(listing),
       devices: counts?.devices ?? 0,
       behind: listing?.isListed === true ? (counts?.behind ?? 0) : null,
@@ -76,8 +79,9 @@ export async function authorityViews(sql: Sql, authorities: Authorities): Promis
   });
 }
 
-function stateOf(id: string, { issuing, accepted, listings }: Authorities): AuthorityState {
+function stateOf(id: string, { issuing, accepted, listings }: Authorities, alive: boolean): AuthorityState {
   if (listings.get(id)?.isListed === false) return 'withdrawn';
+  if (!alive) return 'expired';
   if (id === issuing.id) return 'issues';
   if (!accepted.some((one) => one.id === id)) return 'foreign';
   return listings.has(id) ? 'accepted' : 'unlisted';

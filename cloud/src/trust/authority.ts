@@ -56,9 +56,12 @@ export interface Authority {
   readonly fingerprint: string;
   /** The same in hexadecimal: how people and tables call it, by its beginning. */
   readonly id: string;
+  /** Nothing that it issued is good after that. */
+  readonly notAfter: WallMs;
   /**
    * A client certificate: CN and URI name the device; nothing else of the request than its key is taken over.
-   * @throws TrustError `csr_malformed`, `csr_signature_invalid`, `csr_key_unsupported`, `csr_key_is_identity`
+   * @throws TrustError `csr_malformed`, `csr_signature_invalid`, `csr_key_unsupported`, `csr_key_is_identity`; `ca_unfit`
+   *   of all that it issues, when too little of its own life is left
    */
   issueDevice(request: DeviceRequest): Promise<IssuedToDevice>;
   issueServer(request: ServerRequest): Promise<Issued>;
@@ -75,16 +78,14 @@ export async function newAuthorityCertificate(keyPem: string, now: WallMs): Prom
 }
 
 /**
+ * Whether it has ended is another question.
  * @param pem of the private key and of its certificate; what stands behind the first certificate is not read
  * @throws TrustError `ca_unreadable`, `ca_key_unsupported`, `ca_mismatch`, `ca_unfit`
  */
-export async function openAuthority(
-  pem: { readonly key: string; readonly certificate: string },
-  now: WallMs,
-): Promise<Authority> {
+export async function openAuthority(pem: { readonly key: string; readonly certificate: string }): Promise<Authority> {
   const signingKey = await importAuthorityKey(pem.key);
   const certificate = readCertificate(pem.certificate);
-  requireFit(certificate, signingKey, now);
+  requireFit(certificate, signingKey);
   return authorityOf(certificate, signingKey);
 }
 
@@ -92,8 +93,9 @@ function authorityOf(certificate: X509Certificate, signingKey: AuthorityKey): Au
   const der = new Uint8Array(certificate.rawData);
   const digest = createHash('sha256').update(der).digest();
   const issuer = { certificate, signingKey };
+  const notAfter = wallMs(certificate.notAfter.getTime());
   const issue = async (subject: Subject, now: WallMs): Promise<Issued> => {
-    const validity = validityOf(subject.profile, now, wallMs(certificate.notAfter.getTime()));
+    const validity = validityOf(subject.profile, now, notAfter);
     const made = await certify(issuer, subject, validity);
     const renewAfter = wallMs(now + Math.floor((validity.notAfter - now) / 3));
     return { chain: [new Uint8Array(made.rawData), der], serial: made.serialNumber, ...validity, renewAfter };
@@ -103,6 +105,7 @@ function authorityOf(certificate: X509Certificate, signingKey: AuthorityKey): Au
     certificatePem: `${certificate.toString('pem')}\n`,
     fingerprint: digest.toString('base64url'),
     id: digest.toString('hex'),
+    notAfter,
     async issueDevice({ csr, deviceId, identityThumbprint, now }) {
       const { spki, thumbprint } = await parseRequest(csr);
       if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
@@ -129,10 +132,9 @@ function readCertificate(pem: string): X509Certificate {
   }
 }
 
-function requireFit(certificate: X509Certificate, { spki }: AuthorityKey, now: WallMs): void {
+function requireFit(certificate: X509Certificate, { spki }: AuthorityKey): void {
   if (!Buffer.from(certificate.publicKey.rawData).equals(spki)) throw new TrustError('ca_mismatch');
   const usages = certificate.getExtension(KeyUsagesExtension)?.usages ?? KeyUsageFlags.keyCertSign;
   if (certificate.getExtension(BasicConstraintsExtension)?.ca !== true || (usages & KeyUsageFlags.keyCertSign) === 0)
     throw new TrustError('ca_unfit', 'it is not an authority’s');
-  if (now > certificate.notAfter.getTime()) throw new TrustError('ca_unfit', 'it has expired');
 }

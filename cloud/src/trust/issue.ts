@@ -13,8 +13,9 @@ import {
   type JsonGeneralNames,
   type X509Certificate,
 } from '@peculiar/x509';
-import { toDate, wallMs, type WallMs } from '@paddock/shared/time.ts';
+import { toDate, toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { AuthorityKey } from './authority-key.ts';
+import { TrustError } from './errors.ts';
 
 const DAY_MS = 86_400_000;
 /** Other machines' clocks may be behind ours. */
@@ -45,10 +46,18 @@ export interface Validity {
   readonly notAfter: WallMs;
 }
 
-/** Dates of certificates are whole seconds (RFC 5280, section 4.1.2.5); nothing outlives its issuer. */
+/** A certificate that ends sooner is of no use to anybody. */
+const LEAST_LIFE_MS = 3_600_000;
+
+/**
+ * Dates of certificates are whole seconds (RFC 5280, section 4.1.2.5); nothing outlives its issuer.
+ * @throws TrustError `ca_unfit` when too little life is left to the issuer
+ */
 export function validityOf(profile: keyof typeof PROFILES, now: WallMs, issuerNotAfter: WallMs): Validity {
   const second = Math.floor(now / 1000) * 1000;
   const notAfter = Math.min(second + PROFILES[profile].lifeMs, issuerNotAfter);
+  if (notAfter - second < LEAST_LIFE_MS)
+    throw new TrustError('ca_unfit', `it ends at ${toInstant(issuerNotAfter)}: another one has to issue`);
   return { notBefore: wallMs(second - BACKDATED_MS), notAfter: wallMs(notAfter) };
 }
 

@@ -15,18 +15,26 @@ import {
  */
 export class RefusedConnections {
   readonly #parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log };
+  readonly #server: 'broker' | 'enrolment';
 
-  constructor(parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log }) {
+  /** @param server whose connections they are */
+  constructor(
+    parts: { readonly metrics: Metrics; readonly audit: Audit; readonly log: Log },
+    server: 'broker' | 'enrolment',
+  ) {
     this.#parts = parts;
+    this.#server = server;
   }
 
   refused(code: ConnectionRefusal, client: BrokerClient): void {
     const { metrics, log } = this.#parts;
     metrics.count('paddock_connections_refused_total', { code });
-    log.debug({ code, ...client }, CONNECTION_REFUSALS[code]);
+    const server = this.#server;
+    log.debug({ code, ...client, server }, CONNECTION_REFUSALS[code]);
     const { clientId, deviceId } = client;
     const isAnother = clientId !== null && deviceId !== null && clientId !== deviceId;
-    this.#write(client, { action: 'connect', code, ...(isAnother && { detail: { clientId } }) });
+    const detail = { server, ...(isAnother && { clientId }) };
+    this.#write(client, { action: 'connect', code, detail });
   }
 
   /** It wanted a topic that is not its own. */

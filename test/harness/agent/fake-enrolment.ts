@@ -127,6 +127,7 @@ export class FakeEnrolment {
       return [200, 'application/json', JSON.stringify({ nonce, sentAt: toInstant(this.now()) })];
     }
     if (method === 'POST' && path === '/enrol/v1/requests') return [200, 'application/jose', await this.#enrol(body)];
+    if (path === '/enrol/v1/ca') return [200, 'application/x-pem-file', this.authority.pem];
     const [, version] = /^\/enrol\/v1\/keys(?:\/(\d+))?$/.exec(path) ?? [];
     const list = version === undefined ? this.lists.at(-1) : this.lists[Number(version) - 1];
     return list === undefined ? [404, 'application/json', '{"code":"not_found"}'] : [200, 'application/jose', list];

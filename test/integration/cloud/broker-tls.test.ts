@@ -8,6 +8,7 @@ import { EmbeddedBroker, type EmbeddedBrokerOptions } from '@paddock/cloud/adapt
 import type { TlsListenerOptions } from '@paddock/cloud/adapters/aedes/tls.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import type { Inbound } from '@paddock/cloud/ports.ts';
+import { Addresses } from '@paddock/cloud/trust/addresses.ts';
 import type { Authority } from '@paddock/cloud/trust/authority.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
@@ -238,7 +239,7 @@ describe('the embedded broker over mutual TLS', () => {
   });
 
   it('bounds the connections of one address, and takes some again when others are gone', async () => {
-    await start({ addressLimits: { connections: 2, handshakesPerSecond: 100 } });
+    await start({ addresses: new Addresses({ connections: 2, handshakesPerSecond: 100 }, systemClock) });
     const [first] = [await connected(), await connected(await devicePair(authority, 'kiosk-0002'), 'kiosk-0002')];
     await (
       await client(device).hello(DEVICE)
@@ -251,7 +252,7 @@ describe('the embedded broker over mutual TLS', () => {
   });
 
   it('bounds how fast one address begins connections', async () => {
-    await start({ addressLimits: { connections: 100, handshakesPerSecond: 1 } });
+    await start({ addresses: new Addresses({ connections: 100, handshakesPerSecond: 1 }, systemClock) });
     const flood = Array.from({ length: 20 }, () => connectPlain(broker.tlsPort, '127.0.0.1'));
     sockets.push(...flood);
     await expect.poll(() => refused.length).toBeGreaterThanOrEqual(14);

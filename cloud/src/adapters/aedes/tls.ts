@@ -6,8 +6,7 @@ import {
   type Server as TlsServer,
   type TLSSocket,
 } from 'node:tls';
-import type { BrokerEvents, Clock, ConnectionRefusal, TlsIdentity } from '../../ports.ts';
-import { Addresses, type AddressLimits } from './addresses.ts';
+import type { AddressGate, BrokerEvents, ConnectionRefusal, TlsIdentity } from '../../ports.ts';
 import { peerOf, type TlsPeer } from './peer.ts';
 
 export interface TlsListenerOptions {
@@ -17,21 +16,21 @@ export interface TlsListenerOptions {
   readonly identity: TlsIdentity;
   /** The authorities of client certificates, in PEM, one after the other; `believe` changes them. */
   readonly authorityPem: string;
-  readonly addressLimits?: AddressLimits;
+  /** By default every address may take what it likes. */
+  readonly addresses?: AddressGate;
   readonly handshakeTimeoutMs?: number;
   /** Handshakes under way at once; one more, and the oldest is given up. */
   readonly maxHandshakes?: number;
 }
 
 interface ListenerParts {
-  readonly clock: Clock;
   readonly events: BrokerEvents;
   /** Connections that have proved who they are, at once. */
   readonly maxConnections: number;
   readonly serve: (socket: TLSSocket, peer: TlsPeer) => void;
 }
 
-const ADDRESS_LIMITS: AddressLimits = { connections: 2_000, handshakesPerSecond: 100 };
+const UNBOUNDED: AddressGate = { enter: () => null, leave: () => undefined };
 const HANDSHAKE_TIMEOUT_MS = 10_000;
 const MAX_HANDSHAKES = 4_000;
 /** A client that went away in the middle did nothing wrong. */
@@ -44,7 +43,7 @@ const TIMED_OUT = 'ERR_TLS_HANDSHAKE_TIMEOUT';
  */
 export class TlsListener {
   readonly #parts: ListenerParts;
-  readonly #addresses: Addresses;
+  readonly #addresses: AddressGate;
   /** Takes the connections; the TLS server gets those that may go on. */
   readonly #gate: Server;
   readonly #tls: TlsServer;
@@ -64,7 +63,7 @@ export class TlsListener {
     this.#authorities = certificatesIn(options.authorityPem);
     this.#parts = parts;
     this.#maxHandshakes = options.maxHandshakes ?? MAX_HANDSHAKES;
-    this.#addresses = new Addresses(options.addressLimits ?? ADDRESS_LIMITS, parts.clock);
+    this.#addresses = options.addresses ?? UNBOUNDED;
     this.#tls = createTlsServer({
       ...this.#context(),
       requestCert: true,

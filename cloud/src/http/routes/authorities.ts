@@ -1,6 +1,6 @@
 import Type from 'typebox';
 import { actAs, type Scope } from '../../customers/scope.ts';
-import type { Store } from '../../ports.ts';
+import type { Clock, Store } from '../../ports.ts';
 import type { Authorities } from '../../trust/authorities.ts';
 import { AUTHORITY_STATES, authorityViews, useAuthority, type AuthorityState } from '../../trust/authority-views.ts';
 import { SHOWN_DIGITS } from '../../trust/standing.ts';
@@ -41,11 +41,12 @@ const AuthorityView = Type.Object({
 export interface AuthorityParts {
   readonly store: Store;
   readonly authorities: Authorities;
+  readonly clock: Clock;
 }
 
 /** Who issues certificates, and whose are accepted. For tokens that reach every customer. */
 export const authorityRoutes =
-  ({ store, authorities }: AuthorityParts): Routes =>
+  ({ store, authorities, clock }: AuthorityParts): Routes =>
   async (app) => {
     app.get(
       '/authorities',
@@ -59,7 +60,7 @@ export const authorityRoutes =
       },
       async (request) => {
         requireAll(principalOf(request).scope);
-        return { items: await authorityViews(store, authorities) };
+        return { items: await authorityViews(store, authorities, clock.wall()) };
       },
     );
 

@@ -33,7 +33,7 @@ beforeAll(async () => {
   const key = newKey();
   const now = wallMs(Date.now());
   // An authority from outside, so that the data plane can show a certificate that devices believe.
-  const authority = await openAuthority({ key, certificate: await newAuthorityCertificate(key, now) }, now);
+  const authority = await openAuthority({ key, certificate: await newAuthorityCertificate(key, now) });
   const service = await devicePair(authority, 'paddock-cloud');
   plane = await startDataPlane(fake, await serverPair(authority), service, mosquitto.port);
   const caCert = await secret('ca.cert.pem', authority.certificatePem);

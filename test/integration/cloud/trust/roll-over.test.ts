@@ -141,6 +141,27 @@ describe('from one authority to the next', () => {
   });
 });
 
+test('an authority that has ended, long withdrawn or not, stops no start: the one beside it issues', async () => {
+  const place = await mkdtemp(join(tmpdir(), 'paddock-ended-'));
+  const ended = await makeAuthority({ notBefore: Date.now() - 2 * 86_400_000, notAfter: Date.now() - 86_400_000 });
+  const good = await makeAuthority({ name: 'Next' });
+  for (const [name, { pem, keyPem }] of [['ca', ended] as const, ['ca-2', good] as const]) {
+    await writeFile(join(place, `${name}.key.pem`), keyPem, { mode: 0o600 });
+    await writeFile(join(place, `${name}.cert.pem`), pem, { mode: 0o600 });
+  }
+  cloud = await startCloudProcess({}, undefined, place);
+  try {
+    const [claim = ''] = await claims('END-0001');
+    expect(issuerOf(await (await Member.open(claim)).ask())).toBe('CN=Next');
+    const ready = (await (await fetch(`${cloud.httpUrl}/readyz`)).json()) as { parts: object };
+    expect(ready.parts).toMatchObject({
+      authority: { ready: true, detail: expect.stringMatching(/^issues until \S+Z$/) },
+    });
+  } finally {
+    await cloud.stop();
+  }
+});
+
 describe('a server certificate from outside', () => {
   let outside: TestCertificate;
   const file = (name: string): string => join(folder, name);

@@ -1,6 +1,6 @@
 import { expect, it, vi } from 'vitest';
-import { Addresses } from '@paddock/cloud/adapters/aedes/addresses.ts';
-import { CloudClock } from '../../../../harness/cloud-clock.ts';
+import { Addresses } from '@paddock/cloud/trust/addresses.ts';
+import { CloudClock } from '../../../harness/cloud-clock.ts';
 
 it('looks through its addresses once a second, however many new ones come', () => {
   const clock = new CloudClock(1_800_000_000_000);

@@ -1,5 +1,5 @@
-import { isIPv6 } from 'node:net';
-import type { Clock } from '../../ports.ts';
+import type { AddressGate, Clock } from '../ports.ts';
+import { addressGroup } from './address-group.ts';
 
 export interface AddressLimits {
   /** Connections at once. */
@@ -22,10 +22,10 @@ const LOOK_THROUGH_AT = 10_000;
 const LOOK_EVERY_MS = 1_000;
 
 /**
- * Bounds what one address may take of the broker before anybody knows who it is: connections at once and handshakes a
+ * Bounds what one address may take of a server before anybody knows who it is: connections at once and handshakes a
  * second. Memory: one row for each address that has connections or had some within seconds.
  */
-export class Addresses {
+export class Addresses implements AddressGate {
   readonly #limits: AddressLimits;
   readonly #clock: Clock;
   readonly #counted = new Map<string, Counted>();
@@ -36,9 +36,8 @@ export class Addresses {
     this.#clock = clock;
   }
 
-  /** @returns why not, or null; who is let in is to `leave` */
-  enter(address: string | undefined): 'address_too_many' | 'address_too_fast' | null {
-    const counted = this.#of(networkOf(address));
+  enter(address = ''): ReturnType<AddressGate['enter']> {
+    const counted = this.#of(addressGroup(address));
     if (counted.allowed < 1) return 'address_too_fast';
     counted.allowed -= 1;
     if (counted.connections >= this.#limits.connections) return 'address_too_many';
@@ -46,8 +45,8 @@ export class Addresses {
     return null;
   }
 
-  leave(address: string | undefined): void {
-    const counted = this.#counted.get(networkOf(address));
+  leave(address = ''): void {
+    const counted = this.#counted.get(addressGroup(address));
     if (counted !== undefined) counted.connections -= 1;
   }
 
@@ -73,17 +72,4 @@ export class Addresses {
     for (const [network, { connections, at }] of this.#counted)
       if (connections === 0 && now - at > BURST_S * 1000) this.#counted.delete(network);
   }
-}
-
-const IPV4_IN_IPV6 = /^::ffff:(\d+[.]\d+[.]\d+[.]\d+)$/i;
-
-/** Who has one IPv6 address has a network of 64 bits of them; an IPv4 address may be written as an IPv6 one. */
-export function networkOf(address = ''): string {
-  const [, ipv4] = IPV4_IN_IPV6.exec(address) ?? [];
-  if (ipv4 !== undefined || !isIPv6(address)) return ipv4 ?? address;
-  const [before = '', after] = address.split('%')[0]?.split('::') ?? [];
-  const groups = (part: string): string[] => part.split(':').filter((group) => group !== '');
-  const [left, right] = [groups(before), groups(after ?? '')];
-  const missing = after === undefined ? 0 : 8 - left.length - right.length;
-  return [...left, ...Array<string>(missing).fill('0'), ...right].slice(0, 4).join(':');
 }
