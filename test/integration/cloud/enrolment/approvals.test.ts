@@ -76,7 +76,10 @@ describe('a stranger', () => {
     expect((await reject(key)).body['status']).toBe('rejected');
     expect(await server.enrol(key)).toMatchObject({ status: 'rejected', retryAfterSeconds: 3_600 });
     expect(server.audit.entries.at(-1)).toMatchObject({
-      ...{ actor: 'unknown', action: 'enrol', result: 'refused', code: 'enrolment_rejected' },
+      actor: 'unknown',
+      action: 'enrol',
+      result: 'refused',
+      code: 'enrolment_rejected',
       detail: { fingerprint: fingerprintOf(key) },
     });
     expect((await approve(key)).status).toBe(200);
@@ -258,7 +261,10 @@ describe('a device that comes back', () => {
     expect([refused.status, refused.code]).toEqual([403, 'key_revoked']);
     // Whoever has the old key proved that, and the device is its own whatever the request says.
     expect(server.audit.entries.at(-1)).toMatchObject({
-      ...{ actor: 'device:kiosk-back', action: 'enrol', result: 'refused', code: 'key_revoked' },
+      actor: 'device:kiosk-back',
+      action: 'enrol',
+      result: 'refused',
+      code: 'key_revoked',
       deviceId: 'kiosk-back',
     });
     const keys = await keysOf(database.store, ALL_CUSTOMERS, 'kiosk-back');
@@ -296,7 +302,10 @@ describe('a device that comes back', () => {
     expect(told).toMatchObject({ status: 'retired', device: 'kiosk-retired' });
     expect(told.certificate).toBeUndefined();
     expect(server.audit.entries.at(-1)).toMatchObject({
-      ...{ actor: 'device:kiosk-retired', action: 'enrol', result: 'refused', code: 'device_retired' },
+      actor: 'device:kiosk-retired',
+      action: 'enrol',
+      result: 'refused',
+      code: 'device_retired',
       deviceId: 'kiosk-retired',
     });
     const { mint } = await addTestBatch(database.store, 'for-the-retired');
@@ -308,7 +317,9 @@ describe('a device that comes back', () => {
     const refused = await server.ask(key, { device: 'kiosk-back' });
     expect([refused.status, refused.code]).toEqual([409, 'device_mismatch']);
     expect(server.audit.entries.at(-1)).toMatchObject({
-      ...{ actor: 'device:kiosk-honest', code: 'device_mismatch', deviceId: 'kiosk-honest' },
+      actor: 'device:kiosk-honest',
+      code: 'device_mismatch',
+      deviceId: 'kiosk-honest',
       detail: { namedDevice: 'kiosk-back' },
     });
   });

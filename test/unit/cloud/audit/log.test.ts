@@ -14,17 +14,17 @@ class Bench {
   readonly log: AuditLog;
 
   constructor() {
-    const sql = {
+    const sql: Sql = {
       query: async (_statement: string, [texts]: readonly unknown[] = []) => {
         this.tries += 1;
         if (this.isAway) throw new Error('the database is away');
         this.written.push(...(texts as string[]).map((text) => (JSON.parse(text) as AuditEntry).action));
         return [];
       },
-    } as Sql;
+    };
     const nothing = (): void => {};
     const error = (fields: object): void => void this.told.push(fields as (typeof this.told)[number]);
-    const log = { debug: nothing, info: nothing, warn: nothing, error } as unknown as Log;
+    const log: Log = { debug: nothing, info: nothing, warn: nothing, error };
     this.log = new AuditLog({ sql, clock: this.clock, log });
   }
 
