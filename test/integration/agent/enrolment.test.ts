@@ -361,6 +361,21 @@ describe('a list of keys', () => {
     expect(cloud.requests).toHaveLength(1);
   });
 
+  it('is fetched when an answer names a newer one, and a withdrawn key is believed no more', async () => {
+    const { clock, enrolment, keep } = bound(await enrolled());
+    const next = await makeTestKey();
+    await cloud.publish({ keys: [next.publicJwk] });
+    void keep();
+    enrolment.keyListSeen(1);
+    await clock.advance(60_000);
+    expect(enrolment.standing()?.keys.map(({ keyId }) => keyId)).toEqual([cloud.online.signing.keyId]);
+    enrolment.keyListSeen(2);
+    await clock.advance(30_000);
+    const believed = (): string[] | undefined => enrolment.standing()?.keys.map(({ keyId }) => keyId);
+    await until(() => believed()?.join() === next.signing.keyId, 'the old key is gone');
+    expect(cloud.requests).toHaveLength(1);
+  });
+
   it('is never older than the one before, over restarts', async () => {
     await enrolled();
     await cloud.publish();
