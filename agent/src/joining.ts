@@ -107,7 +107,7 @@ export function speakingAs({ cloud }: AgentConfig, { enrolment, dial }: Joining)
     cloudKeys: () => enrolment.standing()?.keys ?? [],
     leastEpoch: () => enrolment.standing()?.epoch ?? 0,
     keyUnknown: () => enrolment.keyUnknown(),
-    keyListSeen: (version) => enrolment.keyListSeen(version),
+    keyListSeen: (version, epoch) => enrolment.keyListSeen(version, epoch),
   };
 }
 

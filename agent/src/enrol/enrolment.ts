@@ -21,7 +21,7 @@ export interface Enrolment {
   /** An answer was signed by a key that the list of keys does not name. */
   keyUnknown(): void;
   /** An answer says which list of keys is the newest. */
-  keyListSeen(version: number): void;
+  keyListSeen(version: number, epoch: number): void;
 }
 
 /**
@@ -86,8 +86,8 @@ export async function openEnrolment(parts: EnrolmentParts): Promise<Enrolment> {
     },
     linkDown: (code) => void (trouble = linkFailed(trouble, code)),
     keyUnknown: () => void (wantsKeys = true),
-    keyListSeen(version) {
-      if (version > membership.listVersion()) wantsKeys = true;
+    keyListSeen(version, epoch) {
+      if (membership.isListBehind(version, epoch)) wantsKeys = true;
     },
   };
 }

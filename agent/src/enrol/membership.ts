@@ -30,8 +30,8 @@ export interface Membership {
   standing(): Standing | null;
   isRetired(): boolean;
   isRenewalDue(trouble: LinkTrouble): boolean;
-  /** The version of the newest list of keys; 0 before the first one. */
-  listVersion(): number;
+  /** Whether there is a newer list of keys than the device has, as the cloud names its newest and its epoch. */
+  isListBehind(version: number, epoch: number): boolean;
   /** Asks once. What is accepted is durable when this resolves; until then the old one holds. */
   ask(): Promise<Decision>;
   /** Only walks to the newest list of keys. */
@@ -51,7 +51,8 @@ export async function openMembership(parts: EnrolmentParts): Promise<Membership>
     standing: () => standingOf(held),
     isRetired: () => held.record?.retired === true,
     isRenewalDue: (trouble) => isDue(held, parts, trouble),
-    listVersion: () => held.list?.version ?? 0,
+    isListBehind: (version, epoch) =>
+      held.list === null || epoch > held.list.epoch || (epoch === held.list.epoch && version > held.list.version),
     async ask() {
       const decision = await askVouched(held, parts, listed);
       if (decision.status === 'accepted') await joined(held, parts, decision);

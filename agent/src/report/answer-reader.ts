@@ -33,7 +33,7 @@ export function createAnswerReader(
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
       answered(report.digest, isExchange, answer.wants);
-      if (answer.keyList !== undefined) keyListSeen?.(answer.keyList);
+      if (answer.keyList !== undefined) keyListSeen?.(answer.keyList, answer.desired.epoch);
     } catch (cause) {
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')
         log.debug({ code: cause.code }, 'An answer was not awaited');

@@ -21,7 +21,7 @@ beforeAll(async () => {
   cloud = await startCloudProcess();
   const kit = join(cloud.dataDir, 'kit.json');
   await paddockOn(cloud, 'factory-keys', 'add', 'works', '--count', '9', '--kit', kit);
-  const serials = ['MB-0001', 'MB-0002', 'MB-0003', 'MB-0004', 'MB-0005', 'MB-0006'];
+  const serials = ['MB-0001', 'MB-0002', 'MB-0003', 'MB-0004', 'MB-0005', 'MB-0006', 'MB-0007'];
   claims = (await paddockOn(cloud, 'claims', 'make', ...serials, '--kit', kit)).split('\n');
 }, TEST_MS);
 afterAll(() => cloud.stop());
