@@ -90,6 +90,7 @@ function program(): Command {
     .option('--seconds <n>', 'how long to listen to the ports', seconds, 5)
     .action(doctor);
   addInventory(command);
+  addRotateKey(command);
   return cli;
 }
 
@@ -227,6 +228,39 @@ async function inventory(options: Common): Promise<void> {
   const { components, unseen } = buildInventory(findings);
   const notes = findings.notes.map((note) => `could not be looked for: ${note}`);
   print(options, { components, unseen, notes: findings.notes }, [...inventoryLines(components), ...notes]);
+}
+
+function addRotateKey(command: AddCommand): void {
+  command(
+    'rotate-key',
+    'Have the agent change its identity key. The id and the history stay.',
+    'paddock-agent rotate-key',
+    'paddock-agent rotate-key --discard',
+  )
+    .option(
+      '--discard',
+      'throw the old key away now, as one that was revoked or stolen; an operator lets the new one in',
+    )
+    .action(rotateKey);
+}
+
+async function rotateKey(options: Common & { discard?: boolean }): Promise<void> {
+  const [{ loadConfig }, { askForNewKey, discardKey }] = await Promise.all([
+    import('./config.ts'),
+    import('./rotate-key.ts'),
+  ]);
+  const config = await loadConfig(options.config);
+  if (options.discard !== true) {
+    await askForNewKey(config);
+    const told =
+      'The agent changes its key when the cloud has every report: at once where it runs, or at its next start.';
+    return print(options, { wanted: true }, [told]);
+  }
+  const fingerprint = await discardKey(config);
+  print(options, { discarded: true, fingerprint }, [
+    'The old key is gone. Start the agent, and let an operator approve the new one:',
+    `fingerprint  ${fingerprint}`,
+  ]);
 }
 
 async function doctor(options: Common & { seconds: number }): Promise<void> {

@@ -1,8 +1,6 @@
-import { join } from 'node:path';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { diskReader } from './adapters/disk.ts';
 import { addressOf, connectTls } from './adapters/tls.ts';
-import { readTlsKey } from './adapters/tls/key.ts';
 import type { AgentConfig } from './config.ts';
 import { keptKeyList, type Listed } from './enrol/key-lists.ts';
 import type { Pin } from './enrol/pin.ts';
@@ -10,8 +8,9 @@ import { readRecord, type EnrolmentRecord, type Member } from './enrol/record.ts
 import { pemOf } from './enrol/membership.ts';
 import { checkOwnCertificate } from './enrol/request.ts';
 import { serviceOn } from './enrol/service.ts';
+import { tlsKeyOf } from './enrol/tls-key.ts';
 import type { Finding } from './finding.ts';
-import { MQTTS_PORT, readPin, TLS_KEY_FILE, webOpener } from './joining.ts';
+import { MQTTS_PORT, readPin, webOpener } from './joining.ts';
 import type { Clock, ServerTrust } from './ports.ts';
 import { codeOf } from './report/log.ts';
 import type { Connecting } from './speaking.ts';
@@ -41,16 +40,18 @@ export async function checkEnrolment(
     checkPin(pin, record, identity),
     await checkService(pin, list, clock),
     checkList(list),
-    await checkCertificate(config, record?.member ?? null),
+    checkCertificate(record?.member ?? null),
   ];
   const member = record?.retired === false && findings.at(-1)?.status === 'ok' ? record.member : null;
-  return { findings, connecting: member && list ? await connectingAs(config, member, list, clock) : null };
+  return { findings, connecting: member && list ? connectingAs(config, member, list, clock) : null };
 }
 
 function checkPin({ url, root }: Pin, record: EnrolmentRecord | null, identity: VerificationKey | null): Finding {
   const check = 'enrolment';
   if (record !== null && record.pinned !== root.thumbprint)
     return { check, status: 'warn', code: 'enrolment_other_root', message: 'Enrolled under another fleet root before' };
+  if (record !== null && identity !== null && record.identity !== identity.thumbprint)
+    return { check, status: 'warn', code: 'enrolment_other_key', message: 'Enrolled with another identity key before' };
   if (record?.retired)
     return { check, status: 'fail', code: 'enrolment_retired', message: 'The cloud has retired this device for good' };
   const device = record?.member?.device;
@@ -86,16 +87,12 @@ const checkList = (list: Listed | null): Finding =>
         message: `Version ${list.version}: ${list.keys.map(({ keyId }) => keyId).join(', ')}`,
       };
 
-async function checkCertificate({ dataDir }: AgentConfig, member: Member | null): Promise<Finding> {
+function checkCertificate(member: Member | null): Finding {
   const check = 'certificate';
   if (member === null)
     return { check, status: 'warn', code: 'certificate_missing', message: 'None yet: it comes with enrolment' };
   try {
-    checkOwnCertificate(
-      member.certificate.chain[0] ?? '',
-      member.device,
-      await readTlsKey(join(dataDir, TLS_KEY_FILE)),
-    );
+    checkOwnCertificate(member.certificate.chain[0] ?? '', member.device, tlsKeyOf(member.tlsKey));
     const { notAfter, renewAfter } = member.certificate;
     return { check, status: 'ok', message: `Valid until ${notAfter}, to be renewed from ${renewAfter} on` };
   } catch (cause) {
@@ -103,14 +100,13 @@ async function checkCertificate({ dataDir }: AgentConfig, member: Member | null)
   }
 }
 
-async function connectingAs(
-  { cloud, dataDir }: AgentConfig,
-  { device, mqttUrl, certificate }: Member,
+function connectingAs(
+  { cloud }: AgentConfig,
+  { device, mqttUrl, certificate, tlsKey: key }: Member,
   { authorities }: Listed,
   clock: Clock,
-): Promise<Connecting> {
+): Connecting {
   const url = cloud.url ?? mqttUrl ?? '';
-  const key = (await readTlsKey(join(dataDir, TLS_KEY_FILE))).pem;
   const client = { key, cert: certificate.chain.map(pemOf).join('') };
   // Dates are the running agent's to judge: it knows the time.
   const trust: ServerTrust = { authorities, fingerprint: null, time: null };

@@ -1,18 +1,16 @@
-import { join } from 'node:path';
-import type { VerificationKey } from '@paddock/shared/keys.ts';
+import { basename, dirname, join } from 'node:path';
+import { openDisk } from './adapters/disk.ts';
 import { ensureKeyFile, readKeyFile } from './adapters/file-key.ts';
+import { openKeyRing } from './adapters/file-key/ring.ts';
 import { isPassing } from './adapters/pkcs11/life.ts';
 import { ensureTokenKey, openTokenKey, tokenPlace, type TokenDeviceKey, type TokenParts } from './adapters/pkcs11.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
-import type { Clock, Signer } from './ports.ts';
+import type { Clock, HeldKey, IdentityKeys } from './ports.ts';
 import { codeOf, type Log } from './report/log.ts';
 
 /** The device's identity key, wherever it lives. */
-export interface IdentityKey {
-  readonly signer: Signer;
-  /** The public part, as the cloud registers it. */
-  readonly public: VerificationKey;
+export interface IdentityKey extends HeldKey {
   /** What the token says of itself; null for a key in a file. */
   readonly token: TokenDeviceKey['about'] | null;
   /** Ends every session of this process with the token. */
@@ -68,6 +66,42 @@ export async function startIdentityKey(config: Place, clock: Clock, log: Log): P
     await clock.sleep(pause);
   }
   return openIdentityKey(config, clock, log);
+}
+
+export class KeyChangeError extends Error {
+  override readonly name = 'KeyChangeError';
+  readonly code: 'key_on_token' | 'key_change_by_hand';
+  constructor(code: KeyChangeError['code'], message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A key on a token is changed by naming another one: what is on a token is not ours to destroy. */
+const onToken = ({ key }: Pick<AgentConfig, 'key'>): KeyChangeError =>
+  new KeyChangeError(
+    'key_on_token',
+    `The ${keyPlace({ key })} cannot be changed by the agent: name a new label in key.pkcs11, stop the agent, run "paddock-agent init", start it, and let an operator approve the new fingerprint`,
+  );
+
+/**
+ * The identity key with the one that may take its place.
+ * @throws KeyFileError, and what the disk throws
+ */
+export async function openIdentityKeys({ key }: Pick<AgentConfig, 'key'>, current: HeldKey): Promise<IdentityKeys> {
+  if (key.pkcs11 === undefined) return openKeyRing(await openDisk(dirname(key.file)), basename(key.file), current);
+  const refuse = (): Promise<never> => Promise.reject(onToken({ key }));
+  return { current: () => current, next: () => null, begin: refuse, finish: async () => {} };
+}
+
+/** @throws KeyChangeError when this device's key is not the agent's to change */
+export function requireChangeableKey({ key, cloud }: Pick<AgentConfig, 'key' | 'cloud'>): void {
+  if (key.pkcs11 !== undefined) throw onToken({ key });
+  if (cloud.claim !== undefined || cloud.enrol !== undefined) return;
+  throw new KeyChangeError(
+    'key_change_by_hand',
+    'This device was registered by hand: replace its key file, and register the new key with "paddock devices"',
+  );
 }
 
 const partsOf = ({ dataDir }: Place, clock: Clock): TokenParts => ({

@@ -1,23 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { arch, hostname, release, type as systemType } from 'node:os';
-import { join } from 'node:path';
-import type { VerificationKey } from '@paddock/shared/keys.ts';
 import { inflater } from './adapters/deflate.ts';
-import { ensureKeyFile } from './adapters/file-key.ts';
 import type { MqttLinkOptions } from './adapters/mqtt.ts';
-import { readTlsKey } from './adapters/tls/key.ts';
 import type { AgentConfig } from './config.ts';
 import { EnrolError } from './enrol/enrol-error.ts';
 import { openEnrolment, type Enrolment } from './enrol/enrolment.ts';
 import type { EnrolmentParts } from './enrol/parts.ts';
 import { pinOf, pinOfClaim, type Pin } from './enrol/pin.ts';
-import type { Clock, Disk, Link, ServerTrust, Signer, TlsKey, Web } from './ports.ts';
+import type { Clock, Disk, IdentityKeys, Link, ServerTrust, Web } from './ports.ts';
 import type { Log } from './report/log.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
 import type { Speaking } from './speaking.ts';
 
-/** In the data directory, beside the identity key. */
-export const TLS_KEY_FILE = 'tls.key.pem';
 export const MQTTS_PORT = 8883;
 const HTTPS_PORT = 443;
 
@@ -26,8 +20,7 @@ export interface JoiningParts {
   readonly disk: Disk;
   readonly log: Log;
   readonly time: Timekeeper;
-  readonly signer: Signer;
-  readonly publicKey: VerificationKey;
+  readonly keys: IdentityKeys;
   readonly agentVersion: string;
   readonly say: EnrolmentParts['say'];
 }
@@ -52,10 +45,7 @@ const readPinned = (path: string, code: 'claim_malformed' | 'root_invalid'): Pro
   });
 
 export async function openJoining(config: AgentConfig, pin: Pin, parts: JoiningParts): Promise<Joining> {
-  const { clock, disk, log, time, signer, publicKey, agentVersion, say } = parts;
-  const keyFile = join(config.dataDir, TLS_KEY_FILE);
-  if (await ensureKeyFile(keyFile)) log.info({ file: keyFile }, 'Made the key for TLS');
-  const tlsKey = await readTlsKey(keyFile);
+  const { clock, disk, log, time, keys, agentVersion, say } = parts;
   const facts = {
     hostname: hostname(),
     system: `${systemType()} ${release()}`,
@@ -70,12 +60,13 @@ export async function openJoining(config: AgentConfig, pin: Pin, parts: JoiningP
     pin,
     time,
     say,
-    applicant: { signer, publicKey, tlsKey, facts },
+    keys,
+    facts,
     device: config.device ?? null,
     openWeb: await webOpener(pin.url, clock),
     random: Math.random,
   });
-  return { enrolment, dial: dialer(config, enrolment, tlsKey, parts) };
+  return { enrolment, dial: dialer(config, enrolment, parts) };
 }
 
 /** What TLS and HTTP take is loaded only by a device that enrols. */
@@ -90,7 +81,6 @@ export async function webOpener(url: string, clock: Clock): Promise<(trust: Serv
 function dialer(
   { cloud }: AgentConfig,
   enrolment: Enrolment,
-  tlsKey: TlsKey,
   { clock, time }: Pick<JoiningParts, 'clock' | 'time'>,
 ): Joining['dial'] {
   return async () => {
@@ -101,7 +91,7 @@ function dialer(
     // Before the first exchange this is a floor: what had expired even then is refused, the rest is not judged.
     const now = time.at({ at: clock.monotonic(), segment: clock.segment() });
     const trust: ServerTrust = { authorities: standing.authorities, fingerprint: null, time: now };
-    return connectTls(addressOf(url, MQTTS_PORT), trust, { cert: standing.certificates, key: tlsKey.pem }, clock);
+    return connectTls(addressOf(url, MQTTS_PORT), trust, { cert: standing.certificates, key: standing.tlsKey }, clock);
   };
 }
 
@@ -117,6 +107,7 @@ export function speakingAs({ cloud }: AgentConfig, { enrolment, dial }: Joining)
     cloudKeys: () => enrolment.standing()?.keys ?? [],
     leastEpoch: () => enrolment.standing()?.epoch ?? 0,
     keyUnknown: () => enrolment.keyUnknown(),
+    keyListSeen: (version, epoch) => enrolment.keyListSeen(version, epoch),
   };
 }
 

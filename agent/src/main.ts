@@ -10,7 +10,8 @@ import { BUILT_AT } from './built-at.ts';
 import type { AgentConfig } from './config.ts';
 import type { EnrolmentParts } from './enrol/parts.ts';
 import type { Pin } from './enrol/pin.ts';
-import { startIdentityKey } from './identity-key.ts';
+import { speakingSigner } from './enrol/key-change.ts';
+import { openIdentityKeys, startIdentityKey } from './identity-key.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
 import { openJoining, readPin, speakingAs, type Joining } from './joining.ts';
 import type { Log } from './report/log.ts';
@@ -70,9 +71,9 @@ interface Prepared {
 async function runLocked(config: AgentConfig, prepared: Prepared): Promise<RunningAgent> {
   const { log, say, pin, cloudKeys } = prepared;
   const clock = createSystemClock();
-  const { signer, public: publicKey, close: closeKey } = await startIdentityKey(config, clock, log);
+  const key = await startIdentityKey(config, clock, log);
   const release = (): void => {
-    closeKey();
+    key.close();
     prepared.release();
   };
   const disk = await openDisk(config.dataDir);
@@ -84,7 +85,17 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     { clock, disk, log, wallClock: setSystemClock ? createWallClock() : null },
     { ...start, bootId: await machine.bootId(), builtAt: BUILT_AT, stepOverMs },
   );
-  const own = { ...prepared, clock, disk, signer, machine, time, start, agentVersion: AGENT_VERSION };
+  const keys = await openIdentityKeys(config, key);
+  const own = {
+    ...prepared,
+    clock,
+    disk,
+    signer: speakingSigner(keys),
+    machine,
+    time,
+    start,
+    agentVersion: AGENT_VERSION,
+  };
   const { keepAliveSeconds } = config.cloud;
   if (pin === null) {
     const [device, url] = [config.device ?? '', config.cloud.url ?? ''];
@@ -95,7 +106,7 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
       stop: () => session.stop().finally(release),
     };
   }
-  const parts = { clock, disk, log, time, signer, publicKey, agentVersion: AGENT_VERSION, say };
+  const parts = { clock, disk, log, time, keys, agentVersion: AGENT_VERSION, say };
   const joining = await openJoining(config, pin, parts);
   return runJoining(joining, { ...own, release }, () => beginSession(config, own, speakingAs(config, joining)));
 }
@@ -116,7 +127,7 @@ async function runJoining(
     const joined = session === null ? await enrolment.join(stopping.signal) : 'accepted';
     if (joined !== 'accepted') return joined;
     await start();
-    return enrolment.keep(stopping.signal);
+    return enrolment.keep(stopping.signal, async (work) => (await session?.quiet(work)) ?? false);
   };
   const life = live();
   return {

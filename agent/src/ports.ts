@@ -1,5 +1,6 @@
 import type { Signing } from '@paddock/shared/envelope.ts';
 import type { Component, ComponentKind } from '@paddock/shared/inventory.ts';
+import type { VerificationKey } from '@paddock/shared/keys.ts';
 import type { Host, QualityReason } from '@paddock/shared/report.ts';
 import type { UptimeMs, WallMs } from '@paddock/shared/time.ts';
 
@@ -82,6 +83,27 @@ export interface Disk {
 /** Signs with the device's identity key, which never leaves its holder. */
 export type Signer = Signing;
 
+/** An identity key of the device. */
+export interface HeldKey {
+  readonly signer: Signer;
+  /** The public part, as the cloud registers it. */
+  readonly public: VerificationKey;
+}
+
+/** The identity key, and the one that takes its place. All of it is durable when it resolves. */
+export interface IdentityKeys {
+  current(): HeldKey;
+  /** Null unless a change of keys was begun: from then on this one signs. */
+  next(): HeldKey | null;
+  /**
+   * Makes the next key beside the current one, or goes on with the one that is there.
+   * @throws an error with a `code` where the key cannot be changed
+   */
+  begin(): Promise<HeldKey>;
+  /** The next key becomes the current one, which is gone. */
+  finish(): Promise<void>;
+}
+
 export interface LinkEvents {
   /** A connection stands, subscriptions included. */
   online(): void;
@@ -121,16 +143,6 @@ export interface ServerTrust {
   readonly fingerprint: string | null;
   /** What true time certainly is: what is outside of it is refused. Null: dates are not judged. */
   readonly time: { readonly earliest: WallMs; readonly latest: WallMs | null } | null;
-}
-
-/** The key of the device's own TLS certificate: made on the device, and never its identity key. */
-export interface TlsKey {
-  /** PKCS#8 PEM, for the TLS library. */
-  readonly pem: string;
-  /** SubjectPublicKeyInfo, DER. */
-  readonly publicKey: Uint8Array;
-  /** ECDSA with SHA-256, in DER as certificates have it. */
-  sign(bytes: Uint8Array): Uint8Array;
 }
 
 export interface WebAnswer {

@@ -35,14 +35,15 @@ export interface Own {
 }
 
 /** As whom the device speaks, to whom, and whom it believes. */
-export interface Speaking extends Connecting, Pick<SessionOptions, 'cloudKeys' | 'leastEpoch' | 'keyUnknown'> {
+export interface Speaking
+  extends Connecting, Pick<SessionOptions, 'cloudKeys' | 'leastEpoch' | 'keyUnknown' | 'keyListSeen'> {
   readonly watch?: (link: Link) => Link;
 }
 
 /** Starts to read, to report and to connect. */
 export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
   const { clock, disk, signer, log, time, machine, start, scheduleGapMs, agentVersion } = own;
-  const { device, cloudKeys, leastEpoch, keyUnknown, watch = (link) => link } = speaking;
+  const { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen, watch = (link) => link } = speaking;
   const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
   const sensors = createSensing(config, clock);
   const inventory = await beginInventory(device, own, link);
@@ -56,6 +57,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       cloudKeys,
       ...(leastEpoch && { leastEpoch }),
       ...(keyUnknown && { keyUnknown }),
+      ...(keyListSeen && { keyListSeen }),
       schedule: config.report.schedule,
       scheduleGapMs,
       jitterMs: config.report.jitterSeconds * 1000,
@@ -65,6 +67,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   );
   return {
     outbox: () => session.outbox(),
+    quiet: (work) => session.quiet(work),
     stop: async () => void (await Promise.all([inventory.stop(), session.stop()])),
   };
 }

@@ -103,6 +103,7 @@ export async function takeIn(
     metrics,
     log,
     epoch: await currentEpoch(store),
+    keyList: () => base.authorities.listVersion,
   });
   const ingest = new Ingest({
     store,

@@ -36,6 +36,8 @@ export const Answer = Type.Object({
   desired: DesiredVersion,
   /** At most so many reports a second may be sent again, until another answer says otherwise; absent means 20. */
   resendPerSecond: Type.Optional(Type.Number({ minimum: 0.1, maximum: 1000 })),
+  /** The newest version of the list of keys: a device that has an older one walks to it. */
+  keyList: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
   /** What else the cloud wants to be sent. */
   wants: Type.Array(Type.Literal('inventory')),
 });

@@ -82,7 +82,7 @@ export async function startIngest(
     log,
     errorAt,
   });
-  const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7 });
+  const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7, keyList: () => 3 });
   const ingest = new Ingest({
     store,
     keys,

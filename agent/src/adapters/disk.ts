@@ -4,7 +4,8 @@ import { nodeFileCalls, type FileCalls, type OpenFile } from './disk-calls.ts';
 
 const OWNER_ONLY_DIR = 0o700;
 const OWNER_ONLY_FILE = 0o600;
-const FILE_NAME = /^[a-z0-9][a-z0-9.-]{0,63}$/;
+/** Whoever configures a file may call it anything that stays in its directory. */
+const FILE_NAME = /^(?!\.{1,2}$)[^/\0]{1,200}$/;
 
 /**
  * The Disk port on a directory, which is made where it is missing. One operation at a time, in the order of
@@ -85,7 +86,7 @@ const readIfThere = (calls: FileCalls, path: string, most?: number): Promise<Uin
   calls.readFile(path, most).catch((cause: unknown) => (isMissing(cause) ? null : Promise.reject(cause as Error)));
 
 function pathOf(dir: string, name: string): string {
-  if (!FILE_NAME.test(name)) throw new Error(`"${name}" is not a file name of the data directory`);
+  if (!FILE_NAME.test(name)) throw new Error(`"${name}" is not a file name`);
   return join(dir, name);
 }
 

@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, sign, type KeyObject } from 'node:crypto';
 import { link, mkdir, open, readFile, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { importVerificationKey, type Algorithm, type VerificationKey } from '@paddock/shared/keys.ts';
-import type { Signer } from '../ports.ts';
+import { importVerificationKey, type Algorithm } from '@paddock/shared/keys.ts';
+import type { HeldKey, Signer } from '../ports.ts';
 
 /** Bits of group and others: a key that they can read is not this device's alone. */
 const NOT_OWNER = 0o077;
@@ -16,12 +16,6 @@ export class KeyFileError extends Error {
   }
 }
 
-export interface DeviceKey {
-  readonly signer: Signer;
-  /** The public part, as the cloud registers it. */
-  readonly public: VerificationKey;
-}
-
 /**
  * Makes a P-256 key (PKCS#8 PEM, mode 0600) unless there is one. A power cut leaves no key or a whole one.
  * @returns whether it was made now
@@ -29,9 +23,8 @@ export interface DeviceKey {
 export async function ensureKeyFile(path: string): Promise<boolean> {
   if (await exists(path)) return false;
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const temporary = `${path}.tmp`;
-  await writeSynced(temporary, privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+  await writeSynced(temporary, newKeyPem());
   // link(2) refuses to replace: a key that somebody else has just put there is never lost.
   const made = await link(temporary, path).then(() => true, no);
   await unlink(temporary);
@@ -43,19 +36,24 @@ export async function ensureKeyFile(path: string): Promise<boolean> {
  * Reads the identity key: P-256 or Ed25519, PKCS#8 PEM.
  * @throws KeyFileError `key_missing`, `key_readable` (others can read it) or `key_invalid`
  */
-export async function readKeyFile(path: string): Promise<DeviceKey> {
+export async function readKeyFile(path: string): Promise<HeldKey> {
   await checkMode(path);
-  const key = parseKey(path, await readFile(path, 'utf8'));
+  return deviceKeyOf(path, await readFile(path, 'utf8'));
+}
+
+/** A new P-256 key, PKCS#8 PEM. */
+export const newKeyPem = (): string =>
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+
+/** @throws KeyFileError `key_invalid` */
+export async function deviceKeyOf(path: string, pem: string): Promise<HeldKey> {
   try {
-    return await deviceKeyOf(key);
+    const key = createPrivateKey({ key: pem, format: 'pem' });
+    const verification = await importVerificationKey(createPublicKey(key).export({ format: 'jwk' }));
+    return { signer: signerOf(key, verification.keyId), public: verification };
   } catch (cause) {
     throw invalid(path, cause);
   }
-}
-
-async function deviceKeyOf(key: KeyObject): Promise<DeviceKey> {
-  const verification = await importVerificationKey(createPublicKey(key).export({ format: 'jwk' }));
-  return { signer: signerOf(key, verification.keyId), public: verification };
 }
 
 async function checkMode(path: string): Promise<void> {
@@ -68,14 +66,6 @@ async function checkMode(path: string): Promise<void> {
     'key_readable',
     `The identity key ${path} has mode ${octal}, others can read it: chmod 600 ${path}`,
   );
-}
-
-function parseKey(path: string, pem: string): KeyObject {
-  try {
-    return createPrivateKey({ key: pem, format: 'pem' });
-  } catch (cause) {
-    throw invalid(path, cause);
-  }
 }
 
 const invalid = (path: string, cause: unknown): KeyFileError =>

@@ -11,7 +11,8 @@ import type { EnrolmentService } from './service.ts';
 
 /** What the cloud decided. */
 export type Decision =
-  | { readonly status: 'accepted'; readonly member: Member }
+  /** `identity`: thumbprint of the key that was let in. */
+  | { readonly status: 'accepted'; readonly member: Member; readonly identity: string }
   | { readonly status: 'pending' | 'rejected'; readonly retryAfterSeconds: number | null }
   | { readonly status: 'retired' };
 
@@ -19,7 +20,8 @@ export interface AttemptParts {
   readonly clock: Clock;
   readonly inflater: Inflate;
   readonly service: EnrolmentService;
-  readonly applicant: Applicant;
+  /** Who asks with this nonce. */
+  readonly applicant: (nonce: string) => Promise<Applicant>;
   readonly pin: Pin;
   /** Null before the first walk. */
   readonly known: Listed | null;
@@ -31,12 +33,14 @@ export interface AttemptParts {
 
 /** Lists of keys, nonce, request, answer: asks once. @throws EnrolError, Refusal, and what the connection throws */
 export async function attemptEnrolment(parts: AttemptParts): Promise<Decision> {
-  const { clock, inflater, service, applicant, pin } = parts;
+  const { clock, inflater, service, pin } = parts;
   const moment = (): Moment => ({ at: clock.monotonic(), segment: clock.segment() });
   const list = await walkKeyLists((version) => service.keyList(version), pin.root, parts.known);
   if (list.text !== parts.known?.text) await parts.listed(list);
   const askedAt = moment();
-  const request = await sealRequest(applicant, pin, await service.nonce());
+  const nonce = await service.nonce();
+  const applicant = await parts.applicant(nonce);
+  const request = await sealRequest(applicant, pin, nonce);
   const requestedAt = moment();
   const text = await service.request(request.jws);
   const arrival = moment();
@@ -45,7 +49,7 @@ export async function attemptEnrolment(parts: AttemptParts): Promise<Decision> {
   return decisionOf(enrolled, applicant);
 }
 
-function decisionOf(enrolled: Enrolled, { device: known, tlsKey }: Applicant): Decision {
+function decisionOf(enrolled: Enrolled, { device: known, tlsKey, publicKey }: Applicant): Decision {
   const { status, device, certificate, mqttUrl, retryAfterSeconds, sentAt } = enrolled;
   if (status === 'retired') return { status };
   if (status !== 'accepted') return { status, retryAfterSeconds: retryAfterSeconds ?? null };
@@ -53,5 +57,6 @@ function decisionOf(enrolled: Enrolled, { device: known, tlsKey }: Applicant): D
   if (mqttUrl !== undefined && !mqttUrl.startsWith('mqtts://')) throw new EnrolError('enrolled_incomplete', mqttUrl);
   if (known !== null && known !== device) throw new EnrolError('device_changed', `${device} instead of ${known}`);
   checkOwnCertificate(certificate.chain[0] ?? '', device, tlsKey);
-  return { status, member: { device, mqttUrl: mqttUrl ?? null, certificate, sentAt } };
+  const member = { device, mqttUrl: mqttUrl ?? null, certificate, tlsKey: tlsKey.pem, sentAt };
+  return { status, member, identity: publicKey.thumbprint };
 }

@@ -1,4 +1,4 @@
-import type { TlsKey } from '../ports.ts';
+import type { TlsKey } from './tls-key.ts';
 
 const TAG = { integer: 0x02, bitString: 0x03, oid: 0x06, utf8: 0x0c, sequence: 0x30, set: 0x31, attributes: 0xa0 };
 /** id-at-commonName, and ecdsa-with-SHA256 (RFC 5758, section 3.2), as content bytes. */

@@ -1,21 +1,22 @@
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Moment } from '../clock/exchange.ts';
 import type { TrustedInterval } from '../clock/trusted-time.ts';
-import type { Clock, Disk, ServerTrust, Web } from '../ports.ts';
+import type { Clock, Disk, IdentityKeys, ServerTrust, Web } from '../ports.ts';
 import type { Log } from '../report/log.ts';
 import type { AttemptParts } from './attempt.ts';
 import type { Pin } from './pin.ts';
-import type { Applicant } from './request.ts';
 
 /** What a person in front of the device has to know. */
-export type Saying = 'waiting' | 'pending' | 'rejected' | 'retired' | 'enrolled';
+export type Saying = 'waiting' | 'pending' | 'rejected' | 'retired' | 'revoked' | 'enrolled' | 'key changed';
 
 export interface EnrolmentParts {
   readonly clock: Clock;
   readonly disk: Disk;
   readonly log: Log;
   readonly inflater: Inflate;
-  readonly applicant: Omit<Applicant, 'device'>;
+  readonly keys: IdentityKeys;
+  /** What an operator should see before letting the device in. */
+  readonly facts: Readonly<Record<string, string>>;
   readonly pin: Pin;
   /** The id in the configuration, from before this device enrolled. */
   readonly device: string | null;

@@ -12,8 +12,12 @@ export const ENROLMENT_FILE = 'enrolment.json';
 const Shape = Type.Object({
   /** Thumbprint of the root that everything here was walked from. */
   pinned: Type.String(),
-  /** The newest list of keys, as it was sealed: its version is the floor of all that follow. */
+  /** The newest list of keys, as it was sealed: its version is the floor of all that follow, whose key it ever is. */
   keyList: Type.String(),
+  /** Thumbprint of the identity key that the rest is about. */
+  identity: Type.String(),
+  /** SHA-256 of the claim that the cloud refused: it is shown no more. */
+  refusedClaim: Type.Union([Type.Null(), Type.String()]),
   /** Null until the cloud has let the device in. */
   member: Type.Union([
     Type.Null(),
@@ -21,6 +25,8 @@ const Shape = Type.Object({
       device: DeviceId,
       mqttUrl: Type.Union([Type.Null(), Type.String()]),
       certificate: IssuedCertificate,
+      /** The private key to it, PKCS#8 PEM: here, because neither is of use without the other. */
+      tlsKey: Type.String(),
       /** When the cloud sent it: `renewAfter` minus this is how long to wait. */
       sentAt: Enrolled.properties.sentAt,
     }),

@@ -8,10 +8,11 @@ import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
 import { isDeviceId } from '@paddock/shared/topics.ts';
 import { fromInstant } from '@paddock/shared/time.ts';
 import type { Moment } from '../clock/exchange.ts';
-import type { Signer, TlsKey } from '../ports.ts';
+import type { Signer } from '../ports.ts';
 import { certificateRequest } from './certificate-request.ts';
 import { EnrolError } from './enrol-error.ts';
 import type { Pin } from './pin.ts';
+import type { TlsKey } from './tls-key.ts';
 
 /** What the device signs with, and what it says of itself. */
 export interface Applicant {
@@ -22,6 +23,9 @@ export interface Applicant {
   /** The id that it was given before. */
   readonly device: string | null;
   readonly facts: Readonly<Record<string, string>>;
+  /** What vouches for a key that the cloud does not know yet. */
+  readonly claim: string | null;
+  readonly endorsement: string | null;
 }
 
 export interface SealedRequest {
@@ -31,9 +35,12 @@ export interface SealedRequest {
 }
 
 /** Signed by the identity key, which so vouches for the key of the certificate. */
-export async function sealRequest(applicant: Applicant, pin: Pin, nonce: string): Promise<SealedRequest> {
-  const { publicKey, tlsKey, device, facts } = applicant;
-  const { claim, serialNumber, model } = pin;
+export async function sealRequest(
+  applicant: Applicant,
+  { serialNumber, model }: Pick<Pin, 'serialNumber' | 'model'>,
+  nonce: string,
+): Promise<SealedRequest> {
+  const { publicKey, tlsKey, device, facts, claim, endorsement } = applicant;
   const payload: EnrolmentRequest = {
     v: PAYLOAD_VERSION,
     jwk: publicKey.jwk as EnrolmentRequest['jwk'],
@@ -44,6 +51,7 @@ export async function sealRequest(applicant: Applicant, pin: Pin, nonce: string)
     facts,
     csr: encodeBase64url(certificateRequest(device ?? `key:${publicKey.keyId}`, tlsKey)),
     ...(claim !== null && { claim }),
+    ...(endorsement !== null && { endorsement }),
   };
   const jws = await seal('enrolment', payload, applicant.signer);
   return { jws, digest: await digestOf(parseEnvelope(jws)), nonce };

@@ -1,6 +1,7 @@
 import { codeOf } from '../report/log.ts';
 import type { Decision } from './attempt.ts';
 import { EnrolError } from './enrol-error.ts';
+import { speakingKey } from './key-change.ts';
 import type { EnrolmentParts } from './parts.ts';
 import type { PauseKind } from './pauses.ts';
 
@@ -18,6 +19,9 @@ export function pauseAfter(outcome: Outcome): { readonly kind: PauseKind; readon
 const refusalOf = (outcome: Outcome): EnrolError['refusal'] =>
   outcome.status === 'failed' && outcome.cause instanceof EnrolError ? outcome.cause.refusal : null;
 
+const REVOKED =
+  'The cloud has revoked the key of this device. It takes a new one, and an operator who lets it in: stop the agent, run "paddock-agent rotate-key --discard", and start it again.';
+
 export interface Teller {
   accepted(device: string): void;
   retired(): void;
@@ -26,8 +30,8 @@ export interface Teller {
 }
 
 /** Tells the log, and the console what a person at the device can do something about. */
-export function createTeller({ log, say, applicant, pin }: EnrolmentParts): Teller {
-  const { thumbprint } = applicant.publicKey;
+export function createTeller({ log, say, keys, pin }: EnrolmentParts): Teller {
+  const fingerprint = (): string => speakingKey(keys).public.thumbprint;
   const { url } = pin;
   let told = '';
   const once = (what: string, tell: () => void): void => {
@@ -42,10 +46,14 @@ export function createTeller({ log, say, applicant, pin }: EnrolmentParts): Tell
       }),
     retired: () =>
       once('retired', () => {
-        log.error({ code: 'enrolment_retired', fingerprint: thumbprint }, 'The cloud has retired this device for good');
+        log.error(
+          { code: 'enrolment_retired', fingerprint: fingerprint() },
+          'The cloud has retired this device for good',
+        );
         say('retired', 'The cloud has retired this device for good. It asks no more.');
       }),
     waits(outcome, ms) {
+      const thumbprint = fingerprint();
       const fields = { fingerprint: thumbprint, url, againInMs: ms };
       if (outcome.status === 'pending')
         once('pending', () => {
@@ -66,7 +74,8 @@ export function createTeller({ log, say, applicant, pin }: EnrolmentParts): Tell
     const reason = cause instanceof Error ? cause.message : String(cause);
     once(code, () => {
       log.warn({ code, reason, ...fields }, 'The device cannot enrol or renew now');
-      say('waiting', `Cannot enrol at ${url} yet: ${reason} (${code})`);
+      if (code === 'key_revoked') say('revoked', REVOKED);
+      else say('waiting', `Cannot enrol at ${url} yet: ${reason} (${code})`);
     });
   }
 }

@@ -16,7 +16,7 @@ const WAITING = 64;
  */
 export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
-  { device, cloudKeys, leastEpoch = () => 0, keyUnknown, incarnation, start }: SessionOptions,
+  { device, cloudKeys, leastEpoch = () => 0, keyUnknown, keyListSeen, incarnation, start }: SessionOptions,
   store: OutboxStore,
   answered: (digest: string, isExchange: boolean, wants: Answer['wants']) => void,
 ): (topic: string, payload: string) => void {
@@ -33,6 +33,7 @@ export function createAnswerReader(
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
       answered(report.digest, isExchange, answer.wants);
+      if (answer.keyList !== undefined) keyListSeen?.(answer.keyList, answer.desired.epoch);
     } catch (cause) {
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')
         log.debug({ code: cause.code }, 'An answer was not awaited');

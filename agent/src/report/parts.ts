@@ -46,6 +46,8 @@ export interface SessionOptions {
   readonly leastEpoch?: () => number;
   /** Hears of answers by a key that is none of them. */
   readonly keyUnknown?: () => void;
+  /** Hears which list of keys is the newest, as answers say. */
+  readonly keyListSeen?: (version: number, epoch: number) => void;
   readonly schedule: string;
   /** The longest time between two runs of the schedule, in ms. */
   readonly scheduleGapMs: number;

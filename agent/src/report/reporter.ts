@@ -2,7 +2,7 @@ import type { Report, Trigger } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Moment } from '../clock/exchange.ts';
 import { asksForAnswer } from './asks.ts';
-import { codeOf } from './log.ts';
+import { codeOf, type Log } from './log.ts';
 import { countLostEvent } from './outbox.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
 import type { OutboxStore } from './store.ts';
@@ -16,6 +16,8 @@ export interface Reporter {
    * @param happened when the event was that it tells of
    */
   report(trigger: Trigger, happened?: Moment): Promise<Written | null>;
+  /** Does something when all reports before it are made and kept; what comes later waits for it. */
+  hold<T>(work: () => Promise<T>): Promise<T>;
   /** An answer came that is an exchange. */
   exchanged(): void;
   /** When the last report was begun. */
@@ -60,11 +62,7 @@ export async function createReporter(
     if (asks) exchangeAt = reportedAt;
     return report;
   };
-  const failed = (trigger: Trigger, cause: unknown): null => {
-    if (trigger.kind === 'event') store.change(countLostEvent);
-    log.error({ code: codeOf(cause), trigger: trigger.kind, err: cause }, 'A report could not be made');
-    return null;
-  };
+  const failed = createFailureTeller(log, store);
   return {
     report(trigger, happened) {
       const before = keeping;
@@ -83,10 +81,24 @@ export async function createReporter(
       keeping = result;
       return result;
     },
+    hold(work) {
+      const before = keeping;
+      const held = making.then(() => before).then(work);
+      making = held.catch(() => {});
+      return held;
+    },
     exchanged: () => void (exchangeAt = clock.monotonic()),
     reportedAt: () => reportedAt,
   };
 }
+
+const createFailureTeller =
+  (log: Log, store: OutboxStore) =>
+  (trigger: Trigger, cause: unknown): null => {
+    if (trigger.kind === 'event') store.change(countLostEvent);
+    log.error({ code: codeOf(cause), trigger: trigger.kind, err: cause }, 'A report could not be made');
+    return null;
+  };
 
 function summaryOf(store: OutboxStore): NonNullable<Report['outbox']> {
   const { waiting, droppedRoutine, droppedEvents } = store.outbox();

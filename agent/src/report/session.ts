@@ -7,6 +7,7 @@ import { createQuiet } from './log.ts';
 import { countLostEvent, type Outbox } from './outbox.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
 import { startPump } from './pump.ts';
+import { whenQuiet } from './quiet.ts';
 import { createReporter, type Reporter } from './reporter.ts';
 import { keepSchedule, settled } from './schedule.ts';
 import { openOutboxStore, type OutboxStore } from './store.ts';
@@ -22,6 +23,11 @@ const KEEP_WITHIN_MS = 1_500;
 
 export interface Session {
   outbox(): Outbox;
+  /**
+   * Does something while no report is made, once the cloud has every one.
+   * @returns false when that does not come about, and it was not done
+   */
+  quiet(work: () => Promise<unknown>): Promise<boolean>;
   /** Says goodbye, sends what is on its way, and closes everything. */
   stop(): Promise<void>;
 }
@@ -63,6 +69,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   const booted = settled(clock, sensors, stopping.signal).then(() => reporter.report({ kind: 'boot' }));
   return {
     outbox: () => store.outbox(),
+    quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
     async stop() {
       unschedule();
       stopping.abort();

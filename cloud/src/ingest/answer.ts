@@ -13,7 +13,7 @@ const VALID_FOR_MS = 300_000;
 /** As many ranges as an answer carries; of a start with more holes the newest are told first. */
 const MAX_RANGES = 1024;
 
-type AnswerContent = Omit<Answer, 'v' | 'sentAt' | 'expiresAt' | 'desired' | 'wants'>;
+type AnswerContent = Omit<Answer, 'v' | 'sentAt' | 'expiresAt' | 'desired' | 'keyList' | 'wants'>;
 
 /** What a recorded, repeated or refused report is answered: all that is recorded of its start. */
 export function answerTo(outcome: Outcome, start: StartEntry): AnswerContent {
@@ -58,6 +58,8 @@ export interface AnswerParts {
   readonly log: Log;
   /** Of this database: it changes only while the service does not run. */
   readonly epoch: number;
+  /** The version of the newest list of keys; 0 before the first. */
+  readonly keyList: () => number;
 }
 
 /** Signs answers with the online key and sends them. A lost answer costs nothing: the device asks again. */
@@ -68,10 +70,12 @@ export class Answers {
   readonly #metrics: Metrics;
   readonly #log: Log;
   readonly #epoch: number;
+  readonly #keyList: () => number;
   readonly #sending = new Set<Promise<void>>();
 
   constructor(deps: AnswerParts) {
     this.#epoch = deps.epoch;
+    this.#keyList = deps.keyList;
     this.#broker = deps.broker;
     this.#signing = deps.signing;
     this.#clock = deps.clock;
@@ -97,8 +101,8 @@ export class Answers {
 
   async #send(content: AnswerContent, asked: () => Promise<Answer['wants']>): Promise<void> {
     try {
-      const [epoch, wants] = [this.#epoch, await asked()];
-      const answer = await seal('answer', complete(content, this.#clock.wall(), { epoch, wants }), this.#signing);
+      const current = { epoch: this.#epoch, wants: await asked(), keyList: this.#keyList() };
+      const answer = await seal('answer', complete(content, this.#clock.wall(), current), this.#signing);
       await this.#broker.publish(topicOf('answer', content.device), answer);
       this.#metrics.count('paddock_answers_sent_total');
     } catch (cause) {
@@ -110,12 +114,13 @@ export class Answers {
 const complete = (
   content: AnswerContent,
   sentAt: WallMs,
-  { epoch, wants }: { epoch: number; wants: Answer['wants'] },
+  { epoch, wants, keyList }: { epoch: number; wants: Answer['wants']; keyList: number },
 ): Answer => ({
   v: PAYLOAD_VERSION,
   ...content,
   sentAt: toInstant(sentAt),
   expiresAt: toInstant(wallMs(sentAt + VALID_FOR_MS)),
   desired: { epoch, version: 0 },
+  ...(keyList > 0 && { keyList }),
   wants,
 });

@@ -25,6 +25,7 @@ export class Authorities {
   readonly #listeners: (() => void)[] = [];
   #held: readonly Authority[];
   #listings: ReadonlyMap<string, Listing> = new Map();
+  #listVersion: number;
   #standing: Standing<Authority>;
   #complaint = '';
   /** Who was told to have ended, or to end soon. */
@@ -34,6 +35,7 @@ export class Authorities {
     this.#parts = parts;
     this.#held = held;
     this.#listings = state.listings;
+    this.#listVersion = state.listVersion;
     this.#standing = standingOf(held, state.listings, state.chosen);
   }
 
@@ -77,6 +79,11 @@ export class Authorities {
     return this.#listings;
   }
 
+  /** The version of the newest list of keys; 0 before the first. */
+  get listVersion(): number {
+    return this.#listVersion;
+  }
+
   /** Whose servers devices believe: DER. */
   get listed(): Uint8Array[] {
     return [...this.#listings.values()].flatMap(({ der, isListed }) =>
@@ -92,12 +99,13 @@ export class Authorities {
   /** Reads what the lists and the operator say now. A failure leaves everything as it is. */
   async refresh(): Promise<void> {
     await this.#try(async () => {
-      const { listings, chosen } = await stateIn(this.#parts.sql);
+      const { listings, listVersion, chosen } = await stateIn(this.#parts.sql);
       const standing = standingOf(this.#held, listings, chosen);
       if (chosen !== null && chosen !== standing.issuing.id)
         this.#complain('ca_key_missing', 'The authority that was chosen to issue is not here: another one does');
       const before = this.#signature();
       this.#listings = listings;
+      this.#listVersion = listVersion;
       this.#standing = standing;
       if (this.#signature() !== before) for (const listener of this.#listeners) listener();
     });
@@ -167,6 +175,7 @@ export class Authorities {
 
 interface State {
   readonly listings: ReadonlyMap<string, Listing>;
+  readonly listVersion: number;
   readonly chosen: string | null;
 }
 
@@ -182,5 +191,6 @@ async function stateIn(sql: Sql): Promise<State> {
     addedAt: wallMs(added_at.getTime()),
     authorities,
   }));
-  return { listings: listingsOf(read), chosen: chosen?.fingerprint ?? null };
+  const listVersion = lists.at(-1)?.version ?? 0;
+  return { listings: listingsOf(read), listVersion, chosen: chosen?.fingerprint ?? null };
 }

@@ -1,4 +1,3 @@
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
 import { inflater } from '@paddock/agent/adapters/deflate.ts';
 import { createWeb } from '@paddock/agent/adapters/https.ts';
 import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
@@ -8,7 +7,7 @@ import type { Listed } from '@paddock/agent/enrol/key-lists.ts';
 import { pemOf } from '@paddock/agent/enrol/membership.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
 import { serviceOn } from '@paddock/agent/enrol/service.ts';
-import type { TlsKey } from '@paddock/agent/ports.ts';
+import { newTlsKey } from '@paddock/agent/enrol/tls-key.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
 import { signingOf, type Identity, type Membership } from './identities.ts';
 
@@ -20,7 +19,6 @@ const clock = createSystemClock();
  */
 export async function enrol(identity: Identity, claim: string): Promise<Membership> {
   const pin = await pinOfClaim(claim);
-  const tlsKey = newTlsKey();
   const trust = { authorities: [], fingerprint: pin.ca, time: null };
   const web = createWeb(pin.url, () => connectTls(addressOf(pin.url, 443), trust, null, clock), clock);
   let list: Listed | null = null;
@@ -29,20 +27,22 @@ export async function enrol(identity: Identity, claim: string): Promise<Membersh
       clock,
       inflater,
       service: serviceOn(web),
-      applicant: {
+      applicant: async () => ({
         signer: await signingOf(identity),
         publicKey: await importVerificationKey(identity.privateKey),
-        tlsKey,
+        tlsKey: newTlsKey(),
         device: identity.membership?.deviceId ?? null,
         facts: { agent: 'simulated' },
-      },
+        claim: pin.claim,
+        endorsement: null,
+      }),
       pin,
       known: null,
       listed: async (walked) => void (list = walked),
       exchanged: () => {},
     });
     if (decision.status !== 'accepted') throw new Error(`A simulated device was not let in: ${decision.status}`);
-    return membershipOf(decision.member, tlsKey, list);
+    return membershipOf(decision.member, list);
   } finally {
     web.close();
   }
@@ -53,8 +53,8 @@ function membershipOf(
     device,
     mqttUrl,
     certificate,
+    tlsKey,
   }: Extract<Awaited<ReturnType<typeof attemptEnrolment>>, { status: 'accepted' }>['member'],
-  tlsKey: TlsKey,
   list: Listed | null,
 ): Membership {
   return {
@@ -62,18 +62,8 @@ function membershipOf(
     mqttUrl: mqttUrl ?? '',
     certificates: certificate.chain.map(pemOf).join(''),
     renewAfter: certificate.renewAfter,
-    key: tlsKey.pem,
+    key: tlsKey,
     authorities: (list?.authorities ?? []).map((der) => pemOf(Buffer.from(der).toString('base64url'))),
     cloudKeys: (list?.keys ?? []).map(({ jwk }) => jwk),
-  };
-}
-
-function newTlsKey(): TlsKey {
-  const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
-  const key = createPrivateKey(pem);
-  return {
-    pem: pem.toString(),
-    publicKey: createPublicKey(key).export({ type: 'spki', format: 'der' }),
-    sign: (bytes) => sign('sha256', bytes, key),
   };
 }

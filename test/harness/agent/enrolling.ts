@@ -1,17 +1,17 @@
-import { generateKeyPairSync, sign } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inflater } from '@paddock/agent/adapters/deflate.ts';
+import { deviceKeyOf, newKeyPem } from '@paddock/agent/adapters/file-key.ts';
+import { openKeyRing } from '@paddock/agent/adapters/file-key/ring.ts';
 import { createWeb } from '@paddock/agent/adapters/https.ts';
 import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import { addressOf, connectTls } from '@paddock/agent/adapters/tls.ts';
-import { openEnrolment, type Enrolment } from '@paddock/agent/enrol/enrolment.ts';
+import { openEnrolment, type Enrolment, type Quiet } from '@paddock/agent/enrol/enrolment.ts';
 import type { EnrolmentParts } from '@paddock/agent/enrol/parts.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
-import type { TlsKey } from '@paddock/agent/ports.ts';
+import type { Disk, IdentityKeys } from '@paddock/agent/ports.ts';
 import type { Log } from '@paddock/agent/report/log.ts';
 import { openTimekeeper, type Timekeeper } from '@paddock/agent/report/timekeeper.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { makeTestKey, type TestKey } from '../signing.ts';
 import { FakeClock } from './fake-clock.ts';
 import type { FakeEnrolment } from './fake-enrolment.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -19,13 +19,13 @@ import { MemoryDisk } from './memory-disk.ts';
 const NETWORK = createSystemClock();
 const BUILT_AT = wallMs(Date.UTC(2026, 10, 1));
 
-export function makeTlsKey(): TlsKey {
-  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return {
-    pem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
-    publicKey: publicKey.export({ type: 'spki', format: 'der' }),
-    sign: (bytes) => sign('sha256', bytes, privateKey),
-  };
+export const KEY_FILE = 'identity.key.pem';
+
+/** The identity key as the agent keeps it, on any disk; made where there is none. */
+export async function keysOn(disk: Disk): Promise<IdentityKeys> {
+  if ((await disk.read(KEY_FILE)) === null) await disk.replace(KEY_FILE, new TextEncoder().encode(newKeyPem()));
+  const pem = new TextDecoder().decode((await disk.read(KEY_FILE)) ?? new Uint8Array());
+  return openKeyRing(disk, KEY_FILE, await deviceKeyOf(KEY_FILE, pem));
 }
 
 /** A device that enrols: virtual time, real TLS. */
@@ -35,17 +35,17 @@ export class EnrolBench {
   readonly codes: string[] = [];
   readonly cloud: FakeEnrolment;
   readonly disk: MemoryDisk;
-  readonly identity: TestKey;
-  readonly tlsKey: TlsKey;
+  /** The file that was put beside its configuration. */
+  readonly claim: string;
+  keys!: IdentityKeys;
   time!: Timekeeper;
   enrolment!: Enrolment;
   #stopping = new AbortController();
 
-  private constructor(cloud: FakeEnrolment, disk: MemoryDisk, identity: TestKey, tlsKey: TlsKey) {
+  private constructor(cloud: FakeEnrolment, disk: MemoryDisk, claim: string) {
+    this.claim = claim;
     this.cloud = cloud;
     this.disk = disk;
-    this.identity = identity;
-    this.tlsKey = tlsKey;
     // The cloud lives in the same virtual time, and knows the true one.
     cloud.now = this.clock.truth;
   }
@@ -55,7 +55,7 @@ export class EnrolBench {
     change: Partial<EnrolmentParts> = {},
     disk = new MemoryDisk(),
   ): Promise<EnrolBench> {
-    const bench = new EnrolBench(cloud, disk, await makeTestKey(), makeTlsKey());
+    const bench = new EnrolBench(cloud, disk, cloud.claim());
     await bench.#begin(change);
     return bench;
   }
@@ -63,13 +63,14 @@ export class EnrolBench {
   /** The next start of the same device, in a new boot: what is not on the disk is gone. */
   async restarted(change: Partial<EnrolmentParts> = {}): Promise<EnrolBench> {
     this.stop();
-    const next = new EnrolBench(this.cloud, this.disk.copy(), this.identity, this.tlsKey);
+    const next = new EnrolBench(this.cloud, this.disk.copy(), this.claim);
     await next.#begin(change);
     return next;
   }
 
   async #begin(change: Partial<EnrolmentParts>): Promise<void> {
-    const { clock, disk, cloud, tlsKey } = this;
+    const { clock, disk, cloud } = this;
+    this.keys = await keysOn(disk);
     const note = (fields: object): void => void ('code' in fields && this.codes.push(String(fields.code)));
     const log: Log = { debug: () => {}, info: note, warn: note, error: note };
     this.time = await openTimekeeper(
@@ -81,14 +82,10 @@ export class EnrolBench {
       disk,
       log,
       inflater,
-      pin: await pinOfClaim(cloud.claim()),
+      pin: await pinOfClaim(this.claim),
       time: this.time,
-      applicant: {
-        signer: this.identity.signing,
-        publicKey: this.identity.verification,
-        tlsKey,
-        facts: { hostname: 'kiosk' },
-      },
+      keys: this.keys,
+      facts: { hostname: 'kiosk' },
       device: null,
       // The network is real, and so is the patience with it.
       openWeb: (trust) =>
@@ -103,8 +100,9 @@ export class EnrolBench {
     return this.enrolment.join(this.#stopping.signal);
   }
 
-  keep(): Promise<string> {
-    return this.enrolment.keep(this.#stopping.signal);
+  /** @param quiet by default the cloud has every report */
+  keep(quiet: Quiet = async (work) => work().then(() => true)): Promise<string> {
+    return this.enrolment.keep(this.#stopping.signal, quiet);
   }
 
   stop(): void {

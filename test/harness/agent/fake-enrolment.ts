@@ -17,8 +17,15 @@ import { makeTestKey, type TestKey } from '../signing.ts';
 
 const DAY_MS = 86_400_000;
 const LIFE_MS = 30 * DAY_MS;
-/** For the virtual time that tests live in. */
-const DATES = { notBefore: Date.UTC(2020, 0, 1), notAfter: Date.UTC(2049, 0, 1) } as const;
+/** Of the virtual time that tests begin in: an authority lives long, a server's certificate 90 days as a real one's. */
+const BEGIN = Date.UTC(2026, 10, 23);
+const AUTHORITY_DATES = { notBefore: BEGIN - DAY_MS, notAfter: BEGIN + 20 * 365 * DAY_MS } as const;
+const SERVER_DATES = { notBefore: BEGIN - DAY_MS, notAfter: BEGIN + 89 * DAY_MS } as const;
+
+interface Refused {
+  readonly status: number;
+  readonly code: string;
+}
 
 /** As much of the cloud's enrolment as a device can tell, on real HTTPS with certificates of an authority of its own. */
 export class FakeEnrolment {
@@ -26,12 +33,14 @@ export class FakeEnrolment {
   readonly root: TestKey;
   readonly online: TestKey;
   readonly lists: string[] = [];
+  /** Requests that it decided on, and all that came. */
   readonly requests: EnrolmentRequest[] = [];
+  readonly asked: EnrolmentRequest[] = [];
   /** What it says to each request; a test may say otherwise. */
   decide: (request: EnrolmentRequest) => Partial<Enrolled> = () => ({ status: 'accepted' });
   /** Seals answers with another key, or says no. */
   answerKey: TestKey;
-  refusal: { status: number; code: string } | null = null;
+  refuses: (request: EnrolmentRequest) => Refused | null = () => null;
   now: () => WallMs = () => wallMs(Date.now());
   device = 'kiosk-abcd2345';
   mqttUrl = 'mqtts://127.0.0.1:8883';
@@ -56,8 +65,8 @@ export class FakeEnrolment {
   }
 
   static async start(): Promise<FakeEnrolment> {
-    const authority = await makeAuthority(DATES);
-    const own = await makeCertificate({ issuer: authority, ...DATES });
+    const authority = await makeAuthority(AUTHORITY_DATES);
+    const own = await makeCertificate({ issuer: authority, ...SERVER_DATES });
     const cloud = new FakeEnrolment(authority, own, await makeTestKey(), await makeTestKey());
     await cloud.publish();
     cloud.#server.listen(0, '127.0.0.1');
@@ -71,8 +80,8 @@ export class FakeEnrolment {
 
   /** Goes over to another authority, for servers and devices. */
   async changeAuthority(): Promise<TestCertificate> {
-    this.authority = await makeAuthority({ name: 'Next CA', ...DATES });
-    const own = await makeCertificate({ issuer: this.authority, ...DATES });
+    this.authority = await makeAuthority({ name: 'Next CA', ...AUTHORITY_DATES });
+    const own = await makeCertificate({ issuer: this.authority, ...SERVER_DATES });
     this.#server.setSecureContext({ key: own.keyPem, cert: own.pem + this.authority.pem });
     this.#server.closeAllConnections();
     return this.authority;
@@ -120,26 +129,28 @@ export class FakeEnrolment {
   }
 
   async #answer(method: string, path: string, body: string): Promise<[status: number, type: string, text: string]> {
-    if (this.refusal) return [this.refusal.status, 'application/problem+json', JSON.stringify(this.refusal)];
     if (method === 'POST' && path === '/enrol/v1/nonces') {
       const nonce = randomBase64url();
       this.#nonces.add(nonce);
       return [200, 'application/json', JSON.stringify({ nonce, sentAt: toInstant(this.now()) })];
     }
-    if (method === 'POST' && path === '/enrol/v1/requests') return [200, 'application/jose', await this.#enrol(body)];
+    if (method === 'POST' && path === '/enrol/v1/requests') return this.#enrol(body);
     if (path === '/enrol/v1/ca') return [200, 'application/x-pem-file', this.authority.pem];
     const [, version] = /^\/enrol\/v1\/keys(?:\/(\d+))?$/.exec(path) ?? [];
     const list = version === undefined ? this.lists.at(-1) : this.lists[Number(version) - 1];
     return list === undefined ? [404, 'application/json', '{"code":"not_found"}'] : [200, 'application/jose', list];
   }
 
-  async #enrol(jws: string): Promise<string> {
+  async #enrol(jws: string): Promise<[status: number, type: string, text: string]> {
     const envelope = parseEnvelope(jws);
     const claimed = JSON.parse(Buffer.from(envelope.payload, 'base64url').toString()) as EnrolmentRequest;
     const request = parseEnrolmentRequest(
       await openEnvelope(envelope, await importVerificationKey(claimed.jwk), inflater),
     );
     if (!this.#nonces.delete(request.nonce)) throw new Error('The nonce is not one of ours');
+    this.asked.push(request);
+    const refused = this.refuses(request);
+    if (refused) return [refused.status, 'application/problem+json', JSON.stringify(refused)];
     this.requests.push(request);
     const at = this.now();
     const decided = { status: 'accepted' as const, ...this.decide(request) };
@@ -153,7 +164,7 @@ export class FakeEnrolment {
       ...(decided.status === 'accepted' && { ...(await this.#admitted(request, at)), mqttUrl: this.mqttUrl }),
       ...decided,
     };
-    return seal('enrolled', enrolled, this.answerKey.signing);
+    return [200, 'application/jose', await seal('enrolled', enrolled, this.answerKey.signing)];
   }
 
   async #admitted({ csr }: EnrolmentRequest, at: number): Promise<Pick<Enrolled, 'device' | 'certificate'>> {

@@ -5,10 +5,10 @@ import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import { addressOf, connectTls } from '@paddock/agent/adapters/tls.ts';
 import { openMembership, pemOf, type Membership, type Standing } from '@paddock/agent/enrol/membership.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
+import type { IdentityKeys } from '@paddock/agent/ports.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { makeTestKey, type TestKey } from '../signing.ts';
 import { RawClient } from '../raw-client.ts';
-import { makeTlsKey } from './enrolling.ts';
+import { makeTestKey, type TestKey } from '../signing.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
 const clock = createSystemClock();
@@ -18,17 +18,15 @@ const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 export class Member {
   readonly membership: Membership;
   readonly identity: TestKey;
-  readonly #tlsKey: ReturnType<typeof makeTlsKey>;
 
-  private constructor(membership: Membership, identity: TestKey, tlsKey: ReturnType<typeof makeTlsKey>) {
+  private constructor(membership: Membership, identity: TestKey) {
     this.membership = membership;
     this.identity = identity;
-    this.#tlsKey = tlsKey;
   }
 
   /** @param serviceUrl where the service is now; by default where the claim says */
   static async open(claim: string, serviceUrl?: () => string): Promise<Member> {
-    const [identity, tlsKey, pin] = [await makeTestKey(), makeTlsKey(), await pinOfClaim(claim)];
+    const [identity, pin] = [await makeTestKey(), await pinOfClaim(claim)];
     const urlNow = serviceUrl ?? (() => pin.url);
     const membership = await openMembership({
       clock,
@@ -37,13 +35,14 @@ export class Member {
       inflater,
       pin,
       device: null,
-      applicant: { signer: identity.signing, publicKey: identity.verification, tlsKey, facts: {} },
+      keys: steady(identity),
+      facts: {},
       time: { at: () => ({ earliest: wallMs(0), latest: null }), enrolled: () => undefined },
       openWeb: (trust) => createWeb(urlNow(), () => connectTls(addressOf(urlNow(), 443), trust, null, clock), clock),
       random: () => 0.5,
       say: () => undefined,
     });
-    return new Member(membership, identity, tlsKey);
+    return new Member(membership, identity);
   }
 
   /** What it has; a copy of it stays what it was when it asks again. */
@@ -60,16 +59,16 @@ export class Member {
 
   /** What a stock client needs for the broker: PEM. */
   get tls(): { ca: string; cert: string; key: string } {
-    const { authorities, certificates: cert } = this.standing;
+    const { authorities, certificates: cert, tlsKey: key } = this.standing;
     const ca = authorities.map((der) => pemOf(Buffer.from(der).toString('base64url'))).join('');
-    return { ca, cert, key: this.#tlsKey.pem };
+    return { ca, cert, key };
   }
 
   /** A connection to the broker, judged as the agent does. @param standing by default what it has now */
   async dial(standing: Standing = this.standing): Promise<TLSSocket> {
-    const { authorities, certificates: cert, mqttUrl } = standing;
+    const { authorities, certificates: cert, tlsKey: key, mqttUrl } = standing;
     const trust = { authorities, fingerprint: null, time: null };
-    return connectTls(addressOf(mqttUrl ?? '', 8883), trust, { cert, key: this.#tlsKey.pem }, clock);
+    return connectTls(addressOf(mqttUrl ?? '', 8883), trust, { cert, key }, clock);
   }
 
   /** Whether the broker takes it, and the connection where it does. */
@@ -81,6 +80,14 @@ export class Member {
     return taken ? client : null;
   }
 }
+
+/** A key that never changes. */
+const steady = ({ signing, verification }: TestKey): IdentityKeys => ({
+  current: () => ({ signer: signing, public: verification }),
+  next: () => null,
+  begin: async () => fail('The key of this device is not changed'),
+  finish: async () => undefined,
+});
 
 function fail(message: string): never {
   throw new Error(message);

@@ -1,12 +1,13 @@
 import { X509Certificate } from 'node:crypto';
 import { ENROLMENT_FILE } from '@paddock/agent/enrol/record.ts';
+import { tlsKeyOf } from '@paddock/agent/enrol/tls-key.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
 import { formatTime, TIME_FILE } from '@paddock/agent/clock/time-file.ts';
 import { isKnown } from '@paddock/agent/clock/trusted-time.ts';
 import { encodeBase64url } from '@paddock/shared/base64url.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { EnrolBench, makeTlsKey } from '../../harness/agent/enrolling.ts';
+import { EnrolBench, KEY_FILE } from '../../harness/agent/enrolling.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
 import { FakeEnrolment } from '../../harness/agent/fake-enrolment.ts';
 import { MemoryDisk } from '../../harness/agent/memory-disk.ts';
@@ -46,15 +47,15 @@ async function failing(opened: EnrolBench): Promise<string | undefined> {
 
 describe('a device with a claim', () => {
   it('enrols by itself: identity, claim, facts and a request for its own key', async () => {
-    const { said, enrolment, identity, tlsKey } = await enrolled();
+    const { said, enrolment, keys } = await enrolled();
     const [request] = cloud.requests;
     expect(request).toMatchObject({ serialNumber: 'SN 0001', model: 'cp-22', facts: { hostname: 'kiosk' } });
-    expect(request?.jwk).toMatchObject(identity.publicJwk);
+    expect(request?.jwk).toMatchObject(keys.current().public.jwk);
     expect(request?.claim).toContain('.');
     const standing = enrolment.standing();
     expect([standing?.device, standing?.mqttUrl, said]).toEqual([cloud.device, cloud.mqttUrl, ['enrolled']]);
     const own = new X509Certificate(standing?.certificates ?? '');
-    expect(own.publicKey.export({ type: 'spki', format: 'der' })).toEqual(tlsKey.publicKey);
+    expect(own.publicKey.export({ type: 'spki', format: 'der' })).toEqual(tlsKeyOf(standing?.tlsKey ?? '').publicKey);
     expect(standing?.keys.map(({ keyId }) => keyId)).toEqual([cloud.online.signing.keyId]);
   });
 
@@ -87,15 +88,31 @@ describe('a device with a claim', () => {
     expect(cloud.requests).toHaveLength(1);
   });
 
-  it('enrols again, under the id that it had, when its key for TLS was lost', async () => {
-    await enrolled();
-    const again = await (bench ?? expect.unreachable()).restarted();
-    const { verification, signing } = again.identity;
-    const applicant = { signer: signing, publicKey: verification, tlsKey: makeTlsKey(), facts: {} };
-    bench = await again.restarted({ applicant });
-    expect(bench.enrolment.standing()).toBeNull();
+  it('enrols anew when its identity key was lost: the certificate of another key says nothing of it', async () => {
+    const { disk } = await enrolled();
+    await cloud.publish();
+    disk.files.delete(KEY_FILE);
+    bench = await (bench ?? expect.unreachable()).restarted();
+    expect([bench.enrolment.standing(), bench.codes]).toEqual([null, ['enrolment_other_key']]);
     expect(await bench.join()).toBe('accepted');
-    expect(cloud.requests.map(({ device }) => device)).toEqual([undefined, cloud.device]);
+    expect(cloud.requests[1]?.jwk).toMatchObject(bench.keys.current().public.jwk);
+    expect(cloud.requests.map(({ device, claim }) => [device, typeof claim])).toEqual([
+      [undefined, 'string'],
+      [undefined, 'string'],
+    ]);
+  });
+
+  it('keeps the newest list of keys as the floor when its identity key was lost', async () => {
+    await cloud.publish();
+    const { disk } = await enrolled();
+    disk.files.delete(KEY_FILE);
+    cloud.lists.pop();
+    const opened = await (bench ?? expect.unreachable()).restarted();
+    bench = opened;
+    const joined = opened.join();
+    await until(() => opened.codes.includes('key_list_old'), 'the older list is refused');
+    opened.stop();
+    expect([await joined, cloud.requests.length]).toEqual(['stopped', 1]);
   });
 
   it.each([
@@ -145,9 +162,63 @@ describe('what the cloud says instead', () => {
     expect(cloud.requests).toHaveLength(1);
   });
 
-  it('no: its code is told', async () => {
-    cloud.refusal = { status: 403, code: 'claim_used' };
-    expect(await failing(await EnrolBench.open(cloud))).toBe('claim_used');
+  it('retired: a new identity key is another device, and asks', async () => {
+    cloud.decide = () => ({ status: 'retired' });
+    bench = await EnrolBench.open(cloud);
+    expect(await bench.join()).toBe('retired');
+    bench.disk.files.delete(KEY_FILE);
+    cloud.decide = () => ({});
+    bench = await bench.restarted();
+    expect(await bench.join()).toBe('accepted');
+  });
+
+  it.each(['claim_used', 'claim_expired', 'claim_signature_invalid', 'batch_revoked', 'batch_unknown'])(
+    'no, %s: it asks without the claim at once, also after a restart, and waits for a human',
+    async (code) => {
+      cloud.refuses = ({ claim }) => (claim === undefined ? null : { status: 403, code });
+      cloud.decide = () => ({ status: 'pending' });
+      bench = await EnrolBench.open(cloud);
+      void bench.join();
+      await until(() => bench?.said.includes('pending') === true, 'it waits for a human');
+      bench = await bench.restarted();
+      cloud.decide = () => ({});
+      expect(await bench.join()).toBe('accepted');
+      expect(cloud.asked.map(({ claim, serialNumber, model }) => [typeof claim, serialNumber, model])).toEqual([
+        ['string', 'SN 0001', 'cp-22'],
+        ['undefined', 'SN 0001', 'cp-22'],
+        ['undefined', 'SN 0001', 'cp-22'],
+      ]);
+    },
+  );
+
+  it('no to a claim: another one that is put there is shown again', async () => {
+    cloud.refuses = ({ claim }) => (claim === undefined ? null : { status: 403, code: 'claim_used' });
+    cloud.decide = () => ({ status: 'pending' });
+    bench = await EnrolBench.open(cloud);
+    void bench.join();
+    await until(() => bench?.said.includes('pending') === true, 'it waits for a human');
+    cloud.refuses = () => null;
+    cloud.decide = () => ({});
+    bench = await bench.restarted({ pin: await pinOfClaim(cloud.claim()) });
+    expect(await bench.join()).toBe('accepted');
+    expect(cloud.asked.at(-1)?.claim).toBeDefined();
+  });
+
+  it('no, for another reason: its code is told, and the claim is shown again', async () => {
+    cloud.refuses = () => ({ status: 429, code: 'nonces_too_many' });
+    expect(await failing(await EnrolBench.open(cloud))).toBe('nonces_too_many');
+    cloud.refuses = () => null;
+    bench = await (bench ?? expect.unreachable()).restarted();
+    expect(await bench.join()).toBe('accepted');
+    expect(cloud.asked.map(({ claim }) => typeof claim)).toEqual(['string', 'string']);
+  });
+
+  it('no, its key is revoked: the console says what it takes', async () => {
+    cloud.refuses = () => ({ status: 403, code: 'key_revoked' });
+    bench = await EnrolBench.open(cloud);
+    void bench.join();
+    await until(() => bench?.said.includes('revoked') === true, 'it says so');
+    expect(bench.codes.at(-1)).toBe('key_revoked');
   });
 });
 
@@ -275,77 +346,6 @@ describe('a cloud that changed its authority', () => {
     await cloud.publish({ authorities: [encodeBase64url(next.der)] }, await makeTestKey());
     await clock.advance(HOUR);
     expect(cloud.requests).toHaveLength(1);
-  });
-});
-
-describe('a list of keys', () => {
-  it('is fetched when an answer comes by a new key, and the certificate is left as it is', async () => {
-    const { clock, enrolment, keep } = bound(await enrolled());
-    const next = await makeTestKey();
-    await cloud.publish({ keys: [cloud.online.publicJwk, next.publicJwk] });
-    void keep();
-    enrolment.keyUnknown();
-    await clock.advance(30_000);
-    await until(() => enrolment.standing()?.keys.length === 2, 'the new list');
-    expect(cloud.requests).toHaveLength(1);
-  });
-
-  it('is never older than the one before, over restarts', async () => {
-    await enrolled();
-    await cloud.publish();
-    const newer = await (bench ?? expect.unreachable()).restarted();
-    bench = newer;
-    void newer.keep();
-    newer.enrolment.keyUnknown();
-    await newer.clock.advance(30_000);
-    await until(() => newer.disk.writes.some(({ path }) => path === ENROLMENT_FILE), 'the second list is kept');
-    cloud.lists.pop();
-    bench = await newer.restarted();
-    const { clock, enrolment, codes, keep } = bound(bench);
-    void keep();
-    enrolment.keyUnknown();
-    await clock.advance(30_000);
-    await until(() => codes.includes('key_list_old'), 'the old list is refused');
-  });
-});
-
-describe('a cloud that was restored from a backup', () => {
-  const RESTORED = 1_795_000_000;
-
-  it.each([
-    ['the list whose version the new one has', 1],
-    ['lists of greater versions than the new one', 3],
-  ])('is followed by a device that saw, and lost, %s', async (_what, lost) => {
-    await enrolled();
-    for (let n = 0; n < lost; n += 1) await cloud.publish();
-    const ahead = await (bench ?? expect.unreachable()).restarted();
-    bench = ahead;
-    void ahead.keep();
-    ahead.enrolment.keyUnknown();
-    await ahead.clock.advance(30_000);
-    await until(() => ahead.disk.writes.some(({ path }) => path === ENROLMENT_FILE), 'the lost list is kept');
-
-    // The backup is from before them, and the new epoch gets a key that signs answers.
-    cloud.lists.length = 1;
-    const next = await makeTestKey();
-    await cloud.publish({ keys: [cloud.online.publicJwk, next.publicJwk], epoch: RESTORED });
-    bench = await ahead.restarted();
-    const { clock, enrolment, codes, keep } = bound(bench);
-    void keep();
-    enrolment.keyUnknown();
-    await clock.advance(30_000);
-    await until(() => enrolment.standing()?.epoch === RESTORED, `the new epoch, ${codes.join()}`);
-    expect(enrolment.standing()?.keys).toHaveLength(2);
-
-    // The floor is on the disk: what was lost is nothing but old from now on.
-    cloud.lists.length = 1;
-    for (let n = 0; n < lost; n += 1) await cloud.publish();
-    bench = await bench.restarted();
-    expect(bench.enrolment.standing()?.epoch).toBe(RESTORED);
-    void bench.keep();
-    bench.enrolment.keyUnknown();
-    await bench.clock.advance(30_000);
-    await until(() => bench?.codes.includes('key_list_old') === true, 'the lost lists are refused');
   });
 });
 

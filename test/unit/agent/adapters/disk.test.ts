@@ -69,7 +69,7 @@ describe('the data directory', () => {
     expect(readdirSync(dir)).toEqual(['a']);
   });
 
-  it.each(['../a', 'a/b', '', '.a', '/etc/passwd'])('has no file named %j', async (name) => {
+  it.each(['../a', 'a/b', '', '.', '..', '/etc/passwd'])('has no file named %j', async (name) => {
     await expect((await openDisk(newDir())).replace(name, bytes('x'))).rejects.toThrow('not a file name');
   });
 
