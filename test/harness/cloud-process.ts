@@ -88,7 +88,7 @@ async function listening(
   void ended.then(() => (isOver = true));
   for (;;) {
     const [, httpUrl] = /^http: (http:\S+)$/m.exec(output()) ?? [];
-    const [, mqttUrl] = /^mqtt: (mqtt:\S+)$/m.exec(output()) ?? [];
+    const [, mqttUrl] = /^mqtt: (mqtts?:\S+)$/m.exec(output()) ?? [];
     const [, enrolUrl] = /^enrol: (https:\S+)$/m.exec(output()) ?? [];
     if (httpUrl !== undefined && mqttUrl !== undefined && enrolUrl !== undefined) return { httpUrl, mqttUrl, enrolUrl };
     if (isOver) throw new Error(`The cloud ended by itself:\n${output()}`);

@@ -6,7 +6,7 @@ import { addressOf, connectTls } from '@paddock/agent/adapters/tls.ts';
 import { openMembership, type Membership, type Standing } from '@paddock/agent/enrol/membership.ts';
 import { pinOfClaim } from '@paddock/agent/enrol/pin.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { makeTestKey } from '../signing.ts';
+import { makeTestKey, type TestKey } from '../signing.ts';
 import { RawClient } from '../raw-client.ts';
 import { makeTlsKey } from './enrolling.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -17,10 +17,12 @@ const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 /** A device of the agent's own enrolment, on a real service: asked by hand, where the agent would ask by itself. */
 export class Member {
   readonly membership: Membership;
+  readonly identity: TestKey;
   readonly #tlsKey: ReturnType<typeof makeTlsKey>;
 
-  private constructor(membership: Membership, tlsKey: ReturnType<typeof makeTlsKey>) {
+  private constructor(membership: Membership, identity: TestKey, tlsKey: ReturnType<typeof makeTlsKey>) {
     this.membership = membership;
+    this.identity = identity;
     this.#tlsKey = tlsKey;
   }
 
@@ -39,7 +41,7 @@ export class Member {
       random: () => 0.5,
       say: () => undefined,
     });
-    return new Member(membership, tlsKey);
+    return new Member(membership, identity, tlsKey);
   }
 
   /** What it has; a copy of it stays what it was when it asks again. */
