@@ -4,9 +4,15 @@ import { join } from 'node:path';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { authoritiesOf } from '@paddock/cloud/open-trust.ts';
 import { startCloudProcess, type CloudProcess } from './cloud-process.ts';
+import { credentialsOf, type Meeting } from './brokers.ts';
 import { startTlsMosquitto, type TlsMosquitto } from './mosquitto.ts';
 
-export interface CloudOnMosquitto extends CloudProcess {
+export interface MetCloud extends CloudProcess {
+  /** For devices of a test that did not enrol. */
+  readonly meeting: Meeting;
+}
+
+export interface CloudOnMosquitto extends MetCloud {
   readonly mosquitto: TlsMosquitto;
 }
 
@@ -42,6 +48,7 @@ export async function startCloudOnMosquitto(
   return {
     ...cloud,
     mosquitto,
+    meeting: { url: mosquitto.url, credentials: (deviceId) => credentialsOf(authority, deviceId) },
     async stop() {
       await cloud.stop();
       await mosquitto.stop();
@@ -59,5 +66,8 @@ export type CloudBroker = 'the embedded broker' | 'Mosquitto with mutual TLS';
 /** Both, for suites that have to hold on each. */
 export const CLOUD_BROKERS = ['the embedded broker', 'Mosquitto with mutual TLS'] as const satisfies CloudBroker[];
 
-export const startCloud = (broker: CloudBroker, env: Readonly<Record<string, string>> = {}): Promise<CloudProcess> =>
-  broker === 'the embedded broker' ? startCloudProcess(env) : startCloudOnMosquitto(env);
+export async function startCloud(broker: CloudBroker, env: Readonly<Record<string, string>> = {}): Promise<MetCloud> {
+  if (broker === 'Mosquitto with mutual TLS') return startCloudOnMosquitto(env);
+  const cloud = await startCloudProcess(env);
+  return { ...cloud, meeting: { url: cloud.mqttUrl, credentials: async () => null } };
+}

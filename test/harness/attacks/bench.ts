@@ -69,7 +69,8 @@ export class AttackedService {
 
   static async start(attacked: AttackedBroker, audit: Audit, parts: Ground): Promise<AttackedService> {
     const target = await attacked.start(parts);
-    return new AttackedService(parts, target, await startIngest(parts.store, { broker: target.broker, audit }));
+    const on = { join: async () => ({ broker: target.broker, url: () => '' }), credentials: async () => null };
+    return new AttackedService(parts, target, await startIngest(parts.store, { on, audit }));
   }
 
   /** Another pair of devices for each attack, so that none is in the way of another in what the audit log samples. */

@@ -86,11 +86,7 @@ const denied = (topic: string, retained = 0) =>
 describe('what Mosquitto refuses with the generated settings is in its log', () => {
   const refusals: readonly [what: string, line: RegExp, attack: () => Promise<unknown>][] = [
     ['a message of another device', denied(foreign), async () => (await device()).publish(foreign, 'x')],
-    [
-      'a retained one',
-      denied(foreign, 1),
-      async () => (await device()).publish(foreign, 'x', { retain: true }),
-    ],
+    ['a retained one', denied(foreign, 1), async () => (await device()).publish(foreign, 'x', { retain: true })],
     [
       'a message to itself in the service’s place',
       denied(topicOf('answer', ONE)),
@@ -205,8 +201,7 @@ describe('Mosquitto with the generated settings', () => {
       await writeFile(broker.revokedFile, list);
       broker.reload();
       await expect.poll(() => comesIn(stolen, { maxVersion })).toBe(false);
-      for (const kept of [session, newest])
-        expect(await comesIn(stolen, { maxVersion, session: kept })).toBe(false);
+      for (const kept of [session, newest]) expect(await comesIn(stolen, { maxVersion, session: kept })).toBe(false);
       expect(await comesIn(one, { maxVersion })).toBe(true);
     },
   );

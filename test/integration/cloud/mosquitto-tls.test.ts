@@ -55,7 +55,13 @@ async function client(pair: TlsPair | null, more: IClientOptions = {}): Promise<
 async function service(instance = 0, connections = 1): Promise<{ remote: RemoteBroker; received: Inbound[] }> {
   const { cert = '', key = '' } = broker.instances[instance] ?? {};
   const tls = await readClientTls({ brokerCa: broker.ca, brokerCert: cert.split(','), brokerKey: key.split(',') });
-  const remote = new RemoteBroker({ url: broker.url, shareGroup: broker.shareGroup, clock: systemClock, connections, tls });
+  const remote = new RemoteBroker({
+    url: broker.url,
+    shareGroup: broker.shareGroup,
+    clock: systemClock,
+    connections,
+    tls,
+  });
   services.push(remote);
   const received: Inbound[] = [];
   let standing = 0;

@@ -4,13 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startCloudProcess, type CloudProcess } from '../../harness/cloud-process.ts';
+import { CLOUD_BROKERS, startCloud } from '../../harness/cloud-on-mosquitto.ts';
+import type { CloudProcess } from '../../harness/cloud-process.ts';
 
 const SCRIPT = join(import.meta.dirname, 'enrol.sh');
 const PROGRAM = join(import.meta.dirname, '../../../cloud/bin/paddock.cjs');
 
 /** A device made of openssl and curl, and an operator at a terminal. */
-describe('a shell script that enrols', () => {
+describe.each(CLOUD_BROKERS)('a shell script that enrols beside %s', (broker) => {
   let cloud: CloudProcess;
   let folder: string;
   let claims: { ca: string };
@@ -27,7 +28,7 @@ describe('a shell script that enrols', () => {
   };
 
   beforeAll(async () => {
-    cloud = await startCloudProcess();
+    cloud = await startCloud(broker);
     folder = await mkdtemp(join(tmpdir(), 'paddock-shell-enrol-'));
     await writeFile(inFolder('cloud-keys.json'), JSON.stringify((await cloud.call('GET', '/cloud-keys')).body));
     await paddock('factory-keys', 'add', 'works', '--count', '2', '--kit', inFolder('kit.json'));
