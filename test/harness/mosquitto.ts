@@ -28,7 +28,7 @@ export interface Mosquitto {
   /** As a power cut would: nothing is written first. */
   kill(): Promise<void>;
   /** Killed so, and started again on the same port and files; it remembers nothing. */
-  restart(): Promise<void>;
+  restart(afterMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -68,8 +68,9 @@ export async function startMosquitto(options: number | MosquittoOptions = {}): P
       return running.pid;
     },
     kill: () => end('SIGKILL'),
-    async restart() {
+    async restart(afterMs = 0) {
       await running.end('SIGKILL');
+      await sleep(afterMs);
       running = await run(['mosquitto', '-c', settings], chosen);
     },
     stop: () => end('SIGTERM'),

@@ -44,26 +44,30 @@ async function talk(device: TestDevice): Promise<void> {
     );
 }
 
-it.each(CLOUD_BROKERS)('told to stop under load on %s, ends by itself and has every answered report in the archive, once', async (broker) => {
-  const cloud = await startWithDevices(broker);
-  for (const device of devices) void talk(device).catch(() => undefined);
-  while (devices.some(({ answers }) => answers.length < 20)) await sleep(10);
-  await cloud.stop();
-  const answers = devices.flatMap((device) => device.answers);
-  const archive = await database.store.query<{ digest: string }>(
-    `SELECT encode(digest, 'base64') AS digest FROM reports`,
-  );
-  const archived = new Set(
-    archive.map(({ digest }) => digest.replaceAll('+', '-').replaceAll('/', '_').replace('=', '')),
-  );
-  expect(archived.size).toBe(archive.length);
-  expect(answers.filter(({ digest }) => !archived.has(digest))).toEqual([]);
-  const starts = await database.store.query<{ recorded: string }>('SELECT recorded::text FROM starts');
-  const known = starts.flatMap(({ recorded }) => fromMultirange(recorded)).map(([first, last]) => last - first + 1);
-  expect(known.reduce((sum, count) => sum + count, 0)).toBe(archive.length);
-  // What was recorded was answered before the broker closed.
-  expect(new Set(answers.map(({ digest }) => digest)).size).toBe(archive.length);
-}, 60_000);
+it.each(CLOUD_BROKERS)(
+  'told to stop under load on %s, ends by itself and has every answered report in the archive, once',
+  async (broker) => {
+    const cloud = await startWithDevices(broker);
+    for (const device of devices) void talk(device).catch(() => undefined);
+    while (devices.some(({ answers }) => answers.length < 20)) await sleep(10);
+    await cloud.stop();
+    const answers = devices.flatMap((device) => device.answers);
+    const archive = await database.store.query<{ digest: string }>(
+      `SELECT encode(digest, 'base64') AS digest FROM reports`,
+    );
+    const archived = new Set(
+      archive.map(({ digest }) => digest.replaceAll('+', '-').replaceAll('/', '_').replace('=', '')),
+    );
+    expect(archived.size).toBe(archive.length);
+    expect(answers.filter(({ digest }) => !archived.has(digest))).toEqual([]);
+    const starts = await database.store.query<{ recorded: string }>('SELECT recorded::text FROM starts');
+    const known = starts.flatMap(({ recorded }) => fromMultirange(recorded)).map(([first, last]) => last - first + 1);
+    expect(known.reduce((sum, count) => sum + count, 0)).toBe(archive.length);
+    // What was recorded was answered before the broker closed.
+    expect(new Set(answers.map(({ digest }) => digest)).size).toBe(archive.length);
+  },
+  60_000,
+);
 
 it('says where its broker is without the password, and stops although that broker is away', async () => {
   const away = await startCloudProcess({

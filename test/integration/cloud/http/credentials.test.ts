@@ -136,23 +136,26 @@ describe('an identity key', () => {
     expect(http.audit.entries.at(-1)).toMatchObject({ action: 'revokeDeviceKey', result: 'done', deviceId });
   });
 
-  test.each(BOTH_BROKERS)('that is taken back is disbelieved at once, in a connection to %s that stands', async (name) => {
-    const broker = await startBroker(name);
-    const cloud = await startIngest(database.store, { on: broker });
-    const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud);
-    await device.report();
-    const recorded = () => cloud.metrics.of('paddock_reports_recorded_total');
-    await expect.poll(recorded, { timeout: 20_000 }).toBe(1);
-    await revokeKey();
-    const refused = async () => {
-      await device.report({ sequence: 1 });
-      return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
-    };
-    await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThan(0);
-    await device.close();
-    await cloud.close();
-    await broker.stop();
-  });
+  test.each(BOTH_BROKERS)(
+    'that is taken back is disbelieved at once, in a connection to %s that stands',
+    async (name) => {
+      const broker = await startBroker(name);
+      const cloud = await startIngest(database.store, { on: broker });
+      const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud);
+      await device.report();
+      const recorded = () => cloud.metrics.of('paddock_reports_recorded_total');
+      await expect.poll(recorded, { timeout: 20_000 }).toBe(1);
+      await revokeKey();
+      const refused = async () => {
+        await device.report({ sequence: 1 });
+        return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
+      };
+      await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThan(0);
+      await device.close();
+      await cloud.close();
+      await broker.stop();
+    },
+  );
 
   test('that is taken back while its request is under way gets nothing', async () => {
     const lock = Promise.withResolvers<void>();
