@@ -74,7 +74,7 @@ describe.each(CLOUD_BROKERS)('a kiosk boots for the first time beside %s', (brok
     cloud = await startCloud(broker);
     await startKiosk();
     await expect.poll(sequence, WITHIN).toBeGreaterThanOrEqual(0);
-    pty.master.write('{"door":"open","event":"card-swipe"}\n');
+    await pty.master.write('{"door":"open","event":"card-swipe"}\n');
     await expect.poll(events, WITHIN).toBe(1);
     const doctor = await agent(home, 'doctor');
     expect(doctor.out).toMatch(/ok +certificate/);
@@ -89,7 +89,7 @@ it('sends what happened while Mosquitto was away, and is kept out when it is ret
   await expect.poll(sequence, WITHIN).toBeGreaterThanOrEqual(0);
   const ended = mosquitto.pid;
   const away = mosquitto.restart();
-  pty.master.write('{"event":"card-swipe"}\n');
+  await pty.master.write('{"event":"card-swipe"}\n');
   await away;
   expect(mosquitto.pid).not.toBe(ended);
   await expect.poll(events, WITHIN).toBe(1);
