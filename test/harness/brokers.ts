@@ -56,7 +56,7 @@ const BROKERS = {
     const authority = await newAuthority();
     const mosquitto = await startTlsMosquitto(authority);
     return {
-      join: async () => ({ broker: await memberOf(mosquitto), url: () => mosquitto.url }),
+      join: async () => ({ broker: await joinTlsMosquitto(mosquitto), url: () => mosquitto.url }),
       credentials: (deviceId) => credentialsOf(authority, deviceId),
       stop: () => mosquitto.stop(),
     };
@@ -92,7 +92,7 @@ export async function credentialsOf(authority: Authority, deviceId: string): Pro
 }
 
 /** An instance of the service, by the files that `paddock broker-config` wrote for it. */
-async function memberOf({ url, shareGroup, ca, instances: [files] }: TlsMosquitto): Promise<Broker> {
+export async function joinTlsMosquitto({ url, shareGroup, ca, instances: [files] }: TlsMosquitto): Promise<Broker> {
   const [brokerCert, brokerKey] = [files?.cert.split(',') ?? [], files?.key.split(',') ?? []];
   const tls = await readClientTls({ brokerCa: ca, brokerCert, brokerKey });
   return new RemoteBroker({ url, shareGroup, clock: systemClock, tls });

@@ -79,7 +79,7 @@ test('a key that is taken back is disbelieved at once, and put out of the broker
   await paddock('devices', 'revoke-key', thief.device, '--reason', 'stolen');
   // The broker knows nothing yet: it is the cloud that does not believe.
   await report(thief, 1);
-  await expect.poll(() => rejected('key_unknown'), WITHIN).toBe(1);
+  await expect.poll(() => rejected('key_revoked'), WITHIN).toBe(1);
   expect(await lastSequence(thief.device)).toBe(0);
   expect(thief.live.packets.filter(({ cmd }) => cmd === 'puback')).toHaveLength(2);
   await writeFile(gate, '');
