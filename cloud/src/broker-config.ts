@@ -9,6 +9,7 @@ import {
   mosquittoAcl,
   mosquittoPassword,
   mosquittoSettings,
+  type ServiceConnections,
 } from './brokers/mosquitto.ts';
 
 /** Where the broker will listen, and where its files are to stand: by default where Debian's package has them. */
@@ -28,7 +29,7 @@ export function parseListener(address: string, port: string): Pick<BrokerPlace, 
 }
 
 /** What to put where, for a look at it: the password file is left out, because it holds a secret. */
-export const showMosquitto = (place: BrokerPlace, tls?: { readonly instances: number }): string =>
+export const showMosquitto = (place: BrokerPlace, tls?: ServiceConnections): string =>
   [
     mosquittoSettings({ ...place, tls: tls !== undefined }),
     `# ---- ${place.directory}/${MOSQUITTO_FILES.acl} ----`,

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { systemClock } from './adapters/system-clock.ts';
 import { parseListener, showMosquitto, writeMosquitto, type BrokerPlace } from './broker-config.ts';
 import { writeTlsMosquitto } from './broker-config-tls.ts';
+import type { ServiceConnections } from './brokers/mosquitto.ts';
 import { print, sub, type Options } from './cli-command.ts';
 import { SHOWN_DIGITS } from './trust/standing.ts';
 import { ConfigError, readConfig } from './config.ts';
@@ -24,6 +25,7 @@ export function addBrokerConfig(root: Command): void {
     .option('--tls', 'mutual TLS: a client is the device of its certificate')
     .option('--hosts <names>', `with --tls: ${SETTINGS.publicHosts.help} (by default as the service)`)
     .option('--instances <count>', 'with --tls: instances of the service, each with a certificate of its own', '1')
+    .option('--connections <count>', 'with --tls: connections of each instance, with a certificate each', '1')
     .option('--ca <id>', 'with --tls: who issues the certificates, by its beginning, where there are several')
     .option('--out <directory>', 'write the files there, with new secrets, instead of showing them');
   mosquitto.action(async () => {
@@ -32,12 +34,12 @@ export function addBrokerConfig(root: Command): void {
     const { out } = options;
     const directory = typeof out === 'string' ? out : '/etc/mosquitto/paddock';
     const place = { ...parseListener(String(options['listen']), port), directory };
-    const instances = options['tls'] ? instancesIn(String(options['instances'])) : undefined;
+    const service = options['tls'] ? serviceIn(options) : undefined;
     if (out === undefined) {
-      const settings = showMosquitto(place, instances === undefined ? undefined : { instances });
+      const settings = showMosquitto(place, service);
       return print(mosquitto, { settings }, () => settings.trimEnd());
     }
-    await (instances === undefined ? writePlain(mosquitto, place) : writeTls(mosquitto, place, instances));
+    await (service === undefined ? writePlain(mosquitto, place) : writeTls(mosquitto, place, service));
   });
 }
 
@@ -51,9 +53,14 @@ function issuerIn(held: readonly Authority[], beginning = ''): Authority {
   return only;
 }
 
-function instancesIn(text: string): number {
-  if (!/^[1-9]\d?$/.test(text)) throw new ConfigError(['--instances has to be a whole number from 1 to 99']);
-  return Number(text);
+/** @throws ConfigError */
+function serviceIn(options: Options): ServiceConnections {
+  const countIn = (name: string): number => {
+    const text = String(options[name]);
+    if (!/^[1-9]\d?$/.test(text)) throw new ConfigError([`--${name} has to be a whole number from 1 to 99`]);
+    return Number(text);
+  };
+  return { instances: countIn('instances'), connections: countIn('connections') };
 }
 
 async function writePlain(command: Command, place: BrokerPlace): Promise<void> {
@@ -68,13 +75,13 @@ async function writePlain(command: Command, place: BrokerPlace): Promise<void> {
   );
 }
 
-async function writeTls(command: Command, place: BrokerPlace, instances: number): Promise<void> {
+async function writeTls(command: Command, place: BrokerPlace, service: ServiceConnections): Promise<void> {
   const { dataDir, hosts } = command.optsWithGlobals<{ dataDir?: string; hosts?: string }>();
   const config = readConfig(process.env, { ...(dataDir && { dataDir }), ...(hosts && { publicHosts: hosts }) });
   const held = livingOf(await authoritiesOf(config, config.dataDir, systemClock), systemClock.wall());
   const authority = issuerIn(held, command.optsWithGlobals<{ ca?: string }>().ca);
   const written = await writeTlsMosquitto(
-    { ...place, hosts: config.publicHosts, instances },
+    { ...place, ...service, hosts: config.publicHosts },
     authority,
     systemClock.wall(),
     held.filter((one) => one !== authority),
@@ -90,7 +97,11 @@ async function writeTls(command: Command, place: BrokerPlace, instances: number)
       `PADDOCK_BROKER_URL=${written.brokerUrl}`,
       `PADDOCK_BROKER_CA=${written.ca}`,
       ...written.instances.flatMap(({ cert, key }) => [`PADDOCK_BROKER_CERT=${cert}`, `PADDOCK_BROKER_KEY=${key}`]),
+      ...(service.connections > 1 ? [`PADDOCK_BROKER_CONNECTIONS=${service.connections}`] : []),
       `PADDOCK_SHARE_GROUP=${written.shareGroup}`,
+      'And the one beside the broker, so that what is revoked is refused there and loses its connection:',
+      `PADDOCK_BROKER_CRL=${written.crl}`,
+      'PADDOCK_BROKER_RELOAD="systemctl reload paddock-mosquitto"',
     ].join('\n'),
   );
 }

@@ -50,7 +50,15 @@ function contradictionsIn(config: CloudConfig): string[] {
       'PADDOCK_WEBHOOK_SECRET has to be set with PADDOCK_WEBHOOK_URL: every delivery is signed',
     ],
     ...certificateContradictions(config),
-    [(brokerCert === null) !== (brokerKey === null), 'PADDOCK_BROKER_CERT and PADDOCK_BROKER_KEY belong together'],
+    [brokerCert?.length !== brokerKey?.length, 'PADDOCK_BROKER_CERT and PADDOCK_BROKER_KEY belong together'],
+    [
+      brokerCert !== null && brokerCert.length !== 1 && brokerCert.length !== config.brokerConnections,
+      'PADDOCK_BROKER_CERT has to name one certificate, or one for each of PADDOCK_BROKER_CONNECTIONS',
+    ],
+    [
+      config.brokerReload !== null && config.brokerCrl === null,
+      'PADDOCK_BROKER_RELOAD needs PADDOCK_BROKER_CRL: the list that the broker reads anew',
+    ],
     [
       brokerCert !== null && !/^(mqtts|wss):/.test(brokerUrl ?? ''),
       'PADDOCK_BROKER_CERT needs a PADDOCK_BROKER_URL with mqtts:// or wss://',

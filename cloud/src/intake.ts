@@ -1,7 +1,4 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
-import { RemoteBroker } from './adapters/mqtt.ts';
-import { readClientTls } from './adapters/mqtt-tls.ts';
-import { replaceFile } from './adapters/whole-file.ts';
 import { startOpener } from './adapters/opener.ts';
 import type { Background, Base } from './base.ts';
 import { Answers } from './ingest/answer.ts';
@@ -12,10 +9,11 @@ import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
 import { currentEpoch } from './store/epoch.ts';
+import { otherBroker } from './other-broker.ts';
 import type { Broker, ErrorAt, Store } from './ports.ts';
 import { Addresses } from './trust/addresses.ts';
 import { StoredAdmission } from './trust/admission.ts';
-import { RevocationFile } from './trust/revocation-file.ts';
+import type { RevocationFile } from './trust/revocation-file.ts';
 import { RefusedConnections } from './trust/refused-connections.ts';
 
 /** A broker that is not open yet, and who is let in there. */
@@ -27,25 +25,11 @@ export interface PreparedBroker {
 
 /** The broker of the service's own, or the one that it is told to use; and what keeps certificates good or closed. */
 export async function prepareBroker(base: Base, background: Background): Promise<PreparedBroker> {
-  const { config, clock } = base;
+  const { config } = base;
   const admission = new StoredAdmission({ ...base, sql: base.store });
   background((signal) => admission.run(signal));
   if (config.brokerUrl === null) return { broker: embeddedBroker(base, admission), admission };
-  const tls = await readClientTls(config);
-  const { brokerUrl: url, shareGroup, brokerConnections: connections } = config;
-  const broker = new RemoteBroker({ url, shareGroup, connections, clock, tls });
-  return {
-    broker,
-    admission,
-    ...(config.brokerCrl !== null && { revocationFile: keepRevoked(base, config.brokerCrl, background) }),
-  };
-}
-
-function keepRevoked(base: Base, file: string, background: Background): RevocationFile {
-  const kept = new RevocationFile({ ...base, sql: base.store, write: (pem) => replaceFile(file, pem) });
-  base.authorities.onChange(() => kept.changed());
-  background((signal) => kept.run(signal));
-  return kept;
+  return { admission, ...(await otherBroker(base, config.brokerUrl, background)) };
 }
 
 function embeddedBroker(

@@ -193,23 +193,29 @@ export const SETTINGS = {
     fallback: null,
     help: "file with the authority of another broker's server certificate; by default those that Node believes",
   }),
-  brokerCert: setting<string | null>({
+  brokerCert: setting<readonly string[] | null>({
     env: 'PADDOCK_BROKER_CERT',
-    parse: anything,
+    parse: paths,
     fallback: null,
-    help: 'file with the client certificate that the service shows to another broker',
+    help: 'file with the client certificate that the service shows to another broker; several with commas between, one a connection',
   }),
-  brokerKey: setting<string | null>({
+  brokerKey: setting<readonly string[] | null>({
     env: 'PADDOCK_BROKER_KEY',
-    parse: anything,
+    parse: paths,
     fallback: null,
-    help: 'file with its key',
+    help: 'file with its key; of several in the same order',
   }),
   brokerCrl: setting<string | null>({
     env: 'PADDOCK_BROKER_CRL',
     parse: anything,
     fallback: null,
     help: 'file that the service keeps the list of revoked certificates in, for another broker',
+  }),
+  brokerReload: setting<string | null>({
+    env: 'PADDOCK_BROKER_RELOAD',
+    parse: matching(/^[^\0]+$/, 'has to be a command of the shell'),
+    fallback: null,
+    help: 'command of the shell that makes that broker read the list anew; then connections of what was revoked are closed',
   }),
   shareGroup: setting({
     env: 'PADDOCK_SHARE_GROUP',

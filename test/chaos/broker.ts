@@ -1,35 +1,33 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import { startMosquitto, type Mosquitto } from '../harness/mosquitto.ts';
+import { startMosquitto } from '../harness/mosquitto.ts';
 import { eventually } from './waiting.ts';
 
 const RESTART_MS = 100;
 
-/** A Mosquitto that is started again after every kill, without anything that it held. */
+/** A Mosquitto with the generated settings that is started again after every kill, without anything that it held. */
 export interface SupervisedBroker {
   /** Null while there is none. */
   port(): number | null;
+  /** How the service reaches it through whatever stands at that port: with its password. */
+  urlAt(port: number): string;
   kill(): Promise<void>;
   stop(): Promise<void>;
 }
 
 export async function superviseMosquitto(): Promise<SupervisedBroker> {
-  let running: Mosquitto | null = await startMosquitto();
+  const broker = await startMosquitto({ guarded: true });
+  let isUp = true;
   let restarting: Promise<void> = Promise.resolve();
-  const restart = async (): Promise<void> => {
-    await sleep(RESTART_MS);
-    running = await startMosquitto();
-  };
   return {
-    port: () => running?.port ?? null,
+    port: () => (isUp ? broker.port : null),
+    urlAt: (port) => broker.cloudUrl.replace(/:\d+$/, `:${port}`),
     async kill() {
-      const victim = await eventually('Mosquitto', async () => running);
-      running = null;
-      await victim.kill();
-      restarting = restart();
+      await eventually('Mosquitto', async () => isUp);
+      isUp = false;
+      restarting = broker.restart(RESTART_MS).then(() => void (isUp = true));
     },
     async stop() {
       await restarting;
-      await running?.stop();
+      await broker.stop();
     },
   };
 }

@@ -11,7 +11,7 @@ export interface CloudPlaces {
   readonly folder: string;
   readonly dataDir: string;
   /** Where a broker of its own is; null: the embedded one. */
-  readonly broker: (() => Target | null) | null;
+  readonly broker: { readonly port: () => Target | null; urlAt(port: number): string } | null;
   /** A database of its own; null: the service starts a private one. */
   readonly database: { readonly target: () => Target | null; urlAt(port: number): string } | null;
 }
@@ -29,11 +29,11 @@ export class CloudInstance {
   }
 
   static async build(name: string, { folder, dataDir, broker, database }: CloudPlaces): Promise<CloudInstance> {
-    const toBroker = broker && (await startMqttRelay(broker));
+    const toBroker = broker && (await startMqttRelay(broker.port));
     const toDatabase = database && (await startTcpRelay(database.target));
     const env = {
       DATABASE_URL: database && toDatabase ? database.urlAt(toDatabase.port) : '',
-      PADDOCK_BROKER_URL: toBroker?.url ?? '',
+      PADDOCK_BROKER_URL: broker && toBroker ? broker.urlAt(Number(new URL(toBroker.url).port)) : '',
       PADDOCK_MQTT_TLS_PORT: '0',
       PADDOCK_MQTT_PLAIN: 'loopback',
     };

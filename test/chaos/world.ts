@@ -60,7 +60,7 @@ export class World {
     const dataDir = join(folder, 'cloud');
     const mosquitto = broker === 'mosquitto' ? await superviseMosquitto() : null;
     const database = broker === 'mosquitto' ? await ownDatabase() : privateDatabase(dataDir);
-    const places = { folder, dataDir, broker: mosquitto && mosquitto.port, database: database.given };
+    const places = { folder, dataDir, broker: mosquitto, database: database.given };
     const clouds: CloudInstance[] = [];
     for (let n = 1; n <= WORLDS[broker].clouds; n += 1) clouds.push(await CloudInstance.build(`cloud-${n}`, places));
     return new World({ folder, dataDir, mosquitto, database, clouds, kiosks: [] }, seed);

@@ -1,4 +1,4 @@
-import { connectAsync, type MqttClient } from 'mqtt';
+import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import type { Sql, Store } from '@paddock/cloud/ports.ts';
 import { parseAnswer, type Answer } from '@paddock/shared/answer.ts';
@@ -6,6 +6,7 @@ import { openEnvelope, parseEnvelope, seal } from '@paddock/shared/envelope.ts';
 import type { Report } from '@paddock/shared/report.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { deflater } from '@paddock/agent/adapters/deflate.ts';
+import type { Meeting } from './brokers.ts';
 import { reportOf } from './reports.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
@@ -43,6 +44,12 @@ export async function addDevices(
   });
 }
 
+/** The connection of a device. @param to as `TestDevice.connect` */
+export async function dial(deviceId: string, to: string | Meeting, more: IClientOptions = {}): Promise<MqttClient> {
+  const [url, credentials] = typeof to === 'string' ? [to, null] : [to.url, await to.credentials(deviceId)];
+  return connectAsync(url, { clientId: deviceId, protocolVersion: 4, clean: true, ...credentials, ...more });
+}
+
 /** A device of the test: real keys, real signatures, a real connection. */
 export class TestDevice {
   readonly deviceId: string;
@@ -68,9 +75,9 @@ export class TestDevice {
     await addDevices(store, [{ deviceId: this.deviceId, key: this.key }]);
   }
 
-  /** @param tls for `mqtts://`: PEM */
-  async connect(url: string, tls: { ca?: string; cert?: string; key?: string } = {}): Promise<this> {
-    const client = await connectAsync(url, { clientId: this.deviceId, protocolVersion: 4, clean: true, ...tls });
+  /** @param to where it needs no certificate, or where it gets one */
+  async connect(to: string | Meeting): Promise<this> {
+    const client = await dial(this.deviceId, to);
     this.#client = client;
     client.on('message', (_topic, payload) => void this.#onAnswer(payload.toString('latin1')));
     await client.subscribeAsync(topicOf('answer', this.deviceId), { qos: 1 });

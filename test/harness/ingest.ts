@@ -1,6 +1,4 @@
 import { pino } from 'pino';
-import { EmbeddedBroker } from '@paddock/cloud/adapters/aedes.ts';
-import { RemoteBroker } from '@paddock/cloud/adapters/mqtt.ts';
 import { startOpener } from '@paddock/cloud/adapters/opener.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { Answers } from '@paddock/cloud/ingest/answer.ts';
@@ -12,6 +10,7 @@ import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
 import type { Audit, Broker, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
 import { RefusedConnections } from '@paddock/cloud/trust/refused-connections.ts';
 import { CollectedAudit } from './audit.ts';
+import { startBroker, type Meeting, type TestBroker } from './brokers.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
 /** Counts what the service says of itself, by name and code. */
@@ -31,8 +30,7 @@ export class CountedMetrics implements Metrics {
 export const OPENER_PROGRAM = new URL('../../cloud/src/opener-thread.ts', import.meta.url);
 
 /** The cloud's ingest on a real broker and a real database. */
-export interface TestIngest {
-  readonly url: string;
+export interface TestIngest extends Meeting {
   readonly cloudKey: TestKey;
   readonly metrics: CountedMetrics;
   readonly ingest: Ingest;
@@ -40,29 +38,23 @@ export interface TestIngest {
   close(): Promise<void>;
 }
 
-/** @param brokerUrl another broker to be a client of; by default the embedded one is started */
+/** @param on the broker, which the test stops; by default an embedded one */
 export async function startIngest(
   store: Store,
   options: {
-    brokerUrl?: string;
-    shareGroup?: string;
+    on?: Omit<TestBroker, 'stop'>;
     errorAt?: ErrorAt;
     limits?: Partial<IngestLimits>;
     cloudKey?: TestKey;
     audit?: Audit;
-    /** A broker that is not open yet, in place of these two. */
-    broker?: Broker;
   } = {},
 ): Promise<TestIngest> {
   const clock = systemClock;
   const log = pino({ level: 'silent' });
   const metrics = new CountedMetrics();
   const cloudKey = options.cloudKey ?? (await makeTestKey());
-  const embedded = new EmbeddedBroker({ host: '127.0.0.1', port: 0, clock });
-  const beside = options.brokerUrl
-    ? new RemoteBroker({ url: options.brokerUrl, shareGroup: options.shareGroup ?? 'paddock', clock })
-    : embedded;
-  const broker = options.broker ?? beside;
+  const on = options.on ?? (await startBroker('the embedded broker'));
+  const { broker, url } = await on.join();
   const audit = options.audit ?? new CollectedAudit();
   const rejections = new Rejections({ sql: store, clock, metrics, log, audit });
   const refusals = new RefusedConnections({ metrics, audit, log }, 'broker');
@@ -119,5 +111,6 @@ export async function startIngest(
     await stopListening();
     await opener.close();
   };
-  return { url: options.brokerUrl ?? `mqtt://127.0.0.1:${embedded.port}`, cloudKey, metrics, ingest, broker, close };
+  const meeting: Meeting = { url: url(), credentials: (deviceId) => on.credentials(deviceId) };
+  return { ...meeting, cloudKey, metrics, ingest, broker, close };
 }

@@ -1,13 +1,18 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, chown, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeMosquitto } from '@paddock/cloud/broker-config.ts';
 import { writeTlsMosquitto } from '@paddock/cloud/broker-config-tls.ts';
-import { MOSQUITTO_FILES, MOSQUITTO_TLS_FILES, mosquittoSettings } from '@paddock/cloud/brokers/mosquitto.ts';
+import {
+  MOSQUITTO_FILES,
+  MOSQUITTO_TLS_FILES,
+  MOSQUITTO_UNIT,
+  mosquittoSettings,
+} from '@paddock/cloud/brokers/mosquitto.ts';
 import type { Authority } from '@paddock/cloud/trust/authority.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { freePort } from './free-port.ts';
@@ -23,7 +28,7 @@ export interface Mosquitto {
   /** As a power cut would: nothing is written first. */
   kill(): Promise<void>;
   /** Killed so, and started again on the same port and files; it remembers nothing. */
-  restart(): Promise<void>;
+  restart(afterMs?: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -49,7 +54,7 @@ export async function startMosquitto(options: number | MosquittoOptions = {}): P
   const changes = guarded ? instead : { ...UNGUARDED, ...instead };
   if (Object.keys(changes).length > 0) await writeFile(settings, withChanges(mosquittoSettings(place), changes));
   await giveToBroker(directory, MOSQUITTO_FILES.passwords);
-  let running = await run(settings, chosen);
+  let running = await run(['mosquitto', '-c', settings], chosen);
   const end = async (signal: NodeJS.Signals): Promise<void> => {
     await running.end(signal);
     await rm(directory, { recursive: true, force: true });
@@ -63,21 +68,26 @@ export async function startMosquitto(options: number | MosquittoOptions = {}): P
       return running.pid;
     },
     kill: () => end('SIGKILL'),
-    async restart() {
+    async restart(afterMs = 0) {
       await running.end('SIGKILL');
-      running = await run(settings, chosen);
+      await sleep(afterMs);
+      running = await run(['mosquitto', '-c', settings], chosen);
     },
     stop: () => end('SIGTERM'),
   };
 }
 
-async function run(settings: string, port: number) {
-  const child = spawn('mosquitto', ['-c', settings], { stdio: ['ignore', 'ignore', 'pipe'] });
-  // Its notes about settings are nobody's business here; its errors are, but for handshakes that fail on purpose.
-  child.stderr.on(
-    'data',
-    (text: Buffer) => void (/^(?!.*OpenSSL).*Error/m.test(text.toString()) && process.stderr.write(text)),
-  );
+/** What a broker of a test is run by. */
+type Command = readonly [program: string, ...args: string[]];
+
+async function run([program, ...args]: Command, port: number) {
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let log = '';
+  child.stderr.on('data', (text: Buffer) => {
+    log += text.toString();
+    // What clients do is in the log for who looks; its own errors are everybody's business.
+    if (/^\d+: Error/m.test(text.toString())) process.stderr.write(text);
+  });
   const ended = once(child, 'exit');
   await answering(port);
   const { pid } = child;
@@ -86,39 +96,69 @@ async function run(settings: string, port: number) {
     child.kill(signal);
     await ended;
   };
-  return { pid, end };
+  return { pid, end, log: () => log };
 }
 
-/** One with the generated settings for mutual TLS. */
+/** One with the generated settings for mutual TLS, run as the generated unit of systemd runs it. */
 export interface TlsMosquitto {
   readonly port: number;
+  /** By name, as the certificate has it. */
   readonly url: string;
   readonly shareGroup: string;
-  /** What instances of the service show, as files. */
+  /** What an instance of the service shows. */
   readonly instances: readonly { readonly cert: string; readonly key: string }[];
   readonly ca: string;
   /** Where the service would keep the list of revoked certificates. */
   readonly revokedFile: string;
+  readonly pid: number;
+  /** What it said, as the journal would have it. */
+  log(): string;
   /** SIGHUP: it reads its files anew. */
   reload(): void;
+  /** SIGKILL, and started again on the same port and files; it remembers nothing. */
+  restart(): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startTlsMosquitto(authority: Authority, instances = 1): Promise<TlsMosquitto> {
+export interface TlsMosquittoOptions {
+  readonly instances?: number;
+  /** Of each instance. */
+  readonly connections?: number;
+  readonly instead?: Readonly<Record<string, string | null>>;
+}
+
+export async function startTlsMosquitto(
+  authority: Authority,
+  { instances = 1, connections = 1, instead = {} }: TlsMosquittoOptions = {},
+): Promise<TlsMosquitto> {
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), 'paddock-mosquitto-'));
-  const place = { address: '127.0.0.1', port, directory, hosts: ['localhost', '127.0.0.1'], instances };
-  const written = await writeTlsMosquitto(place, authority, wallMs(Date.now()));
+  const place = { address: '127.0.0.1', port, directory, hosts: ['localhost', '127.0.0.1'], instances, connections };
+  // A list replaces one that is older by a second at least.
+  const written = await writeTlsMosquitto(place, authority, wallMs(Date.now() - 2_000));
   await giveToBroker(directory, MOSQUITTO_TLS_FILES.key);
-  const running = await run(join(directory, 'mosquitto.conf'), port);
+  const settings = join(directory, MOSQUITTO_FILES.settings);
+  await writeFile(settings, withChanges(await readFile(settings, 'utf8'), instead));
+  const [, command = ''] =
+    /^ExecStart=\/bin\/bash -c '(.*)'$/m.exec(await readFile(join(directory, MOSQUITTO_UNIT), 'utf8')) ?? [];
+  const start = () => run(['/bin/bash', '-c', command], port);
+  let running = await start();
   return {
     port,
     url: written.brokerUrl,
     shareGroup: written.shareGroup,
     instances: written.instances,
     ca: written.ca,
-    revokedFile: join(directory, MOSQUITTO_TLS_FILES.revoked),
+    revokedFile: written.crl,
+    get pid() {
+      return running.pid;
+    },
+    log: () => running.log(),
     reload: () => void process.kill(running.pid, 'SIGHUP'),
+    async restart() {
+      await running.end('SIGKILL');
+      running = await start();
+    },
     async stop() {
       await running.end('SIGTERM');
       await rm(directory, { recursive: true, force: true });

@@ -196,7 +196,7 @@ it(
     const device = new TestDevice(deviceId, member.identity, pinned);
     devices.push(device);
     const broker = (): string => member.standing.mqttUrl ?? expect.unreachable();
-    await device.connect(broker(), member.tls);
+    await device.connect({ url: broker(), credentials: async () => member.tls });
     await answered(device, 0);
 
     // For a recipient: what opens it is not where the service is.
@@ -221,7 +221,7 @@ it(
     // The root is elsewhere: nothing is sealed by itself, and the device stays with the list that it has.
     await expect(member.membership.refreshKeys()).rejects.toMatchObject({ code: 'key_list_old' });
     // Its certificate, which the restored service does not know of, is one of its authority.
-    await device.connect(broker(), member.tls);
+    await device.connect({ url: broker(), credentials: async () => member.tls });
     expect(await answered(device, 2)).toMatchObject({ desired: { epoch, version: 0 }, rejected: [] });
 
     expect(await asOperator('root', 'sign', ...byRoot)).toMatchObject({ version: 2, epoch });
@@ -231,7 +231,7 @@ it(
     expect(renewed.device).toBe(deviceId);
     expect(renewed.certificates).not.toBe(before.certificates);
     await device.close();
-    await device.connect(broker(), member.tls);
+    await device.connect({ url: broker(), credentials: async () => member.tls });
     expect(await answered(device, 3)).toMatchObject({ desired: { epoch, version: 0 }, rejected: [] });
 
     const { body } = await cloud.call('GET', '/audit?action=addKeyList');

@@ -13,8 +13,8 @@ export interface RemoteBrokerOptions {
   /** How many connections share them here, too: some brokers carry little on each. By default one. */
   readonly connections?: number;
   readonly clock: Clock;
-  /** For `mqtts://`: what we believe and what we show, in PEM. */
-  readonly tls?: ClientTls;
+  /** For `mqtts://`: what we believe and what we show, in PEM: all connections the same, or each its own. */
+  readonly tls?: readonly ClientTls[];
 }
 
 /**
@@ -34,11 +34,12 @@ export class RemoteBroker implements Broker {
 
   /** Resolves before the connection stands: a broker that is away at the start is waited for like any other time. */
   async open(events: BrokerEvents): Promise<void> {
-    for (let made = 0; made < (this.#options.connections ?? 1); made++) this.#connect(events);
+    for (let made = 0; made < (this.#options.connections ?? 1); made++) this.#connect(events, made);
   }
 
-  #connect(events: BrokerEvents): void {
-    const client = connect(this.#options.url, { ...connection(), ...this.#options.tls });
+  #connect(events: BrokerEvents, turn: number): void {
+    const { url, tls = [] } = this.#options;
+    const client = connect(url, { ...connection(), ...tls[turn % tls.length] });
     this.#clients.push(client);
     client.handleMessage = (packet, acknowledge) => {
       const inbound = {

@@ -27,15 +27,40 @@ export const MOSQUITTO_TLS_FILES = {
   revoked: 'revoked.crl.pem',
 } as const;
 
+/** A unit of systemd beside the files. */
+export const MOSQUITTO_UNIT = 'paddock-mosquitto.service';
+
 /** Whom the broker takes the service for: devices have no user. */
 export const CLOUD_USER = 'paddock-cloud';
 
 /**
- * The name in the certificate of an instance of the service: no device id, so that no device can have it. One each,
+ * The name in the certificate of a connection of the service: no device id, so that no device can have it. One each,
  * because the broker takes the name for the client id, and two of one id would push each other off.
  */
-export const instanceName = (instance: number): string => `${INSTANCE_NAME}-${instance}`;
+const instanceName = (instance: number, connection: number): string =>
+  `${INSTANCE_NAME}-${instance}${connection === 1 ? '' : `.${connection}`}`;
 const INSTANCE_NAME = 'paddock.cloud';
+
+/** How many instances of the service come, and with how many connections each: a name, and a certificate, for each. */
+export interface ServiceConnections {
+  readonly instances: number;
+  readonly connections: number;
+}
+
+/** Of each instance, of each of its connections. */
+export const instanceNames = ({ instances, connections }: ServiceConnections): readonly (readonly string[])[] =>
+  counted(instances).map((instance) => counted(connections).map((connection) => instanceName(instance, connection)));
+
+const counted = (count: number): number[] => Array.from({ length: count }, (_, n) => n + 1);
+
+/** Whether such a certificate was written by `paddock broker-config`: its name is the client id. */
+export const isInstanceName = (name: string): boolean => name.startsWith(`${INSTANCE_NAME}-`);
+
+/** As many as the embedded broker has. */
+export const MAX_CONNECTIONS = 20_000;
+
+/** What an MQTT packet has around an envelope: its header, and the longest topic. */
+const AROUND_ENVELOPE = 128;
 
 /** Messages that one client has not acknowledged yet. The service takes twice as many in before it holds any back. */
 export const MAX_INFLIGHT = 1_000;
@@ -84,6 +109,14 @@ const tlsAccessOf = ({ address, port, directory }: MosquittoOptions): readonly S
     'true',
     'And the client id, whatever the client calls itself: no device can push another one off by taking its id.',
   ],
+  [
+    'max_connections',
+    MAX_CONNECTIONS,
+    'Of all clients together: the next one is closed at once. The process needs a file descriptor for each ' +
+      '(LimitNOFILE of the unit). How many may come from one address it cannot bound: the firewall can.',
+  ],
+  ['max_qos', 1, 'Paddock sends nothing with QoS 2, whose messages the broker would have to remember.'],
+  ['max_topic_alias', 0, 'MQTT 5 cannot be refused; nothing that has to be remembered for it is offered.'],
   ['allow_anonymous', 'false', 'The same, should one of these lines get lost.'],
   ['acl_file', `${directory}/${MOSQUITTO_FILES.acl}`, 'Who may publish and subscribe to what.'],
 ];
@@ -107,14 +140,10 @@ const LIMITS: readonly Setting[] = [
     "Small packets are sent at once: otherwise Nagle's algorithm makes each wait for the last.",
   ],
   [
-    'message_size_limit',
-    MAX_ENVELOPE_BYTES,
-    'No envelope is larger (docs/protocol.md, section 2). A larger message is acknowledged and goes nowhere.',
-  ],
-  [
     'max_packet_size',
-    2 * MAX_ENVELOPE_BYTES,
-    'And who sends packets beyond any reason is disconnected before they fill the memory.',
+    MAX_ENVELOPE_BYTES + AROUND_ENVELOPE,
+    'No envelope is larger than 64 KiB (docs/protocol.md, section 2). Who sends a larger packet is disconnected, and ' +
+      'the log says so; message_size_limit would acknowledge it and let it go nowhere, without a line.',
   ],
   [
     'persistence',
@@ -127,21 +156,40 @@ const LIMITS: readonly Setting[] = [
     '1h',
     'Sessions of Paddock are clean. One that a foreign client left behind must not gather messages for ever.',
   ],
+  ['sys_interval', 0, 'Figures below $SYS: nobody may read them here.'],
   ['log_dest', 'stderr', 'The journal of systemd keeps it.'],
-  ['log_type', 'error', 'A line for each connection would drown these in a fleet that reconnects.'],
+  ['log_type', 'error', 'What goes wrong.'],
   ['log_type', 'warning', 'The same.'],
+  [
+    'log_type',
+    'notice',
+    'Who comes from where and goes why: handshakes that fail, packets that are too large, client ids taken over.',
+  ],
+];
+
+/** Only where clients are told apart for sure there is something to tell. */
+const TLS_LOG: readonly Setting[] = [
+  [
+    'log_type',
+    'debug',
+    'Mosquitto says at this level only what the ACL denied ("Denied PUBLISH from ..."). It says all other packets ' +
+      `there, too: ${MOSQUITTO_UNIT} keeps those out of the journal.`,
+  ],
 ];
 
 /** The keep-alive that agents use, as told in the file: Mosquitto gives up a client after one and a half of it. */
 const EPILOGUE = `# Keep-alive: MQTT 3.1.1 leaves it to the client; agents ask for 30 s (cloud.keepAliveSeconds), the service for 30 s.
-# Mosquitto closes a connection after one and a half of it. max_keepalive works with MQTT 5 only, so it is left out.
+# Mosquitto closes a connection after one and a half of it. max_keepalive works with MQTT 5 only, so it is left out: a
+# client that asks for none keeps its place until it is taken over, one of max_connections.
 `;
 
 /** `mosquitto.conf`, complete for Paddock, with a reason for each line. For Mosquitto 2.0 and newer. */
 export function mosquittoSettings(options: MosquittoOptions): string {
-  const lines = [...(options.tls ? tlsAccessOf : accessOf)(options), ...LIMITS].map(
-    ([name, value, why]) => `${commented(why)}\n${name} ${value}\n`,
-  );
+  const lines = [
+    ...(options.tls ? tlsAccessOf(options) : accessOf(options)),
+    ...LIMITS,
+    ...(options.tls ? TLS_LOG : []),
+  ].map(([name, value, why]) => `${commented(why)}\n${name} ${value}\n`);
   return ['# Mosquitto for Paddock, written by `paddock broker-config mosquitto`.\n', ...lines, EPILOGUE].join('\n');
 }
 
@@ -153,13 +201,13 @@ const kindsFrom = (sender: 'device' | 'cloud'): MessageKind[] =>
 
 /**
  * The access control list: each device its own topics; the service all of them.
- * @param tls.instances of the service. Then a device is the user (%u) that its certificate names; otherwise its client
+ * @param tls who the service is. Then a device is the user (%u) that its certificate names; otherwise its client
  *   id (%c), which proves nothing
  */
-export function mosquittoAcl(tls?: { readonly instances: number }): string {
+export function mosquittoAcl(tls?: ServiceConnections): string {
   const who = tls ? '%u' : '%c';
   const device = (access: 'write' | 'read', kind: MessageKind) => `pattern ${access} ${topicOf(kind, who)}`;
-  const users = tls ? Array.from({ length: tls.instances }, (_, n) => instanceName(n + 1)) : [CLOUD_USER];
+  const users = tls ? instanceNames(tls).flat() : [CLOUD_USER];
   const cloud = (access: 'write' | 'read', kind: MessageKind) => `topic ${access} ${filterOf(kind)}`;
   return [
     `# A client is the device that its ${tls ? 'certificate' : 'client id'} (${who}) names. Patterns hold for everybody.`,

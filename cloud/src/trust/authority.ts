@@ -67,6 +67,11 @@ export interface Authority {
   issueServer(request: ServerRequest): Promise<Issued>;
   /** A client certificate for the service itself, by a name that no device can have. */
   issueService(request: { name: string; spki: Uint8Array; now: WallMs }): Promise<Issued>;
+  /**
+   * A client certificate of minutes in a device's name with a key of the service's own: whoever connects with it takes
+   * the device's connection over, at a broker that closes none when it is told to.
+   */
+  issueEviction(request: { deviceId: string; spki: Uint8Array; now: WallMs }): Promise<Issued>;
   /** A revocation list (RFC 5280, section 5) in PEM. */
   revocationList(revoked: readonly Revoked[], now: WallMs): Promise<string>;
 }
@@ -109,17 +114,22 @@ function authorityOf(certificate: X509Certificate, signingKey: AuthorityKey): Au
     async issueDevice({ csr, deviceId, identityThumbprint, now }) {
       const { spki, thumbprint } = await parseRequest(csr);
       if (thumbprint === identityThumbprint) throw new TrustError('csr_key_is_identity');
-      const alternativeNames = [{ type: 'url', value: `urn:paddock:device:${deviceId}` } as const];
-      const issued = await issue({ profile: 'device', commonName: deviceId, alternativeNames, spki }, now);
+      const issued = await issue({ profile: 'device', ...namesOf(deviceId), spki }, now);
       return { ...issued, identityThumbprint, tlsThumbprint: thumbprint, authority: digest.toString('hex') };
     },
     issueServer: ({ spki, hosts, profile = 'server', now }) =>
       issue({ profile, commonName: 'Paddock', alternativeNames: hosts.map(nameOfHost), spki }, now),
     issueService: ({ name, spki, now }) =>
       issue({ profile: 'service', commonName: name, alternativeNames: [nameOfHost(name)], spki }, now),
+    issueEviction: ({ deviceId, spki, now }) => issue({ profile: 'eviction', ...namesOf(deviceId), spki }, now),
     revocationList: (revoked, now) => revocationList(issuer, revoked, now),
   };
 }
+
+const namesOf = (deviceId: string) => ({
+  commonName: deviceId,
+  alternativeNames: [{ type: 'url', value: `urn:paddock:device:${deviceId}` } as const],
+});
 
 const nameOfHost = (host: string) => ({ type: /^[0-9.]+$|:/.test(host) ? 'ip' : 'dns', value: host }) as const;
 

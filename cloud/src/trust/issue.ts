@@ -26,6 +26,8 @@ const PROFILES = {
   device: { lifeMs: 30 * DAY_MS, use: ExtendedKeyUsage.clientAuth },
   /** The service itself, as a client of a broker beside it. */
   service: { lifeMs: 365 * DAY_MS, use: ExtendedKeyUsage.clientAuth },
+  /** The service in a device's place, for the moment that it takes to take its connection over. */
+  eviction: { lifeMs: 300_000, use: ExtendedKeyUsage.clientAuth },
   server: { lifeMs: 90 * DAY_MS, use: ExtendedKeyUsage.serverAuth },
   /** The server of a broker beside the service, whose certificate is changed by hand. */
   broker: { lifeMs: 365 * DAY_MS, use: ExtendedKeyUsage.serverAuth },

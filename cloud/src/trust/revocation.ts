@@ -33,20 +33,22 @@ export async function revokeCertificates(
 }
 
 export interface RevokedCertificate extends Revoked {
+  readonly deviceId: string;
   /** The id of the authority that issued it; null: that was not kept then. */
   readonly authority: string | null;
 }
 
 /** What revocation lists have to hold: certificates taken back, and those of retired devices, that have not expired. */
 export async function readRevoked(sql: Sql, now: WallMs): Promise<RevokedCertificate[]> {
-  const rows = await sql.query<{ serial: string; revoked_at: Date; authority: string | null }>(
-    `SELECT c.serial, c.authority, coalesce(c.revoked_at, d.retired_at) AS revoked_at
+  const rows = await sql.query<{ serial: string; device_id: string; revoked_at: Date; authority: string | null }>(
+    `SELECT c.serial, c.device_id, c.authority, coalesce(c.revoked_at, d.retired_at) AS revoked_at
      FROM certificates c JOIN devices d USING (device_id)
      WHERE coalesce(c.revoked_at, d.retired_at) IS NOT NULL AND c.not_after > $1 ORDER BY c.serial`,
     [toInstant(now)],
   );
-  return rows.map(({ serial, revoked_at, authority }) => ({
+  return rows.map(({ serial, device_id, revoked_at, authority }) => ({
     serial,
+    deviceId: device_id,
     revokedAt: wallMs(revoked_at.getTime()),
     authority,
   }));

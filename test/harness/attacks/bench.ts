@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { connect as connectPlain } from 'node:net';
 import { connect, type ConnectionOptions } from 'node:tls';
 import type { Audit, Broker, Store } from '@paddock/cloud/ports.ts';
@@ -9,6 +10,7 @@ import { addDevices } from '../device.ts';
 import { startIngest, type TestIngest } from '../ingest.ts';
 import { RawClient } from '../raw-client.ts';
 import { makeTestKey, type TestKey } from '../signing.ts';
+import type { Attack } from './table.ts';
 
 /** A device with all that it proves itself by. */
 export interface Kiosk {
@@ -22,6 +24,8 @@ export interface Target {
   readonly broker: Broker;
   /** Known when the broker is open. */
   readonly port: () => number;
+  /** What it said of itself so far, where it does not tell the service. */
+  log?(): string;
   close(): Promise<void>;
 }
 
@@ -33,6 +37,8 @@ export interface AttackedBroker {
    * in its own log, and the actor of a message that the service refuses is unknown.
    */
   readonly tells: boolean;
+  /** For one that does not: the line of its own log. */
+  lineOf?(entry: Attack['entry'], attacker: string): RegExp;
   start(parts: { readonly store: Store; readonly authority: Authority }): Promise<Target>;
 }
 
@@ -59,6 +65,8 @@ export class AttackedService {
   readonly #target: Target;
   readonly #cloud: TestIngest;
   readonly #clients: RawClient[] = [];
+  /** Columns share a database: no device of one is in another. */
+  readonly #tag = randomBytes(4).toString('hex');
   #attacks = 0;
 
   private constructor(parts: Ground, target: Target, cloud: TestIngest) {
@@ -69,15 +77,16 @@ export class AttackedService {
 
   static async start(attacked: AttackedBroker, audit: Audit, parts: Ground): Promise<AttackedService> {
     const target = await attacked.start(parts);
-    return new AttackedService(parts, target, await startIngest(parts.store, { broker: target.broker, audit }));
+    const on = { join: async () => ({ broker: target.broker, url: () => '' }), credentials: async () => null };
+    return new AttackedService(parts, target, await startIngest(parts.store, { on, audit }));
   }
 
   /** Another pair of devices for each attack, so that none is in the way of another in what the audit log samples. */
   async bench(): Promise<AttackBench> {
     this.#attacks += 1;
     const [attacker, victim] = [
-      await this.#kiosk(`attacker-${this.#attacks}`),
-      await this.#kiosk(`victim-${this.#attacks}`),
+      await this.#kiosk(`attacker-${this.#tag}-${this.#attacks}`),
+      await this.#kiosk(`victim-${this.#tag}-${this.#attacks}`),
     ];
     const { store, authority, stranger } = this.#parts;
     const dial: AttackBench['dial'] = (pair, options) => this.#dial(pair, options);
@@ -101,6 +110,11 @@ export class AttackedService {
     await this.#cloud.broker.publish(answers, 'genuine');
     await client.next('publish');
     return client.packets.flatMap((packet) => (packet.cmd === 'publish' ? String(packet.payload) : []));
+  }
+
+  /** The broker's own log. */
+  said(): string {
+    return this.#target.log?.() ?? '';
   }
 
   endClients(): void {

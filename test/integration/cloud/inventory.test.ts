@@ -4,11 +4,11 @@ import { deflater } from '@paddock/agent/adapters/deflate.ts';
 import { seal } from '@paddock/shared/envelope.ts';
 import { inventoryDigest, type Component, type Inventory } from '@paddock/shared/inventory.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
+import { BOTH_BROKERS, startBroker, type TestBroker } from '../../harness/brokers.ts';
 import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
 import { TestDevice } from '../../harness/device.ts';
 import { startIngest, type TestIngest } from '../../harness/ingest.ts';
 import { inventoryOf, MACHINE, machineWith } from '../../harness/inventories.ts';
-import { startMosquitto, type Mosquitto } from '../../harness/mosquitto.ts';
 import { makeTestKey } from '../../harness/signing.ts';
 
 const NONCE = 'bm9uY2Utbm9uY2U';
@@ -19,9 +19,9 @@ interface ChangeRow {
   readonly from_device: string | null;
 }
 
-describe.each(['embedded aedes', 'Mosquitto, shared subscription'])('inventories through %s', (broker) => {
+describe.each(BOTH_BROKERS)('inventories through %s', (name) => {
   let database: FreshDatabase;
-  let mosquitto: Mosquitto | undefined;
+  let broker: TestBroker;
   let cloud: TestIngest;
   let device: TestDevice;
   let devices = 0;
@@ -29,12 +29,12 @@ describe.each(['embedded aedes', 'Mosquitto, shared subscription'])('inventories
 
   beforeAll(async () => {
     database = await freshDatabase();
-    if (broker !== 'embedded aedes') mosquitto = await startMosquitto();
-    cloud = await startIngest(database.store, mosquitto && { brokerUrl: mosquitto.url });
+    broker = await startBroker(name);
+    cloud = await startIngest(database.store, { on: broker });
   });
   const connected = async (): Promise<TestDevice> => {
     const another = await TestDevice.register(database.store, `kiosk-${(devices += 1)}`, cloud.cloudKey);
-    await another.connect(cloud.url);
+    await another.connect(cloud);
     await known(another);
     return another;
   };
@@ -45,7 +45,7 @@ describe.each(['embedded aedes', 'Mosquitto, shared subscription'])('inventories
   });
   afterAll(async () => {
     await cloud.close();
-    await mosquitto?.stop();
+    await broker.stop();
     await database.drop();
   });
 

@@ -62,6 +62,19 @@ describe('the configuration of the cloud', () => {
       { PADDOCK_BROKER_URL: 'mqtt://localhost', PADDOCK_BROKER_CERT: 'c', PADDOCK_BROKER_KEY: 'k' },
       'PADDOCK_BROKER_CERT needs a PADDOCK_BROKER_URL with mqtts:// or wss://',
     ],
+    [
+      {
+        PADDOCK_BROKER_URL: 'mqtts://broker',
+        PADDOCK_BROKER_CERT: 'one,two',
+        PADDOCK_BROKER_KEY: 'one,two',
+        PADDOCK_BROKER_CONNECTIONS: '3',
+      },
+      'PADDOCK_BROKER_CERT has to name one certificate, or one for each of PADDOCK_BROKER_CONNECTIONS',
+    ],
+    [
+      { PADDOCK_BROKER_RELOAD: 'true' },
+      'PADDOCK_BROKER_RELOAD needs PADDOCK_BROKER_CRL: the list that the broker reads anew',
+    ],
     [{ PADDOCK_WEBHOOK_SECRET: 'short' }, 'PADDOCK_WEBHOOK_SECRET has to be "whsec_" and 24 to 64 bytes in base64'],
   ])('names the variable: %o', (env, problem) => {
     expect(problemsOf(() => readConfig(env))).toEqual([problem]);

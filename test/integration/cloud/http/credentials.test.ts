@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { forgetCertificates, MOST_A_DAY } from '@paddock/cloud/trust/certificate-bounds.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { BOTH_BROKERS, startBroker } from '../../../harness/brokers.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { addDevices, TestDevice } from '../../../harness/device.ts';
 import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
@@ -135,21 +136,26 @@ describe('an identity key', () => {
     expect(http.audit.entries.at(-1)).toMatchObject({ action: 'revokeDeviceKey', result: 'done', deviceId });
   });
 
-  test('that is taken back is disbelieved at once, in a connection that stands', async () => {
-    const cloud = await startIngest(database.store);
-    const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud.url);
-    await device.report();
-    const recorded = () => cloud.metrics.of('paddock_reports_recorded_total');
-    await expect.poll(recorded, { timeout: 30_000 }).toBe(1);
-    await revokeKey();
-    const refused = async () => {
-      await device.report({ sequence: 1 });
-      return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
-    };
-    await expect.poll(refused, { timeout: 30_000 }).toBeGreaterThan(0);
-    await device.close();
-    await cloud.close();
-  });
+  test.each(BOTH_BROKERS)(
+    'that is taken back is disbelieved at once, in a connection to %s that stands',
+    async (name) => {
+      const broker = await startBroker(name);
+      const cloud = await startIngest(database.store, { on: broker });
+      const device = await new TestDevice(deviceId, key, cloud.cloudKey).connect(cloud);
+      await device.report();
+      const recorded = () => cloud.metrics.of('paddock_reports_recorded_total');
+      await expect.poll(recorded, { timeout: 30_000 }).toBe(1);
+      await revokeKey();
+      const refused = async () => {
+        await device.report({ sequence: 1 });
+        return cloud.metrics.of('paddock_reports_rejected_total', 'key_revoked');
+      };
+      await expect.poll(refused, { timeout: 30_000 }).toBeGreaterThan(0);
+      await device.close();
+      await cloud.close();
+      await broker.stop();
+    },
+  );
 
   test('that is taken back while its request is under way gets nothing', async () => {
     const lock = Promise.withResolvers<void>();

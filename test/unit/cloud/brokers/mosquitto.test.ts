@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { mosquittoAcl, mosquittoPassword, mosquittoSettings } from '@paddock/cloud/brokers/mosquitto.ts';
+import {
+  isInstanceName,
+  mosquittoAcl,
+  mosquittoPassword,
+  mosquittoSettings,
+} from '@paddock/cloud/brokers/mosquitto.ts';
 import { isDeviceId, MESSAGE_KINDS } from '@paddock/shared/topics.ts';
 
 const settings = mosquittoSettings({ address: '10.0.0.5', port: 1884, directory: '/etc/mosquitto/paddock' });
@@ -55,13 +60,13 @@ test('the list of access has each kind of message once for devices and once for 
   }
 });
 
-test('with TLS a device is its certificate’s name, and each instance of the service has one that no device can have', () => {
-  const rules = mosquittoAcl({ instances: 2 }).split('\n');
+test('with TLS a device is its certificate’s name, and each connection of the service has one that no device can have', () => {
+  const rules = mosquittoAcl({ instances: 2, connections: 2 }).split('\n');
   expect(rules).toContain('pattern write paddock/v1/%u/report');
   expect(rules.filter((rule) => rule.includes('%c'))).toEqual([]);
   const users = rules.flatMap((rule) => (rule.startsWith('user ') ? [rule.slice(5)] : []));
-  expect(users).toEqual(['paddock.cloud-1', 'paddock.cloud-2']);
-  expect(users.filter((user) => isDeviceId(user))).toEqual([]);
+  expect(users).toEqual(['paddock.cloud-1', 'paddock.cloud-1.2', 'paddock.cloud-2', 'paddock.cloud-2.2']);
+  expect(users.filter((user) => isDeviceId(user) || !isInstanceName(user))).toEqual([]);
 });
 
 test('a password is never in its own line', () => {
