@@ -62,7 +62,11 @@ export class AwsTransport {
     }
   }
 
-  /** Asks nobody but the database. @returns the thumbprint of the TLS key @throws TrustError, also `csr_key_revoked` and `certificates_too_many` */
+  /**
+   * Asks nobody but the database.
+   * @returns the thumbprint of the TLS key
+   * @throws TrustError, also `csr_key_revoked` and `certificates_too_many`
+   */
   async check(sql: Sql, request: TransportRequest): Promise<string> {
     const { spki, thumbprint } = await keyOf(request);
     await requireAnswerable(sql, { ...request, keyDigest: digestOf(spki) });

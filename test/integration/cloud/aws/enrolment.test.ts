@@ -107,7 +107,7 @@ test('a TLS key that was taken back is refused before a claim is used, or a key 
   await database.store.transaction((sql) =>
     revokeAllCertificates(sql, ALL_CUSTOMERS, 'test', { deviceId: device, reason: 'stolen' }),
   );
-  expect(await server.ask(key, { csr, device })).toMatchObject({ status: 400, code: 'csr_key_revoked' });
+  expect(await server.ask(key, { csr, device })).toMatchObject({ status: 403, code: 'csr_key_revoked' });
   expect((await server.enrol(key, { device })).status).toBe('accepted');
 });
 

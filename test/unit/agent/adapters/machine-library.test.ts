@@ -1,6 +1,8 @@
-import type { Systeminformation } from 'systeminformation';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { findMachine, type Library } from '@paddock/agent/adapters/machine-facts.ts';
+
+/** What a call tells. */
+type Told<Call extends keyof Library> = Awaited<ReturnType<Library[Call]>>;
 
 const GIB = 2 ** 30;
 
@@ -17,7 +19,7 @@ const MEMORY = {
   voltageConfigured: 1.2,
   voltageMin: 1.2,
   voltageMax: 1.2,
-} satisfies Systeminformation.MemLayoutData;
+} satisfies Told<'memLayout'>[number];
 
 const DISK = {
   device: '/dev/nvme0n1',
@@ -37,7 +39,7 @@ const DISK = {
   interfaceType: 'PCIe',
   smartStatus: 'Ok',
   temperature: 41,
-} satisfies Systeminformation.DiskLayoutData;
+} satisfies Told<'diskLayout'>[number];
 
 const CARD = {
   iface: 'eth0',
@@ -60,7 +62,7 @@ const CARD = {
   ieee8021xAuth: '',
   ieee8021xState: '',
   carrierChanges: 3,
-} satisfies Systeminformation.NetworkInterfacesData;
+} satisfies Told<'networkInterfaces'>;
 
 const nothing = async (): Promise<never> => {
   throw new Error('not asked for here');
