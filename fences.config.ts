@@ -64,7 +64,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports[.]ts$';
+const PORTS = '^$1/src/ports(-firmware)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -126,7 +126,7 @@ const FIXED = {
     to: { path: '^$1/src/adapters/' },
   },
   'room-imports-no-program-file': {
-    comment: 'Of the files beside the rooms only ports.ts is for them; what is configured comes as values.',
+    comment: 'Of the files beside the rooms only the ports are for them; what is configured comes as values.',
     from: { path: ROOM },
     to: { path: '^$1/src/[^/]+$', pathNot: PORTS },
   },
@@ -157,7 +157,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports[.]ts$` },
+    from: { path: `${PROGRAM}ports(-firmware)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

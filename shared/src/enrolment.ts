@@ -1,5 +1,6 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
+import { Sha256 } from './manifest.ts';
 import { Count, DeviceId, Digest, Instant, Nonce, parserOf } from './message.ts';
 
 /** The public part of a P-256 or Ed25519 key (RFC 7517); unknown members are kept. */
@@ -135,6 +136,11 @@ export const KeyList = Type.Object({
   authorities: Type.Array(Der, { minItems: 1, maxItems: 8 }),
   /** Grows after a restore from backup; versions of desired state are compared within it. */
   epoch: Count,
+  /**
+   * The root metadata (TUF) that a device without any begins with: pinned once, and followed by TUF's own rules from
+   * there. A later list cannot replace what a device has pinned.
+   */
+  firmwareRoot: Type.Optional(Type.Object({ version: Type.Integer({ minimum: 1 }), sha256: Sha256 })),
 });
 export type KeyList = Static<typeof KeyList>;
 

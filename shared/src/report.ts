@@ -1,6 +1,8 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
-import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
+import { ReportedDesired } from './desired.ts';
+import { ReportedFirmware } from './firmware.ts';
+import { Count, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
 
 /** Names of sensors and events: lower case, so that they look the same everywhere. */
 export const NAME_PATTERN = '^[a-z0-9][a-z0-9._-]{0,63}$';
@@ -127,7 +129,10 @@ export const Report = Type.Object({
   /** What waits to be covered by an answer, and what had to be dropped since the start. */
   outbox: Type.Optional(Type.Object({ waiting: Count, droppedRoutine: Count, droppedEvents: Count })),
   inventory: Type.Optional(Digest),
-  desired: Type.Optional(DesiredVersion),
+  /** What of desired state holds on the device; absent before the first. */
+  desired: Type.Optional(ReportedDesired),
+  /** Absent on a device that installs nothing. */
+  firmware: Type.Optional(ReportedFirmware),
 });
 export type Report = Static<typeof Report>;
 

@@ -1,9 +1,13 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Answer } from '@paddock/shared/answer.ts';
+import { BUNDLE_ERRORS } from '@paddock/shared/bundle-error.ts';
 import { COMPONENT_KINDS, Inventory, MAX_COMPONENT_DEPTH, MAX_COMPONENTS } from '@paddock/shared/inventory.ts';
 import { MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES } from '@paddock/shared/envelope.ts';
 import { REFUSALS } from '@paddock/shared/errors.ts';
+import { Desired, DesiredAgent, DesiredFirmware } from '@paddock/shared/desired.ts';
+import { ReportedFirmware, UPDATE_STATES } from '@paddock/shared/firmware.ts';
+import { Manifest } from '@paddock/shared/manifest.ts';
 import { Presence } from '@paddock/shared/presence.ts';
 import { parseReport, QUALITY_REASONS, Report } from '@paddock/shared/report.ts';
 import { BASES } from '@paddock/shared/time.ts';
@@ -45,8 +49,29 @@ describe('docs/protocol.md', () => {
   });
 
   it('names every field of every message', () => {
-    const fields = [Report, Answer, Presence, Inventory].flatMap(({ properties }) => Object.keys(properties));
+    const messages = [
+      Report,
+      Answer,
+      Presence,
+      Inventory,
+      Desired,
+      DesiredFirmware,
+      DesiredAgent,
+      Manifest,
+      ReportedFirmware,
+    ];
+    const fields = messages.flatMap(({ properties }) => Object.keys(properties));
     expect(fields.filter((field) => !page.includes(`\`${field}`))).toEqual([]);
+  });
+
+  it('lists what is wrong with bundles, and the states of an update', () => {
+    expect(rows).toEqual(
+      expect.arrayContaining(Object.entries(BUNDLE_ERRORS).map(([code, title]) => [`\`${code}\``, title])),
+    );
+    const states = rows.filter(([state = '']) => Object.hasOwn(UPDATE_STATES, state.slice(1, -1)));
+    expect(states).toEqual(
+      expect.arrayContaining(Object.entries(UPDATE_STATES).map(([state, status]) => [`\`${state}\``, status])),
+    );
   });
 
   it('names every kind of component, and how many there may be', () => {

@@ -1,0 +1,181 @@
+import type { Release, Slot } from '@paddock/shared/firmware.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
+
+/** One file below a URL, fetched in parts that are bounded in bytes and in time: no server can keep us, or fill us up. */
+export interface Repository {
+  /**
+   * A small file, whole.
+   * @param most more than so many bytes are `fetch_too_large`
+   * @returns null when there is none (404)
+   * @throws FetchError
+   */
+  get(path: string, most: number, signal: AbortSignal): Promise<Uint8Array | null>;
+  /**
+   * A part of a file, in the pieces in which it comes; it ends early where the file ends.
+   * @throws FetchError, `fetch_missing` when there is no such file
+   */
+  part(path: string, from: number, bytes: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+}
+
+/** Why something could not be fetched. Callers switch on codes. */
+export const FETCH_ERRORS = {
+  fetch_missing: 'There is no such file',
+  fetch_failed: 'The server cannot be reached, or broke off',
+  fetch_refused: 'The server answered with an error',
+  fetch_too_large: 'The server sends more than the file may have',
+  fetch_too_slow: 'The server sends too slowly',
+} as const satisfies Record<string, string>;
+
+export class FetchError extends Error {
+  override readonly name = 'FetchError';
+  readonly code: keyof typeof FETCH_ERRORS;
+  constructor(code: FetchError['code'], detail: string, options?: ErrorOptions) {
+    super(`${FETCH_ERRORS[code]}: ${detail}`, options);
+    this.code = code;
+  }
+}
+
+/** A release with what its content is checked by: manifest and index as they were signed. */
+export interface SlotContent {
+  readonly release: Release;
+  readonly manifest: Uint8Array;
+  readonly index: Uint8Array;
+}
+
+/** What an installer knows of its slots; all of it is on the disk. */
+export interface InstallerStatus {
+  /** What the launcher runs, or would run at its next start; null when nothing was ever installed. */
+  readonly running: { readonly slot: Slot; readonly release: Release; readonly committed: boolean } | null;
+  /** A release on trial: armed, started so many times, given up by the launcher or not. */
+  readonly trial: {
+    readonly slot: Slot;
+    readonly release: Release;
+    readonly starts: number;
+    readonly givenUp: boolean;
+  } | null;
+  /** What the other slot holds whole, and could be gone back to. */
+  readonly other: Release | null;
+}
+
+/** Objects (contents of files) that arrived and whose hash was checked. They outlive restarts, and are hashed again when used. */
+export interface ObjectStore {
+  /** Sizes by hash, of those that are whole. */
+  list(): Promise<ReadonlyMap<string, number>>;
+  /** @param content whose hash the caller has checked */
+  put(sha256: string, content: Uint8Array): Promise<void>;
+  /** What came so far of an object that is still on its way, as it was encoded: how many bytes. */
+  partBytes(sha256: string): Promise<number>;
+  appendPart(sha256: string, bytes: Uint8Array): Promise<void>;
+  readPart(sha256: string): AsyncIterable<Uint8Array>;
+  /** From a stream that the caller checks: it takes the object's place when the stream ends, and nothing when it throws. */
+  putStream(sha256: string, content: AsyncIterable<Uint8Array>): Promise<void>;
+  dropPart(sha256: string): Promise<void>;
+  /** Everything goes, whole or not, but what is named. */
+  keepOnly(sha256s: ReadonlySet<string>): Promise<void>;
+}
+
+/**
+ * Two slots, and which of them is run. A promise that resolves means that a power cut in the next instant leaves what
+ * was done; whatever is cut leaves a slot that runs. Implementations: directories with the launcher, RAUC.
+ */
+export interface Installer {
+  status(): Promise<InstallerStatus>;
+  /** Of the slot that runs; null when there is none. */
+  content(): Promise<SlotContent | null>;
+  /** A file of the slot that runs; null when there is none, or it is longer than `most`. Nothing of it is checked. */
+  read(path: string, most: number): Promise<Uint8Array | null>;
+  /** Of the file system that slots and objects lie on. */
+  freeBytes(): Promise<number>;
+  readonly objects: ObjectStore;
+  /**
+   * Makes the slot that does not run hold this release, from objects and from files of the slot that runs; everything is
+   * synced, then read again and hashed. To be called again after any interruption.
+   * @throws InstallError
+   */
+  stage(content: SlotContent, signal: AbortSignal, progress?: (bytes: number) => void): Promise<void>;
+  /**
+   * The next start of the launcher is a trial of what was staged. It goes back by itself after so many starts, and when
+   * a trial is neither marked good nor rolled back within that time of running.
+   * @throws InstallError `install_not_staged`
+   */
+  activate(sha256: string, limits: TrialLimits): Promise<void>;
+  /** The trial is over: this is what runs from now on. */
+  markGood(sha256: string): Promise<void>;
+  /** The next start of the launcher runs what was committed. Without a trial: what the other slot holds, on trial. */
+  rollBack(): Promise<void>;
+}
+
+export interface TrialLimits {
+  readonly starts: number;
+  readonly withinMs: number;
+}
+
+/** What is to be run: written by the agent, and by nobody else. */
+export interface BootRecord {
+  readonly committed: { readonly slot: Slot; readonly sha256: string } | null;
+  /** Each trial has a number of its own, larger than those before. */
+  readonly trial: ({ readonly id: number; readonly slot: Slot; readonly sha256: string } & TrialLimits) | null;
+}
+
+/** What became of a trial: written by the launcher, and by nobody else. */
+export interface LauncherNotes {
+  readonly trial: number;
+  readonly starts: number;
+  readonly givenUp: boolean;
+}
+
+/** Why something could not be installed. Callers switch on codes. */
+export const INSTALL_ERRORS = {
+  install_no_space: 'There is too little room on the disk',
+  install_object_missing: 'A file is neither among the objects nor in the slot that runs',
+  install_verification_failed: 'What was written is not what was signed',
+  install_disk_failed: 'The disk failed',
+  install_not_staged: 'The other slot does not hold this release whole',
+  install_no_other: 'There is nothing to go back to',
+} as const satisfies Record<string, string>;
+
+export class InstallError extends Error {
+  override readonly name = 'InstallError';
+  readonly code: keyof typeof INSTALL_ERRORS;
+  constructor(code: InstallError['code'], detail: string, options?: ErrorOptions) {
+    super(`${INSTALL_ERRORS[code]}: ${detail}`, options);
+    this.code = code;
+  }
+}
+
+/** The launcher, which runs what is in a slot and knows nothing of the agent. */
+export interface Launcher {
+  /** @returns null when no launcher answers */
+  status(): Promise<LauncherStatus | null>;
+  /** Ends what runs and chooses the slot anew. */
+  restart(): Promise<void>;
+}
+export interface LauncherStatus {
+  readonly slot: Slot | null;
+  /** The release's digest, as the slot says it. */
+  readonly sha256: string | null;
+  readonly pid: number | null;
+  readonly startedAt: UptimeMs;
+  /** How often the program ended and was started again since the slot was chosen. */
+  readonly restarts: number;
+}
+
+/** Runs a program of a slot to its end. */
+export interface Programs {
+  /**
+   * At the end of the time it and everything that it started is killed.
+   * @returns null as the code when it was killed
+   */
+  run(
+    command: readonly string[],
+    options: { readonly directory: string; readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<{ readonly code: number | null; readonly timedOut: boolean; readonly output: string }>;
+}
+
+/** zstd, with a dictionary where one is given. */
+export interface Zstd {
+  /** @throws anything when the bytes do not inflate, or to more than `most` */
+  inflate(bytes: Uint8Array, most: number, dictionary?: Uint8Array): Uint8Array;
+  /** The same for what is too large to be held in memory. */
+  inflateStream(bytes: AsyncIterable<Uint8Array>, most: number): AsyncIterable<Uint8Array>;
+}
