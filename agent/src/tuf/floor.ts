@@ -62,7 +62,10 @@ export const raisedBySnapshot = (floor: Floor, { signed: { meta } }: Snapshot): 
   targets: {
     ...floor.targets,
     ...Object.fromEntries(
-      Object.entries(meta).map(([name, { version }]) => [name, Math.max(version, floor.targets[name] ?? 0)]),
+      Object.entries(meta).map(([name, { version }]) => {
+        const before = Object.hasOwn(floor.targets, name) ? floor.targets[name] : undefined;
+        return [name, Math.max(version, before ?? 0)];
+      }),
     ),
   },
 });
