@@ -6,9 +6,7 @@ import { firstRoot, sha256Of } from './trusted-set.ts';
 import { TufError } from './tuf-error.ts';
 
 /** Where trust begins: a file that the factory put there, or what the sealed list of keys names. */
-export type FirstRoot =
-  | { readonly bytes: Uint8Array }
-  | { readonly version: number; readonly sha256: string };
+export type FirstRoot = { readonly bytes: Uint8Array } | { readonly version: number; readonly sha256: string };
 
 /**
  * The root that a device without one begins with.

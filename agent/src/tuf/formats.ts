@@ -1,4 +1,4 @@
-import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
+import { fromInstant, toInstant, type WallMs } from '@paddock/shared/time.ts';
 import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
 import { Compile, type Validator } from 'typebox/schema';
@@ -148,7 +148,7 @@ function metadataOf<S extends { readonly expires: string }>(
 
 /** @throws TufError `tuf_malformed` for a day that no calendar has: by other readers it would never come */
 export function expiryOf({ expires }: { readonly expires: string }): WallMs {
-  const at = wallMs(Date.parse(expires));
+  const at = fromInstant(expires);
   if (Number.isNaN(at) || toInstant(at) !== expires.replace('Z', '.000Z'))
     throw new TufError('tuf_malformed', `${expires} is no time`);
   return at;

@@ -1,6 +1,6 @@
 import type { Disk } from '../ports.ts';
 import { formatFloor, parseFloor, raisedBySnapshot, raisedByTimestamp, type Floor } from './floor.ts';
-import { parseSnapshot, parseTargets, parseTimestamp, type Root } from './formats.ts';
+import { parseSnapshot, parseTargets, parseTimestamp, type Metadata, type Root, type TopRole } from './formats.ts';
 import { begin, checkSignature, firstRoot, sha256Of, type TrustedSet } from './trusted-set.ts';
 
 /**
@@ -49,25 +49,22 @@ export async function readStore(disk: Pick<Disk, 'read'>): Promise<Stored> {
   if (root === null) return { set: null, floor, damaged };
   let set = begin(root, floor?.pinned ?? (first && sha256Of(first.bytes)));
   if (floor) set = { ...set, floor };
-  const timestamp = await whole('timestamp', MOST_BYTES.timestamp, (bytes) => {
-    const read = parseTimestamp(bytes);
-    checkSignature('timestamp', root, read);
-    return read;
-  });
+  const timestamp = await whole('timestamp', MOST_BYTES.timestamp, signedBy(root, 'timestamp', parseTimestamp));
   if (timestamp) set = { ...set, timestamp, floor: raisedByTimestamp(set.floor, timestamp) };
-  const snapshot = await whole('snapshot', MOST_BYTES.snapshot, (bytes) => {
-    const read = parseSnapshot(bytes);
-    checkSignature('snapshot', root, read);
-    return read;
-  });
+  const snapshot = await whole('snapshot', MOST_BYTES.snapshot, signedBy(root, 'snapshot', parseSnapshot));
   if (snapshot) set = { ...set, snapshot, floor: raisedBySnapshot(set.floor, snapshot) };
-  const targets = await whole('targets', MOST_BYTES.targets, (bytes) => {
-    const read = parseTargets(bytes);
-    checkSignature('targets', root, read);
-    return read;
-  });
+  const targets = await whole('targets', MOST_BYTES.targets, signedBy(root, 'targets', parseTargets));
   return { set: { ...set, targets }, floor, damaged };
 }
+
+/** A reader of a role's file that verifies it again. */
+const signedBy =
+  <T extends Metadata<TopRole>>(root: Root, role: Exclude<TopRole, 'root'>, parse: (bytes: Uint8Array) => T) =>
+  (bytes: Uint8Array): T => {
+    const metadata = parse(bytes);
+    checkSignature(role, root, metadata);
+    return metadata;
+  };
 
 function wholeFloor(floor: Floor | null): Floor {
   if (floor === null) throw new Error('damaged');

@@ -1,15 +1,13 @@
-import { MAX_MANIFEST_BYTES, parseManifest, targetPathOf, type Manifest } from '@paddock/shared/manifest.ts';
+import type { Manifest } from '@paddock/shared/manifest.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 import type { Disk, Repository } from '../ports.ts';
 import type { Log } from '../report/log.ts';
 import { beginningOf, isOther, type FirstRoot } from './beginning.ts';
+import { fetchManifest, targetsOf, type FetchTarget, type WantedRelease } from './fetch-target.ts';
 import type { Floor } from './floor.ts';
-import type { Delegation } from './delegations.ts';
-import type { Targets } from './formats.ts';
-import { fetchMetadata, found, refreshSteps } from './refresh.ts';
-import { findTarget } from './search.ts';
+import { refreshSteps } from './refresh.ts';
 import { keep, keepFloor, readStore } from './store.ts';
-import { begin, checkComplete, checkContent, delegatedTargets, sha256Of, targetsFile, type TrustedSet } from './trusted-set.ts';
+import { begin, sha256Of, type TrustedSet } from './trusted-set.ts';
 import { TufError } from './tuf-error.ts';
 
 export interface TufParts {
@@ -28,11 +26,6 @@ export interface Versions {
   readonly timestamp?: number;
   readonly snapshot?: number;
   readonly targets?: number;
-}
-
-/** What desired state names. */
-export interface WantedRelease extends Pick<Manifest, 'name' | 'counter'> {
-  readonly sha256: string;
 }
 
 /** The client of The Update Framework: which releases are genuine. One call at a time; later ones wait. */
@@ -90,40 +83,21 @@ export async function openTuf(parts: TufParts): Promise<Tuf> {
     return versions;
   }
 
-  async function target(path: string, most: number, signal: AbortSignal): Promise<Uint8Array> {
+  function trusted(): FetchTarget {
     if (!set) throw new TufError('tuf_incomplete');
-    const [trusted, now] = [set, parts.time().earliest];
-    const load = async (delegation: Delegation): Promise<Targets> => {
-      const named = targetsFile(trusted, delegation.name);
-      const bytes = await fetchMetadata(repository, trusted, delegation.name, named, signal);
-      return delegatedTargets(trusted, delegation, bytes, now);
-    };
-    // 5.7
-    const file = await findTarget(checkComplete(trusted, now), path, load);
-    if (file.length > most) throw new TufError('tuf_length', `${path}, ${file.length} bytes`);
-    const hash = file.hashes['sha256'] ?? file.hashes['sha512'];
-    const isHashed = trusted.root.signed.consistent_snapshot === true;
-    const bytes = await repository.get(`targets/${isHashed ? hashedPath(path, hash) : path}`, file.length, signal);
-    checkContent(path, file, found(bytes, path));
-    return found(bytes, path);
+    return targetsOf(repository, set, parts.time().earliest);
   }
 
   const manifestOf: Tuf['manifestOf'] = async (wanted, signal, { withoutTime = false } = {}) => {
     if (parts.time().latest === null && !withoutTime) throw new TufError('tuf_time_unknown');
-    const bytes = await target(targetPathOf(wanted), MAX_MANIFEST_BYTES, signal);
-    const sha256 = sha256Of(bytes);
-    if (sha256 !== wanted.sha256) throw new TufError('tuf_mismatch', `sha256 ${sha256} in place of ${wanted.sha256}`);
-    const manifest = parseManifest(bytes);
-    for (const key of ['name', 'counter'] as const)
-      if (manifest[key] !== wanted[key]) throw new TufError('tuf_mismatch', `${key} ${manifest[key]}`);
-    return { manifest, bytes };
+    return fetchManifest(trusted(), wanted, signal);
   };
 
   const inOrder = serializer();
   return {
     refresh: (signal) => inOrder(() => refresh(signal)),
     manifestOf: (wanted, signal, options) => inOrder(() => manifestOf(wanted, signal, options)),
-    target: (path, most, signal) => inOrder(() => target(path, most, signal)),
+    target: (path, most, signal) => inOrder(async () => trusted()(path, most, signal)),
     versions: () => set && versionsOf(set),
   };
 }
@@ -142,9 +116,6 @@ function tellPinned(offered: FirstRoot | null, set: TrustedSet | null, log: Log)
   if (offered && set && isOther(offered, set.floor.pinned))
     log.debug({ code: 'tuf_root_pinned', pinned: set.floor.pinned }, 'another first root is offered and ignored');
 }
-
-/** Consistent snapshots (6.2): the hash stands before the name of the file. */
-const hashedPath = (path: string, hash = ''): string => path.replace(/[^/]*$/, (name) => `${hash}.${name}`);
 
 function serializer(): <T>(work: () => Promise<T>) => Promise<T> {
   let last: Promise<unknown> = Promise.resolve();

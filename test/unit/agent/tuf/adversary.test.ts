@@ -11,8 +11,14 @@ const place = fc.nat({ max: 1_000 });
 /** What somebody does who holds the server, or the wire, or the online keys. */
 const move = fc.oneof(
   { weight: 3, arbitrary: fc.constant({ kind: 'publish' } as const) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('replay' as const), role: fc.constantFrom(...METADATA), age: place }) },
-  { weight: 2, arbitrary: fc.record({ kind: fc.constant('mutate' as const), at: place, byte: place, to: fc.nat({ max: 255 }) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('replay' as const), role: fc.constantFrom(...METADATA), age: place }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('mutate' as const), at: place, byte: place, to: fc.nat({ max: 255 }) }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('swap' as const), at: place, other: place }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('withhold' as const), at: place }) },
   { weight: 1, arbitrary: fc.constant({ kind: 'forge' } as const) },

@@ -86,7 +86,11 @@ describe('a rollback', () => {
 
   it('of the root is refused, and a root in the wrong place', async () => {
     const { device, repository } = await settled();
-    const [one, two, three] = [repository.file('metadata/1.root.json'), repository.publishRoot(), repository.publishRoot()];
+    const [one, two, three] = [
+      repository.file('metadata/1.root.json'),
+      repository.publishRoot(),
+      repository.publishRoot(),
+    ];
     repository.lies.set('metadata/2.root.json', three);
     expect(await device.refusal()).toBe('tuf_version_mismatch');
     repository.lies.set('metadata/2.root.json', two);
@@ -105,7 +109,14 @@ describe('a rollback', () => {
   it('of a snapshot that leaves out what it listed is refused', async () => {
     const { device, repository } = await settled();
     repository.delegated.push({
-      name: 'partner', keys: [makeKey()], threshold: 1, version: 3, paths: ['partner/*'], terminating: false, targets: {}, roles: [],
+      name: 'partner',
+      keys: [makeKey()],
+      threshold: 1,
+      version: 3,
+      paths: ['partner/*'],
+      terminating: false,
+      targets: {},
+      roles: [],
     });
     repository.publish();
     await device.refresh();
@@ -281,7 +292,7 @@ describe('mix and match', () => {
 
 describe('a server that is slow or endless', () => {
   it('is left alone, in the words of the repository', async () => {
-    const { device, repository, isUnharmed } = await settled();
+    const { repository, isUnharmed } = await settled();
     repository.publish();
     for (const path of ['metadata/2.root.json', TIMESTAMP, 'metadata/3.snapshot.json', 'metadata/3.targets.json']) {
       const fresh = new TufDevice(repository);
@@ -320,7 +331,10 @@ describe('a server that is slow or endless', () => {
     const body = { _type: 'snapshot', spec_version: '1.0.31', version: 9, expires: daysLater(7), meta };
     repository.hashes = false;
     repository.publish();
-    repository.lies.set('metadata/3.snapshot.json', utf8(JSON.stringify({ signatures: [], signed: { ...body, meta: { ...meta, 'targets.json': { version: 9 } } } })));
+    repository.lies.set(
+      'metadata/3.snapshot.json',
+      utf8(JSON.stringify({ signatures: [], signed: { ...body, meta: { ...meta, 'targets.json': { version: 9 } } } })),
+    );
     const began = performance.now();
     expect(await device.refusal()).toBe('tuf_signature');
     // The models of the library take hours for it.

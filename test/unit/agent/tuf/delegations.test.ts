@@ -85,7 +85,11 @@ describe('a search', () => {
 
   it('goes through roles in pre-order, and takes the first that speaks', async () => {
     const inner = delegate('inner');
-    const roles = [delegate('a', { roles: [inner] }), delegate('b', { targets: holding }), delegate('c', { targets: holding })];
+    const roles = [
+      delegate('a', { roles: [inner] }),
+      delegate('b', { targets: holding }),
+      delegate('c', { targets: holding }),
+    ];
     expect(await search(roles)).toMatchObject({ found: null, asked: ['a', 'inner', 'b'] });
   });
 

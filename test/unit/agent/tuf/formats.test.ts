@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { codeThrown } from '../../../harness/tuf/client.ts';
 import { delegate, TufSimulator, utf8 } from '../../../harness/tuf/simulator.ts';
 
-const code = (work: () => unknown): Promise<string | null> => codeThrown(Promise.try(work));
+const code = (work: () => unknown): Promise<string | null> => codeThrown(Promise.resolve().then(work));
 
 describe('JSON that has one meaning', () => {
   it('is read as it is', () => {
@@ -32,7 +32,8 @@ describe('JSON that has one meaning', () => {
   });
 
   it('takes time in proportion to its length', () => {
-    const long = (n: number): Uint8Array => utf8(JSON.stringify(Array.from({ length: n }, (_, i) => ({ [`k${i}`]: 1 }))));
+    const long = (n: number): Uint8Array =>
+      utf8(JSON.stringify(Array.from({ length: n }, (_, i) => ({ [`k${i}`]: 1 }))));
     expect(parseStrictJson(long(100_000))).toHaveLength(100_000);
   });
 });
@@ -75,8 +76,16 @@ describe.each(FILES)('%s', (file) => {
   });
 
   it.each([
-    '2026-02-30T00:00:00Z', '2026-13-01T00:00:00Z', '2026-01-01T24:00:00Z', '2026-01-01T00:00:00.000Z', '2026-01-01',
-    '2026-01-01T00:00:00+00:00', 'never', '', '+002026-01-01T00:00:00Z', 1_800_000_000,
+    '2026-02-30T00:00:00Z',
+    '2026-13-01T00:00:00Z',
+    '2026-01-01T24:00:00Z',
+    '2026-01-01T00:00:00.000Z',
+    '2026-01-01',
+    '2026-01-01T00:00:00+00:00',
+    'never',
+    '',
+    '+002026-01-01T00:00:00Z',
+    1_800_000_000,
   ])('that expires %s is refused', async (expires) => {
     expect(await read(set('expires', expires))).toBe('tuf_malformed');
   });
@@ -108,9 +117,17 @@ describe('what else metadata may not say', () => {
     ['a target without hashes', '2.targets', within(['targets', 'a'], { length: 1, hashes: {} })],
     ['a target with a line break in its name', '2.targets', within(['targets', 'a\nb'], 'anything')],
     ['a role twice', '2.targets', within(['delegations', 'roles', '1', 'name'], 'one')],
-    ['a delegated role named as a role of the root', '2.targets', within(['delegations', 'roles', '0', 'name'], 'root')],
+    [
+      'a delegated role named as a role of the root',
+      '2.targets',
+      within(['delegations', 'roles', '0', 'name'], 'root'),
+    ],
     ['paths and prefixes at once', '2.targets', within(['delegations', 'roles', '0', 'path_hash_prefixes'], ['a'])],
-    ['roles and bins at once', '2.targets', within(['delegations', 'succinct_roles'], { keyids: ['a'], threshold: 1, bit_length: 4, name_prefix: 'bin' })],
+    [
+      'roles and bins at once',
+      '2.targets',
+      within(['delegations', 'succinct_roles'], { keyids: ['a'], threshold: 1, bit_length: 4, name_prefix: 'bin' }),
+    ],
   ] as const)('%s', async (_, file, change) => {
     expect(await code(() => READERS[file](changed(file, change)))).toBe('tuf_malformed');
   });

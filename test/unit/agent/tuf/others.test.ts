@@ -66,16 +66,23 @@ describe.each(['ed25519', 'ecdsa'] as const)('a repository with %s keys', (kind)
     expect(new Uint8Array(readFileSync(path))).toEqual(bytes);
   });
 
-  it.each(['targets', 'snapshot', 'timestamp'] as const)('whose %s was signed by a stranger is refused by both', async (name) => {
-    const repository = honest(kind);
-    repository.hashes = false;
-    const publish = { targets: 'publishTargets', snapshot: 'publishSnapshot', timestamp: 'publishTimestamp' } as const;
-    for (const one of ['targets', 'snapshot', 'timestamp'] as const)
-      repository[publish[one]](one === name ? [makeKey()] : repository.roles[one].keys);
-    const theirs = await otherClient(repository);
-    expect(await new TufDevice(repository).refusal()).toBe('tuf_signature');
-    await expect(theirs.refresh()).rejects.toThrow();
-  });
+  it.each(['targets', 'snapshot', 'timestamp'] as const)(
+    'whose %s was signed by a stranger is refused by both',
+    async (name) => {
+      const repository = honest(kind);
+      repository.hashes = false;
+      const publish = {
+        targets: 'publishTargets',
+        snapshot: 'publishSnapshot',
+        timestamp: 'publishTimestamp',
+      } as const;
+      for (const one of ['targets', 'snapshot', 'timestamp'] as const)
+        repository[publish[one]](one === name ? [makeKey()] : repository.roles[one].keys);
+      const theirs = await otherClient(repository);
+      expect(await new TufDevice(repository).refusal()).toBe('tuf_signature');
+      await expect(theirs.refresh()).rejects.toThrow();
+    },
+  );
 });
 
 const fileOf = (repository: TufSimulator, counter: number): string =>
@@ -101,7 +108,13 @@ describe('a repository that others wrote', () => {
     };
     const earliest = wallMs(Date.UTC(2025, 1, 9));
     const firstRoot = () => ({ bytes: new Uint8Array(readFileSync(join(dir, '1.root.json'))) });
-    return openTuf({ disk: new MemoryDisk(), repository, firstRoot, time: () => ({ earliest, latest: earliest }), log: LOG });
+    return openTuf({
+      disk: new MemoryDisk(),
+      repository,
+      firstRoot,
+      time: () => ({ earliest, latest: earliest }),
+      log: LOG,
+    });
   };
 
   it('is read here, with its delegation', async () => {

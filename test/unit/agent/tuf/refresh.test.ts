@@ -128,7 +128,10 @@ describe('a target', () => {
   it('is refused when its file is another one, longer, shorter or not there', async () => {
     const { device, sha256, bytes, path } = await withRelease();
     const { lies } = device.repository;
-    lies.set(path, bytes.map((byte, n) => (n === 9 ? byte ^ 1 : byte)));
+    lies.set(
+      path,
+      bytes.map((byte, n) => (n === 9 ? byte ^ 1 : byte)),
+    );
     expect(await codeThrown(device.manifestOf(sha256))).toBe('tuf_hash_mismatch');
     lies.set(path, bytes.slice(1));
     expect(await codeThrown(device.manifestOf(sha256))).toBe('tuf_length');

@@ -129,7 +129,8 @@ describe('the first root', () => {
     const device = new TufDevice();
     await device.refresh();
     const other = new TufSimulator();
-    for (const file of [TUF_FILES.firstRoot, TUF_FILES.root, TUF_FILES.rootCopy]) await device.disk.replace(file, utf8('{'));
+    for (const file of [TUF_FILES.firstRoot, TUF_FILES.root, TUF_FILES.rootCopy])
+      await device.disk.replace(file, utf8('{'));
     device.restart();
     device.firstRoot = { bytes: other.file('metadata/1.root.json') };
     expect(await device.refusal()).toBe('tuf_root_pinned');
