@@ -1,4 +1,4 @@
-import type { Repository } from '../ports.ts';
+import type { Repository } from '../ports-firmware.ts';
 import type { Floor } from './floor.ts';
 import type { Root } from './formats.ts';
 import { MOST_BYTES } from './store.ts';

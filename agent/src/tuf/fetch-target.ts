@@ -1,6 +1,6 @@
 import { MAX_MANIFEST_BYTES, parseManifest, targetPathOf, type Manifest } from '@paddock/shared/manifest.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
-import type { Repository } from '../ports.ts';
+import type { Repository } from '../ports-firmware.ts';
 import type { Delegation } from './delegations.ts';
 import type { Targets } from './formats.ts';
 import { fetchMetadata, found } from './refresh.ts';

@@ -1,5 +1,6 @@
 import type { WallMs } from '@paddock/shared/time.ts';
-import type { Disk, Repository } from '../ports.ts';
+import type { Repository } from '../ports-firmware.ts';
+import type { Disk } from '../ports.ts';
 import type { MetaFile, TopRole } from './formats.ts';
 import { forgetOnline, keep, mendRoots, MOST_BYTES } from './store.ts';
 import {

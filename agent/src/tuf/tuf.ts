@@ -1,6 +1,7 @@
 import type { Manifest } from '@paddock/shared/manifest.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
-import type { Disk, Repository } from '../ports.ts';
+import type { Repository } from '../ports-firmware.ts';
+import type { Disk } from '../ports.ts';
 import type { Log } from '../report/log.ts';
 import { beginningOf, isOther, type FirstRoot } from './beginning.ts';
 import { fetchManifest, targetsOf, type FetchTarget, type WantedRelease } from './fetch-target.ts';

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { FetchError, type Repository } from '@paddock/agent/ports.ts';
+import { FetchError, type Repository } from '@paddock/agent/ports-firmware.ts';
 import { targetPathOf, type Manifest } from '@paddock/shared/manifest.ts';
 import { canonicalJson, makeKey, type KeyKind, type RoleKey } from './keys.ts';
 

@@ -1,4 +1,4 @@
-import { FetchError } from '@paddock/agent/ports.ts';
+import { FetchError } from '@paddock/agent/ports-firmware.ts';
 import { TUF_FILES } from '@paddock/agent/tuf/store.ts';
 import { describe, expect, it } from 'vitest';
 import { codeThrown, TufDevice } from '../../../harness/tuf/client.ts';

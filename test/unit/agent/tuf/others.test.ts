@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Repository } from '@paddock/agent/ports.ts';
+import type { Repository } from '@paddock/agent/ports-firmware.ts';
 import { openTuf } from '@paddock/agent/tuf/tuf.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { Updater } from 'tuf-js';
