@@ -110,10 +110,13 @@ async function liveOn(files: RecordingFiles) {
   repository.publishRoot();
   repository.publish();
   await refresh();
+  // A fast-forward, and the recovery from it: what is left of it anywhere would keep the newest away.
   repository.roles.timestamp.version = 1_000;
+  repository.roles.targets.version = 1_000;
   repository.publish();
   await refresh();
   repository.roles.timestamp.version = 1;
+  repository.roles.targets.version = 10;
   repository.rotate('timestamp');
   repository.publish();
   await refresh();
