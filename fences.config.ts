@@ -12,6 +12,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/enrol': ['clock', 'report'],
   'agent/inventory': ['report'],
   'agent/report': ['clock'],
+  'agent/tuf': ['report'],
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
@@ -50,6 +51,7 @@ export const ROOM_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['yaml'],
   // The part of lowdb that stores nothing itself: what it writes goes through the Disk port.
   'agent/identity': ['lowdb/lib/index[.](js|d[.]ts)'],
+  'agent/tuf': ['@tufjs/models'],
   'cloud/http': ['fastify', '@fastify/[^/]+'],
   'cloud/trust': ['@peculiar/x509'],
 };

@@ -6,6 +6,7 @@ import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
+import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
 import { SETTINGS } from '@paddock/cloud/settings.ts';
 import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
@@ -137,6 +138,13 @@ describe('a key on a token', () => {
   it('has a row for every code, in the words of the code', () => {
     const rows = new Map(rowsUnder('| `code` of a token |').map(([key = '', text = '']) => [key, text]));
     for (const [one, text] of Object.entries(TOKEN_ERRORS)) expect(rows.get(code(one))).toBe(text);
+  });
+});
+
+describe('metadata of firmware', () => {
+  it('have a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of metadata |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(TUF_ERRORS).map(([one, text]) => [code(one), text]));
   });
 });
 
