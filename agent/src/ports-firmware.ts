@@ -122,6 +122,8 @@ export interface LauncherNotes {
   readonly trial: number;
   readonly starts: number;
   readonly givenUp: boolean;
+  /** What it ran last of what was committed: what counts when the boot record cannot be read. */
+  readonly last: BootRecord['committed'];
 }
 
 /** Why something could not be installed. Callers switch on codes. */
@@ -132,6 +134,7 @@ export const INSTALL_ERRORS = {
   install_disk_failed: 'The disk failed',
   install_not_staged: 'The other slot does not hold this release whole',
   install_no_other: 'There is nothing to go back to',
+  install_trial_running: 'The slot that would be written runs: its trial has to end first',
 } as const satisfies Record<string, string>;
 
 export class InstallError extends Error {
@@ -178,4 +181,49 @@ export interface Zstd {
   inflate(bytes: Uint8Array, most: number, dictionary?: Uint8Array): Uint8Array;
   /** The same for what is too large to be held in memory. */
   inflateStream(bytes: AsyncIterable<Uint8Array>, most: number): AsyncIterable<Uint8Array>;
+}
+
+/** What a path is, without following links. */
+export interface TreeEntry {
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  readonly size: number;
+  /** Permission bits, setuid and the like included. */
+  readonly mode: number;
+}
+
+export interface OpenTreeFile {
+  /** @returns how many bytes were read into the buffer: 0 at the end */
+  read(into: Uint8Array): number;
+  write(bytes: Uint8Array): void;
+  /** fsync(2) */
+  sync(): void;
+  close(): void;
+}
+
+/**
+ * Calls of the file system below one directory, by relative paths, whose order decides what a power cut leaves. They
+ * block: whoever makes many of them does so in a thread. Errors are Node's.
+ */
+export interface TreeCalls {
+  /** Null when there is nothing. */
+  look(path: string): TreeEntry | null;
+  list(directory: string): string[];
+  readLink(path: string): string;
+  /** @param mode of a new file, whatever the umask is; an existing one is emptied */
+  create(path: string, mode: number): OpenTreeFile;
+  /** Neither a link nor what it leads to: only a file that stands there itself. */
+  open(path: string): OpenTreeFile;
+  setMode(path: string, mode: number): void;
+  makeDirectory(path: string): void;
+  makeLink(target: string, path: string): void;
+  rename(from: string, to: string): void;
+  remove(path: string): void;
+  removeDirectory(path: string): void;
+  /** fsync(2): its names. */
+  syncDirectory(path: string): void;
+  /** syncfs(2): everything that was written to the file system so far. */
+  syncAll(): void;
+  /** Lets the system forget what it holds of a file in memory, so that the next read is from the disk. */
+  forget(path: string): void;
+  freeBytes(): number;
 }

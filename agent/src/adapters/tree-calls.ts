@@ -1,0 +1,116 @@
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+  renameSync,
+  rmdirSync,
+  statfsSync,
+  symlinkSync,
+  unlinkSync,
+  writeSync,
+  type Stats,
+} from 'node:fs';
+import { join } from 'node:path';
+import koffi from 'koffi';
+import type { OpenTreeFile, TreeCalls, TreeEntry } from '../ports-firmware.ts';
+
+const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const PERMISSIONS = 0o7777;
+/** posix_fadvise(2) */
+const POSIX_FADV_DONTNEED = 4;
+
+/** The calls of the file system below a directory that is there. */
+export function createTreeCalls(root: string): TreeCalls {
+  const at = (path: string): string => join(root, path);
+  const libc = koffi.load(null);
+  const syncfs = libc.func('int syncfs(int)');
+  const fadvise = libc.func('int posix_fadvise(int, int64_t, int64_t, int)');
+  return {
+    look: (path) => {
+      const stats = lstatSync(at(path), { throwIfNoEntry: false });
+      return stats ? entryOf(stats) : null;
+    },
+    list: (directory) => readdirSync(at(directory)),
+    readLink: (path) => readlinkSync(at(path)),
+    create(path, mode) {
+      const fd = openSync(at(path), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
+      // The umask would take from it, and an existing file keeps what it had.
+      return openFile(fd, () => fchmodSync(fd, mode));
+    },
+    open: (path) => openFile(openSync(at(path), O_RDONLY | O_NOFOLLOW)),
+    setMode: (path, mode) => chmodSync(at(path), mode),
+    makeDirectory: (path) => mkdirSync(at(path), 0o755),
+    makeLink: (target, path) => symlinkSync(target, at(path)),
+    rename: (from, to) => renameSync(at(from), at(to)),
+    remove: (path) => unlinkSync(at(path)),
+    removeDirectory: (path) => rmdirSync(at(path)),
+    syncDirectory: (path) => onDirectory(at(path), fsyncSync),
+    syncAll: () =>
+      onDirectory(root, (fd) => {
+        if (syncfs(fd) !== 0) throw systemError('syncfs', koffi.errno());
+      }),
+    forget: (path) => {
+      const fd = openSync(at(path), O_RDONLY | O_NOFOLLOW);
+      try {
+        // Advice only: what the system keeps in memory all the same is read from there.
+        fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+      } finally {
+        closeSync(fd);
+      }
+    },
+    freeBytes: () => {
+      const { bavail, bsize } = statfsSync(root);
+      return bavail * bsize;
+    },
+  };
+}
+
+function entryOf(stats: Stats): TreeEntry {
+  const kinds = [
+    ['file', stats.isFile()],
+    ['directory', stats.isDirectory()],
+    ['link', stats.isSymbolicLink()],
+  ] as const;
+  const kind = kinds.find(([, is]) => is)?.[0] ?? 'other';
+  return { kind, size: stats.size, mode: stats.mode & PERMISSIONS };
+}
+
+function openFile(fd: number, prepare: () => void = () => {}): OpenTreeFile {
+  try {
+    prepare();
+  } catch (cause) {
+    closeSync(fd);
+    throw cause;
+  }
+  return {
+    read: (into) => readSync(fd, into),
+    write(bytes) {
+      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
+    },
+    sync: () => fsyncSync(fd),
+    close: () => closeSync(fd),
+  };
+}
+
+function onDirectory(path: string, work: (fd: number) => void): void {
+  const fd = openSync(path, O_RDONLY | O_DIRECTORY);
+  try {
+    work(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** As Node words what the system said. */
+const systemError = (syscall: string, errno: number): Error => {
+  const code = Object.entries(koffi.os.errno).find(([, value]) => value === errno)?.[0] ?? `errno ${errno}`;
+  return Object.assign(new Error(`${code}: ${syscall}`), { code, syscall, errno: -errno });
+};
