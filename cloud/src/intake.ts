@@ -10,7 +10,7 @@ import { Rejections } from './ingest/rejections.ts';
 import { Strangers } from './ingest/strangers.ts';
 import { currentEpoch } from './store/epoch.ts';
 import { otherBroker } from './other-broker.ts';
-import type { Broker, ErrorAt, Store } from './ports.ts';
+import type { Broker, BrokerEvents, ErrorAt, Store } from './ports.ts';
 import { Addresses } from './trust/addresses.ts';
 import { StoredAdmission } from './trust/admission.ts';
 import type { RevocationFile } from './trust/revocation-file.ts';
@@ -76,8 +76,6 @@ export async function takeIn(
   started.defer(await hearOfDevices(store, keys, admission, revocationFile));
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
-  const strangers = new Strangers({ clock, metrics, log });
-  const refusals = new RefusedConnections(base, 'broker');
   const known = new KnownInventories(store);
   const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
   const answers = new Answers({
@@ -105,9 +103,18 @@ export async function takeIn(
   started.defer(() => broker.close());
   started.defer(() => inventories.close());
   started.defer(() => ingest.close());
-  let said: boolean | null = null;
   await broker.open({
+    ...watched(base, reachable),
     message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
+  });
+}
+
+/** What a broker tells besides messages: counted, audited and logged. */
+function watched(base: Base, reachable: (is: boolean) => void): Omit<BrokerEvents, 'message'> {
+  const strangers = new Strangers(base);
+  const refusals = new RefusedConnections(base, 'broker');
+  let said: boolean | null = null;
+  return {
     foreign: (client, topic, action) => {
       strangers.foreign(client, topic);
       refusals.foreign(client, topic, action);
@@ -122,9 +129,9 @@ export async function takeIn(
       // Heard again with every try to connect.
       if (is === said) return;
       said = is;
-      log[is ? 'info' : 'warn']({}, is ? 'The broker is reachable' : 'The broker is not reachable');
+      base.log[is ? 'info' : 'warn']({}, is ? 'The broker is reachable' : 'The broker is not reachable');
     },
-  });
+  };
 }
 
 /** What changed of a device, here or on another instance, counts at once: its keys, and whether it may be connected. */

@@ -17,7 +17,7 @@ export interface CloudOnMosquitto extends MetCloud {
 }
 
 /** What an instance of the service has to be told, as `paddock broker-config` prints it. */
-export const brokerEnvironment = (mosquitto: TlsMosquitto, instance = 0): Record<string, string> => ({
+const brokerEnvironment = (mosquitto: TlsMosquitto, instance = 0): Record<string, string> => ({
   PADDOCK_BROKER_URL: mosquitto.url,
   PADDOCK_BROKER_CA: mosquitto.ca,
   PADDOCK_BROKER_CERT: mosquitto.instances[instance]?.cert ?? '',

@@ -33,7 +33,7 @@ export const mosquittoBroker: AttackedBroker = {
   lineOf,
   async start({ store, authority }) {
     const mosquitto = await startTlsMosquitto(authority);
-    const unlisten = await store.listen('paddock_devices', () => void push());
+    const unlisten = await store.listen('paddock_devices', () => push());
     /** One list after the other: of two within a second the first one counts. */
     let pushed = Promise.resolve();
     const push = (): void => {
