@@ -34,6 +34,7 @@ export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/pkcs11': ['pkcs11js'],
   'agent/serial': ['serialport'],
   'agent/system-clock': ['koffi'],
+  'agent/tree-calls': ['koffi'],
   'cloud/aedes': ['aedes'],
   'cloud/aws-iot': ['@aws-sdk/client-iot'],
   'cloud/kernel-clock': ['koffi'],

@@ -83,7 +83,7 @@ function contradictionsIn(config: CloudConfig): string[] {
 function isUnreachable({ brokerUrl, mqttPublicUrl, awsIotRegion, mqttPlain }: CloudConfig): boolean {
   if (brokerUrl === null || brokerUrl.startsWith('mqtts:')) return false;
   if (mqttPublicUrl !== null || awsIotRegion !== null || mqttPlain === 'yes') return false;
-  return mqttPlain === 'no' || !LOOPBACK.test(new URL(brokerUrl).hostname.replace(/^\[|\]$/g, ''));
+  return !LOOPBACK.test(new URL(brokerUrl).hostname.replace(/^\[|\]$/g, ''));
 }
 
 type Contradiction = readonly [boolean, string];

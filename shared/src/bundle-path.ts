@@ -29,9 +29,8 @@ function pathFault(path: string): string | null {
   return null;
 }
 
-const hasControl = (text: string): boolean =>
-  // oxlint-disable-next-line no-control-regex
-  /[\u0000-\u001f\u007f-\u009f\u2028\u2029\\]/.test(text);
+/** Controls of ASCII and Latin-1, Unicode's line ends, and what other systems take for a separator. */
+const hasControl = (text: string): boolean => /[\p{Cc}\p{Zl}\p{Zp}\\]/u.test(text);
 
 /**
  * A link stays within the slot: its target is relative and, by names alone, leads to a path below the slot's root.

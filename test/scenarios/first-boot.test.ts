@@ -61,11 +61,11 @@ interface Seen {
   readonly lastReport: { readonly sequence: number; readonly readings?: object } | null;
 }
 const kiosk = async (): Promise<Seen | undefined> =>
-  ((await cloud.call('GET', '/devices')).body as unknown as { items: Seen[] }).items[0];
+  ((await cloud.call('GET', '/devices')).body as { items: Seen[] }).items[0];
 const sequence = async (): Promise<number> => (await kiosk())?.lastReport?.sequence ?? -1;
 const events = async (): Promise<number> => {
   const { body } = await cloud.call('GET', `/devices/${(await kiosk())?.deviceId}/reports?limit=200`);
-  const { items } = body as unknown as { items: { trigger: { kind: string } }[] };
+  const { items } = body as { items: { trigger: { kind: string } }[] };
   return items.filter(({ trigger }) => trigger.kind === 'event').length;
 };
 

@@ -48,7 +48,7 @@ export interface Validity {
   readonly notAfter: WallMs;
 }
 
-/** A certificate that ends sooner is of no use to anybody. */
+/** Whose life is shorter issues nothing any more: what it issued would be of no use to anybody. */
 const LEAST_LIFE_MS = 3_600_000;
 
 /**
@@ -58,7 +58,7 @@ const LEAST_LIFE_MS = 3_600_000;
 export function validityOf(profile: keyof typeof PROFILES, now: WallMs, issuerNotAfter: WallMs): Validity {
   const second = Math.floor(now / 1000) * 1000;
   const notAfter = Math.min(second + PROFILES[profile].lifeMs, issuerNotAfter);
-  if (notAfter - second < LEAST_LIFE_MS)
+  if (issuerNotAfter - second < LEAST_LIFE_MS)
     throw new TrustError('ca_unfit', `it ends at ${toInstant(issuerNotAfter)}: another one has to issue`);
   return { notBefore: wallMs(second - BACKDATED_MS), notAfter: wallMs(notAfter) };
 }

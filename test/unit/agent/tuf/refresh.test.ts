@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
 import { codeThrown, TufDevice } from '../../../harness/tuf/client.ts';
 import { TufSimulator } from '../../../harness/tuf/simulator.ts';
 
@@ -30,9 +31,9 @@ describe('a refresh', () => {
   });
 
   it('writes nothing when there is nothing new', async () => {
-    const device = new TufDevice();
+    const disk = new MemoryDisk();
+    const device = new TufDevice(undefined, disk);
     await device.refresh();
-    const disk = device.disk as unknown as { writes: unknown[] };
     const before = disk.writes.length;
     await device.refresh();
     expect(disk.writes.length).toBe(before);
