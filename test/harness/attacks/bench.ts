@@ -10,7 +10,6 @@ import { addDevices } from '../device.ts';
 import { startIngest, type TestIngest } from '../ingest.ts';
 import { RawClient } from '../raw-client.ts';
 import { makeTestKey, type TestKey } from '../signing.ts';
-import type { Attack } from './table.ts';
 
 /** A device with all that it proves itself by. */
 export interface Kiosk {
@@ -38,7 +37,7 @@ export interface AttackedBroker {
    */
   readonly tells: boolean;
   /** For one that does not: the line of its own log. */
-  lineOf?(entry: Attack['entry'], attacker: string): RegExp;
+  lineOf?(entry: { readonly action: string; readonly code: string }, attacker: string): RegExp;
   start(parts: { readonly store: Store; readonly authority: Authority }): Promise<Target>;
 }
 

@@ -5,10 +5,9 @@ import { wallMs } from '@paddock/shared/time.ts';
 import { joinTlsMosquitto } from '../brokers.ts';
 import { startTlsMosquitto } from '../mosquitto.ts';
 import type { AttackedBroker } from './bench.ts';
-import type { Attack } from './table.ts';
 
 /** What Mosquitto's log says of an attack that never reaches the service. */
-function lineOf({ code, action }: Attack['entry'], attacker: string): RegExp {
+function lineOf({ code, action }: { readonly action: string; readonly code: string }, attacker: string): RegExp {
   switch (code) {
     case 'topic_foreign':
       // It grants subscriptions and wills, and delivers none of them: what was asked for is all that it says.
