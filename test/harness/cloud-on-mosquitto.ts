@@ -33,7 +33,7 @@ const brokerEnvironment = (mosquitto: TlsMosquitto, instance = 0): Record<string
  */
 export async function startCloudOnMosquitto(
   env: Readonly<Record<string, string>> = {},
-  reload = ({ pid }: TlsMosquitto): string => `kill -HUP ${pid}`,
+  reload = ({ reloadCommand }: TlsMosquitto): string => reloadCommand,
 ): Promise<CloudOnMosquitto> {
   const dataDir = await mkdtemp(join(tmpdir(), 'paddock-cloud-'));
   const [authority] = await authoritiesOf({ caCert: null, caKey: null }, dataDir, systemClock);

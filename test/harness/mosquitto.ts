@@ -111,6 +111,8 @@ export interface TlsMosquitto {
   /** Where the service would keep the list of revoked certificates. */
   readonly revokedFile: string;
   readonly pid: number;
+  /** A command of the shell that sends it SIGHUP, whichever life of it runs. */
+  readonly reloadCommand: string;
   /** What it said, as the journal would have it. */
   log(): string;
   /** SIGHUP: it reads its files anew. */
@@ -141,7 +143,12 @@ export async function startTlsMosquitto(
   await writeFile(settings, withChanges(await readFile(settings, 'utf8'), instead));
   const [, command = ''] =
     /^ExecStart=\/bin\/bash -c '(.*)'$/m.exec(await readFile(join(directory, MOSQUITTO_UNIT), 'utf8')) ?? [];
-  const start = () => run(['/bin/bash', '-c', command], port);
+  const pidFile = join(directory, 'pid');
+  const start = async () => {
+    const started = await run(['/bin/bash', '-c', command], port);
+    await writeFile(pidFile, String(started.pid));
+    return started;
+  };
   let running = await start();
   return {
     port,
@@ -153,6 +160,7 @@ export async function startTlsMosquitto(
     get pid() {
       return running.pid;
     },
+    reloadCommand: `kill -HUP $(cat ${pidFile})`,
     log: () => running.log(),
     reload: () => void process.kill(running.pid, 'SIGHUP'),
     async restart() {
