@@ -94,7 +94,6 @@ export const CONNECTION_REFUSALS = {
   tls_failed: 'What came is no TLS handshake that this server takes: no TLS at all, or below 1.2',
   tls_timeout: 'The handshake took too long',
   request_timeout: 'A request to the enrolment server did not come in time',
-  server_full: 'The enrolment server has as many connections as it takes',
   address_too_many: 'The address has as many connections as it may have',
   address_too_fast: 'The address begins connections faster than it may',
   certificate_missing: 'A client without a certificate, or a device that has one and comes without TLS',

@@ -67,7 +67,7 @@ export function tlsServer({ identity, addresses, refused, limits }: TlsServerOpt
     connectionsCheckingInterval: bounds.lookEveryMs,
   });
   server.maxConnections = bounds.connections;
-  server.on('drop', (dropped?: DropArgument) => refused('server_full', dropped?.remoteAddress ?? null));
+  server.on('drop', (dropped?: DropArgument) => refused('connections_too_many', dropped?.remoteAddress ?? null));
   countAddresses(server, addresses, refused);
   endFailures(server, refused);
   return {

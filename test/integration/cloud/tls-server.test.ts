@@ -90,7 +90,7 @@ describe('a server for whoever may come', () => {
   it('says so when it is full', async () => {
     await start({ limits: { connections: 2 } });
     for (let n = 0; n < 3; n += 1) silent();
-    await expect.poll(() => refused).toEqual([['server_full', CROWDED]]);
+    await expect.poll(() => refused).toEqual([['connections_too_many', CROWDED]]);
   });
 
   it('ends who does not begin TLS, or speaks something else', async () => {

@@ -35,10 +35,11 @@ case $command in
   report)
     if [[ $# == 2 ]]; then
       device=$(< "$state/device") broker=$(< "$state/mqtt-url")
-      keys=$(keys_in "$(list "$(payload "$(< "$state/list")")" keys)")
+      named=$(payload "$(< "$state/list")")
+      keys=$(keys_in "$(list "$named" keys)") epoch=$(number "$named" epoch)
       tls=(--cafile "$state/authorities.pem" --cert "$state/cert.pem" --key "$state/tls.pem")
     else
-      device=$3 broker=$4 keys=$(keys_in "$(< "$5")") tls=()
+      device=$3 broker=$4 keys=$(keys_in "$(< "$5")") epoch=0 tls=()
     fi
     kid=$(thumbprint "$x" "$y") && kid=${kid:0:12}
     [[ -f $state/incarnation ]] || openssl rand 8 | base64url >"$state/incarnation"
@@ -61,6 +62,7 @@ case $command in
     [[ $(field "$said" device) == "$device" ]] || fail "an answer to another device: $said"
     [[ $(field "$said" nonce) == "$nonce" ]] || fail "an answer to another question: $said"
     [[ $said == *"\"digest\":\"$(digest "$asking")\""* ]] || fail "an answer to another report: $said"
+    (( $(number "$said" epoch) >= epoch )) || fail "an answer of an epoch that is over: $said"
     in_time "$said" "$asked_at"
     [[ $said == *'"recorded":[[0,1]]'* ]] || fail "not recorded: $said"
     printf '%s\n' "$said"

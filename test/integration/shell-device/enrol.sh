@@ -36,25 +36,40 @@ fi
 # A list is believed for its seal, whoever brings it; nothing is told to the server before it is believed.
 list_of() { curl -sS --insecure --fail --max-time 20 "$url/enrol/v1/keys${1:+/$1}"; } # $1 version; none: the newest
 version_of() { number "$(payload "$1")" version; }
+epoch_of() { number "$(payload "$1")" epoch; }
+sealed_by() { verify "$1" paddock-keys "$2" >/dev/null; } # $1 list, $2 root as "x y"
+# The newest list that a root sealed: later ones are sealed by roots that the lists before them name.
+newest_of() { # $1 root as "x y"
+  local list=$newest version pinned
+  pinned=$(thumbprint "${1% *}" "${1#* }")
+  for (( version = $(version_of "$newest") - 1; version > 0; version-- )); do
+    [[ $pinned == "$(kid "$list")"* ]] && break
+    list=$(list_of "$version")
+  done
+  sealed_by "$list" "$1"
+  printf %s "$list"
+}
 walk() {
-  local newest last version list next pinned
-  newest=$(list_of '') && last=$(version_of "$newest")
+  local newest list next last epoch
+  newest=$(list_of '') && last=$(version_of "$newest") epoch=$(epoch_of "$newest")
   if [[ -f $state/list ]]; then
     list=$(< "$state/list")
+    (( epoch > $(epoch_of "$list") || epoch == $(epoch_of "$list") && last >= $(version_of "$list") )) ||
+      fail 'an older list than was taken before'
+    # After a restore the cloud may have given the version of this one to another list.
+    if (( epoch > $(epoch_of "$list") )) && [[ $(list_of "$(version_of "$list")" 2>/dev/null) != "$list" ]]; then
+      next=$(newest_of "$(keys_in "$(object "$(payload "$list")" root)")")
+      (( $(epoch_of "$next") > $(epoch_of "$list") )) || fail 'an older list than was taken before'
+      list=$next
+    fi
   else
-    # The newest list that the root sealed: later ones are sealed by roots that the lists before them name.
-    list=$newest pinned=$(thumbprint "${root% *}" "${root#* }")
-    for (( version = last - 1; version > 0; version-- )); do
-      [[ $pinned == "$(kid "$list")"* ]] && break
-      list=$(list_of "$version")
-    done
-    verify "$list" paddock-keys "$root" >/dev/null
+    list=$(newest_of "$root")
   fi
-  (( last >= $(version_of "$list") )) || fail 'an older list than was taken before'
   while (( $(version_of "$list") < last )); do
     next=$(list_of $(( $(version_of "$list") + 1 )))
-    verify "$next" paddock-keys "$(keys_in "$(object "$(payload "$list")" root)")" >/dev/null
-    (( $(version_of "$next") == $(version_of "$list") + 1 )) || fail 'a list was left out'
+    sealed_by "$next" "$(keys_in "$(object "$(payload "$list")" root)")"
+    (( $(version_of "$next") == $(version_of "$list") + 1 && $(epoch_of "$next") >= $(epoch_of "$list") )) ||
+      fail 'a list was left out'
     list=$next
   done
   [[ $(digest "$list") == "$(digest "$newest")" ]] || fail 'two lists of one version'

@@ -190,4 +190,15 @@ describe('a shell script that enrols at a cloud that lies', PATIENT, () => {
     const kept = parseEnvelope(await readFile(join(state, 'list'), 'utf8'));
     expect(kept.keyId).toBe(next.signing.keyId);
   });
+
+  it('goes on with a cloud that was restored and has given versions again', async () => {
+    await cloud.publish();
+    expect(await byClaim()).toBe('accepted');
+    cloud.lists.pop();
+    await cloud.publish({ epoch: 1 });
+    expect(await byClaim()).toBe('accepted');
+    cloud.lists.pop();
+    await cloud.publish();
+    await expect(byClaim()).rejects.toMatchObject(refused('older list'));
+  });
 });
