@@ -129,7 +129,6 @@ describe('the configuration of the cloud', () => {
 
   test.each(['mqtt://127.0.0.1:1884', 'mqtt://[::1]:1884', 'ws://localhost'])('takes a broker at %s', (url) => {
     expect(readConfig({ PADDOCK_BROKER_URL: url }).brokerUrl).toBe(url);
-    expect(problemsOf(() => readConfig({ PADDOCK_BROKER_URL: url, PADDOCK_MQTT_PLAIN: 'no' }))).toHaveLength(1);
   });
 
   test('takes no address for devices that has no TLS: they would not', () => {
