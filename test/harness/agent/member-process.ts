@@ -16,10 +16,15 @@ report: { schedule: '*/2 * * * * *', jitterSeconds: 0 }
 log: { level: debug }
 `;
 
-/** Calls the program of the cloud as its operator. @returns what it said */
-export const paddockOn = async (cloud: CloudProcess, ...args: string[]): Promise<string> => {
+/** Calls the program of the cloud as its operator, by a command of two words. @returns what it said */
+export const paddockOn = async (
+  cloud: CloudProcess,
+  noun: string,
+  verb: string,
+  ...args: string[]
+): Promise<string> => {
   const place = ['--data-dir', cloud.dataDir, '--url', cloud.httpUrl];
-  return (await promisify(execFile)(process.execPath, [PADDOCK, ...args, ...place])).stdout.trim();
+  return (await promisify(execFile)(process.execPath, [PADDOCK, noun, verb, ...place, ...args])).stdout.trim();
 };
 
 /** `paddock-agent run` with a claim, as it runs on a kiosk. */

@@ -46,6 +46,14 @@ async function reporting(): Promise<void> {
   await expect.poll(async () => (await reports())[0], WITHIN).not.toEqual(before);
 }
 
+/** As a script of an operator does, who has compared the fingerprint: it comes back as that device. */
+async function approve(fingerprint: string, device: string | null): Promise<void> {
+  const { etag } = JSON.parse(await paddockOn(cloud, 'pending', 'show', '--json', '--', fingerprint)) as {
+    etag: string;
+  };
+  await paddockOn(cloud, 'pending', 'approve', '--seen', etag, '--device', device ?? '', '--', fingerprint);
+}
+
 async function revokeCertificates(): Promise<void> {
   await cloud.call('POST', `/devices/${member.device}/certificates/revoke`, { reason: 'a test' });
 }
@@ -113,7 +121,7 @@ describe('an agent and its cloud', () => {
       member.start();
       await expect.poll(() => member.out, WITHIN).toContain('Waiting for an operator');
       const [, fingerprint = ''] = /fingerprint: (\S+)/.exec(member.out) ?? [];
-      await paddockOn(cloud, 'pending', 'approve', fingerprint);
+      await approve(fingerprint, device);
       await expect.poll(() => member.device, WITHIN).toBe(device);
       await reporting();
       expect((await itemsOf<unknown>('starts')).length).toBe(2);
@@ -136,7 +144,7 @@ describe('an agent and its cloud', () => {
       member.out = '';
       member.start();
       await expect.poll(() => member.out, WITHIN).toContain(`Its fingerprint: ${String(fingerprint)}`);
-      await paddockOn(cloud, 'pending', 'approve', String(fingerprint));
+      await approve(String(fingerprint), device);
       await expect.poll(() => member.device, WITHIN).toBe(device);
       await reporting();
     },
