@@ -18,7 +18,7 @@ export function prepareRun(calls: TreeCalls): Pick<Choice, 'run' | 'trial'> {
   const choice =
     chosen.trial === null || isWhole(chosen.run) ? chosen : { ...chosen, run: chosen.notes.last, trial: null };
   if (!isSame(choice.notes, notes)) writeNotes(calls, choice.notes);
-  if (isWhole(choice.run)) return choice;
+  if (isWhole(choice.run)) return { run: choice.run, trial: choice.trial };
   // The disk lost what was committed: better what the other slot has than nothing.
   const slot = SLOTS.find((each) => whole[each] !== null);
   const sha256 = slot && whole[slot];
