@@ -96,7 +96,7 @@ describe.each(BOTH_BROKERS)('ingest in trouble, through %s', (name) => {
     );
     await Promise.all(sent.map((envelope) => device.publish(envelope)));
     // Another broker acknowledges before the service has judged.
-    await expect.poll(() => cloud.metrics.of('paddock_reports_dropped_total')).toBe(10);
+    await expect.poll(() => cloud.metrics.of('paddock_reports_dropped_total'), { timeout: 20_000 }).toBe(10);
     store.away = false;
     await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 19);
     for (const envelope of sent) await device.publish(envelope);
@@ -145,7 +145,7 @@ describe.each(BOTH_BROKERS)('ingest in trouble, through %s', (name) => {
       await device.publish(envelope);
       await sleep(50);
     }
-    await expect.poll(() => cloud.metrics.of('paddock_reports_dropped_total')).toBe(3);
+    await expect.poll(() => cloud.metrics.of('paddock_reports_dropped_total'), { timeout: 20_000 }).toBe(3);
     store.away = false;
     for (const envelope of sent) await device.publish(envelope);
     await device.answer(({ recorded: [first] }) => first?.[0] === 0 && first[1] === 6);
