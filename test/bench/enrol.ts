@@ -2,7 +2,8 @@
  * How many devices a second enrol by claim: `npm run bench:enrol [-- --json] [--devices 1000] [--at-once 16]`. Each has
  * a key, a TLS key and a claim of its own, and a connection with TLS of its own that carries nonce and request, over
  * loopback. The service runs as it is started, with the database that it brings along; all share the machine.
- * The answers' signatures are checked afterwards.
+ * The answers' signatures are checked afterwards. `serviceMicros`, `databaseMicros` and `loadMicros` are processor time
+ * for each device: where it goes, also when other programs disturb the rate.
  */
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
@@ -18,6 +19,7 @@ import { importVerificationKey, type KeySet } from '@paddock/shared/keys.ts';
 import { startCloudProcess } from '../harness/cloud-process.ts';
 import { makeCsr } from '../harness/csr.ts';
 import { makeTestKey, type TestKey } from '../harness/signing.ts';
+import { figuresOf, offspringMs } from './process-figures.ts';
 
 const { values: flags } = parseArgs({
   options: {
@@ -30,6 +32,8 @@ const DEVICES = Number(flags.devices);
 const AT_ONCE = Number(flags['at-once']);
 const WARM_UP = Math.ceil(DEVICES / 10);
 const PROGRAM = join(import.meta.dirname, '../../cloud/bin/paddock.cjs');
+
+type Spent = Record<'service' | 'database' | 'load', number>;
 
 interface Newcomer {
   readonly key: TestKey;
@@ -48,9 +52,12 @@ try {
   const newcomers = await makeNewcomers(WARM_UP + DEVICES);
   const ca = readFileSync(join(cloud.dataDir, 'ca.cert.pem'), 'utf8');
   await enrolAll(newcomers.slice(0, WARM_UP), ca);
+  const before = await spent();
   const began = performance.now();
   await enrolAll(newcomers.slice(WARM_UP), ca);
   const seconds = (performance.now() - began) / 1_000;
+  const after = await spent();
+  const micros = (part: keyof Spent): number => Math.round(((after[part] - before[part]) * 1_000) / DEVICES);
   const devices = await judge(newcomers);
   const took = newcomers
     .slice(WARM_UP)
@@ -64,11 +71,24 @@ try {
     perSecond: round(DEVICES / seconds),
     medianMs: round(took[Math.floor(took.length / 2)] ?? NaN),
     p99Ms: round(took[Math.floor(took.length * 0.99)] ?? NaN),
+    serviceMicros: micros('service'),
+    databaseMicros: micros('database'),
+    loadMicros: micros('load'),
   };
   if (flags.json) console.log(JSON.stringify(result));
   else console.table([result]);
 } finally {
   await cloud.stop();
+}
+
+/** Processor time until now, in ms. */
+async function spent(): Promise<Spent> {
+  const [service, database, load] = [
+    await figuresOf(cloud.pid),
+    await offspringMs(cloud.pid),
+    await figuresOf(process.pid),
+  ];
+  return { service: service.processorMs, database, load: load.processorMs };
 }
 
 /** Keys, certificate requests and claims, made by the command that factories use. */

@@ -41,6 +41,21 @@ export async function backendsMs(database: string): Promise<number> {
   return (await Promise.allSettled(spent)).reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value : 0), 0);
 }
 
+/** Processor time of what a process has started, and of what that has, as far as it runs. */
+export async function offspringMs(pid: number): Promise<number> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const parents = await Promise.all(
+    pids.map(async (one) => [Number(one), await parentOf(one).catch(() => NaN)] as const),
+  );
+  const below = (parent: number): number[] =>
+    parents.flatMap(([one, its]) => (its === parent ? [one, ...below(one)] : []));
+  const spent = await Promise.allSettled(below(pid).map(figuresOf));
+  return spent.reduce((sum, one) => sum + (one.status === 'fulfilled' ? one.value.processorMs : 0), 0);
+}
+
+const parentOf = async (pid: string): Promise<number> =>
+  counted(await readFile(`/proc/${pid}/status`, 'utf8'), /^PPid:\s+(\d+)/m);
+
 function counted(text: string | undefined, pattern: RegExp): number {
   const digits = pattern.exec(text ?? '')?.[1];
   if (digits === undefined) throw new Error(`nothing like ${pattern} in /proc`);

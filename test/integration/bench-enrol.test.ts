@@ -28,6 +28,9 @@ it(
       perSecond: measured,
       medianMs: measured,
       p99Ms: measured,
+      serviceMicros: measured,
+      databaseMicros: measured,
+      loadMicros: measured,
     });
     expect(Object.values(figures).every((figure) => figure > 0)).toBe(true);
     expect(figures['p99Ms']).toBeGreaterThanOrEqual(figures['medianMs'] ?? NaN);
