@@ -5,8 +5,8 @@ const SYSTEM = './test/harness/system.ts';
 /** One row a kind of test: what is in it, how long one test may take, and what must be there before it starts. */
 const KINDS = {
   unit: { testTimeout: 20_000, parallel: true, globalSetup: [] },
-  integration: { testTimeout: 60_000, parallel: true, globalSetup: [SYSTEM] },
-  scenarios: { testTimeout: 120_000, parallel: false, globalSetup: [SYSTEM] },
+  integration: { testTimeout: 120_000, parallel: true, globalSetup: [SYSTEM] },
+  scenarios: { testTimeout: 240_000, parallel: false, globalSetup: [SYSTEM] },
   chaos: { testTimeout: 300_000, parallel: false, globalSetup: [SYSTEM] },
 } as const;
 
