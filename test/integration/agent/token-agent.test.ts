@@ -125,8 +125,10 @@ describe('an agent with its key on a token', () => {
       const certificates = (await cloud.call('GET', `/devices/${deviceId}/certificates`)).body['items'];
       expect(certificates).toMatchObject([{ keyThumbprint: fingerprint }]);
 
-      const tlsKey = createPrivateKey(readFileSync(join(home, 'state/tls.key.pem')));
-      const tls = createPublicKey(tlsKey).export({ format: 'jwk' });
+      // The first line; a check stands behind it.
+      const [record = ''] = readFileSync(join(home, 'state/enrolment.json'), 'utf8').split('\n');
+      const { member } = JSON.parse(record) as { member: { readonly tlsKey: string } };
+      const tls = createPublicKey(createPrivateKey(member.tlsKey)).export({ format: 'jwk' });
       expect(tls).toMatchObject({ kty: 'EC', crv: 'P-256' });
       expect(tls.x).not.toBe(publicKey.x);
       expect(existsSync(join(home, 'state/identity.key.pem'))).toBe(false);
