@@ -69,6 +69,8 @@ describe('from one authority to the next', () => {
   let standing: RawClient | null;
   let old: View;
   let next: View;
+  /** What the device knows now, with the certificate of before and its key. */
+  const asBefore = (): Standing => ({ ...device.standing, certificates: before.certificates, tlsKey: before.tlsKey });
 
   beforeAll(async () => {
     cloud = await startCloudProcess();
@@ -103,7 +105,7 @@ describe('from one authority to the next', () => {
     await expect.poll(() => issuerAt(cloud.enrolUrl), WITHIN).not.toBe(issuerOf(before));
     await expect.poll(() => issuerAt(before.mqttUrl ?? ''), WITHIN).not.toBe(issuerOf(before));
     // The old certificate, and a device that knows both authorities.
-    const during = await device.connect({ ...device.standing, certificates: before.certificates });
+    const during = await device.connect(asBefore());
     expect(during).not.toBeNull();
     standing?.end();
     standing = during;
@@ -122,7 +124,7 @@ describe('from one authority to the next', () => {
     await standing?.closed;
     const fresh = await device.connect();
     expect(fresh).not.toBeNull();
-    expect(await device.connect({ ...device.standing, certificates: before.certificates })).toBeNull();
+    expect(await device.connect(asBefore())).toBeNull();
     fresh?.end();
     expect(await authorities()).toMatchObject([{ state: 'withdrawn' }, { state: 'issues' }]);
   });
