@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -20,7 +20,9 @@ const run = promisify(execFile);
 const PATIENT = { timeout: 180_000 };
 
 let folder: string;
-const inFolder = (...names: string[]): string => join(folder, ...names);
+/** Each suite has a corner of its own in it. */
+let corner = '';
+const inFolder = (...names: string[]): string => join(folder, corner, ...names);
 const enrol = async (...args: string[]): Promise<string[]> =>
   (await run(script('enrol.sh'), args)).stdout.trim().split('\n');
 const refused = (stderr: string) => ({ code: 1, stderr: expect.stringContaining(stderr) as string });
@@ -54,6 +56,8 @@ describe.each(CLOUD_BROKERS)('a shell script that enrols beside %s', PATIENT, (b
   }
 
   beforeAll(async () => {
+    corner = broker.replaceAll(' ', '-');
+    await mkdir(inFolder());
     cloud = await startCloud(broker);
     await paddock('factory-keys', 'add', 'works', '--count', '2', '--kit', inFolder('kit.json'));
     const kit = JSON.parse(await readFile(inFolder('kit.json'), 'utf8')) as { ca: string; root: object };
