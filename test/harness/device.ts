@@ -58,6 +58,7 @@ export class TestDevice {
   readonly #cloudKey: TestKey;
   #client: MqttClient | null = null;
   #waiting: (() => void)[] = [];
+  readonly #opening = new Set<Promise<void>>();
 
   constructor(deviceId: string, key: TestKey, cloudKey: TestKey) {
     this.deviceId = deviceId;
@@ -79,7 +80,10 @@ export class TestDevice {
   async connect(to: string | Meeting): Promise<this> {
     const client = await dial(this.deviceId, to);
     this.#client = client;
-    client.on('message', (_topic, payload) => void this.#onAnswer(payload.toString('latin1')));
+    client.on('message', (_topic, payload) => {
+      const opening = this.#onAnswer(payload.toString('latin1')).finally(() => this.#opening.delete(opening));
+      this.#opening.add(opening);
+    });
     await client.subscribeAsync(topicOf('answer', this.deviceId), { qos: 1 });
     return this;
   }
@@ -107,6 +111,13 @@ export class TestDevice {
       if (found) return found;
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
+  }
+
+  /** Waits until the other side has closed the connection, and all that came over it before is in `answers`. */
+  async heardOut(): Promise<void> {
+    const client = this.#client;
+    if (client?.connected) await new Promise<void>((closed) => client.once('close', closed));
+    await Promise.all(this.#opening);
   }
 
   async close(): Promise<void> {

@@ -35,6 +35,8 @@ export interface EmbeddedBrokerOptions {
 /** The slowest link that gets an envelope of 64 KiB through carries about 1 kB a second. */
 const LIMITS: BrokerLimits = { ...CLIENT_LIMITS, connections: 20_000, packetMs: 60_000 };
 const LOOK_EVERY_MS = 1_000;
+/** What clients get to read the last of what was sent to them. */
+const FAREWELL_MS = 1_000;
 /** Connections that wait to be accepted: a fleet comes back at once, and Node's 511 would turn it away for seconds. */
 const BACKLOG = 4_096;
 
@@ -183,9 +185,21 @@ export class EmbeddedBroker implements Broker {
     await new Promise<void>((resolve, reject) => aedes.publish(packet, (error) => (error ? reject(error) : resolve())));
   }
 
+  /**
+   * Closing over what a client still sends resets its connection, and the reset overtakes the answers that it has not
+   * read: so the end is said first, as web servers do (a lingering close).
+   */
+  async #farewell(): Promise<void> {
+    const late = new AbortController();
+    const parted = Promise.all([...this.#served.keys()].map(parting));
+    await Promise.race([parted, this.#options.clock.sleep(FAREWELL_MS, late.signal)]);
+    late.abort();
+  }
+
   async close(): Promise<void> {
     this.#closing.abort();
     const closed = [this.#plain, this.#tls?.server].map(closing);
+    await this.#farewell();
     const aedes = this.#aedes;
     if (aedes) await new Promise<void>((done) => aedes.close(done));
     // The broker knows those that said who they are; the servers wait for all.
@@ -194,6 +208,13 @@ export class EmbeddedBroker implements Broker {
     await Promise.all(closed);
   }
 }
+
+/** Resolves when the other side has read to the end and closed too, or failed. */
+const parting = (socket: Socket): Promise<void> =>
+  new Promise((parted) => {
+    socket.once('close', () => parted());
+    socket.end();
+  });
 
 const closing = (server: Server | null | undefined): Promise<void> =>
   new Promise((closed) => (server ? server.close(() => closed()) : closed()));

@@ -50,7 +50,9 @@ it.each(CLOUD_BROKERS)(
     const cloud = await startWithDevices(broker);
     for (const device of devices) void talk(device).catch(() => undefined);
     while (devices.some(({ answers }) => answers.length < 20)) await sleep(10);
+    const heard = devices.map((device) => device.heardOut());
     await cloud.stop();
+    await Promise.all(heard);
     const answers = devices.flatMap((device) => device.answers);
     const archive = await database.store.query<{ digest: string }>(
       `SELECT encode(digest, 'base64') AS digest FROM reports`,
