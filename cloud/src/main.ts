@@ -27,6 +27,7 @@ import { runJobs } from './jobs.ts';
 import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
+import { openFirmware } from './open-firmware.ts';
 import { openTrust } from './open-trust.ts';
 import type { Clock, Log, Metrics, Store } from './ports.ts';
 import { named } from './taken-port.ts';
@@ -57,7 +58,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   const ground = await buildGround(config, dataDir, started);
   const { store, metrics } = ground;
   await prepareDatabase(ground, dataDir);
-  const { believed, watch: watchTrust, ...trust } = await openTrust(ground, dataDir.path);
+  const { believed, keepKeyList, watch: watchTrust, ...trust } = await openTrust(ground, dataDir.path);
   const base: Base = { ...ground, ...trust };
   const background = runInBackground(started);
   await watchTrust(background, started);
@@ -65,13 +66,20 @@ export async function serve(config: CloudConfig): Promise<Service> {
   background((signal) => member.run(signal));
   const watch = createWatch({ ...base, listenerId: base.identity.instanceId, now: databaseNow });
   background((signal) => watch.run(signal));
-  runJobs(base, watch, background);
+  const { firmware, files } = await openFirmware(base, dataDir.path, keepKeyList, background, started);
+  runJobs(base, watch, firmware, background);
   await deliverWebhooks(base, background);
   const prepared = await prepareBroker(base, background);
   let reachable = false;
   const enrolment = await named(
     ['enrolPort'],
-    openEnrolment(base, () => deviceUrlOf(config, prepared.broker), await openAws(base, background, started), started),
+    openEnrolment(
+      base,
+      () => deviceUrlOf(config, prepared.broker),
+      await openAws(base, background, started),
+      files,
+      started,
+    ),
   );
   const app = await createApp({
     ...base,
@@ -81,6 +89,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     cloudErrorMs: member.errors.now,
     believed,
     openSpool: () => openSpool(dataDir.path),
+    firmware,
     authorities: base.authorities,
     claimTerms: enrolment.claimTerms,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),
@@ -89,10 +98,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   });
   started.defer(() => app.close());
   const http = await named(['httpPort'], app.listen({ host: config.httpHost, port: config.httpPort }));
-  const heard = (is: boolean): void => {
-    reachable = is;
-    watch.reachable(is);
-  };
+  const heard = (is: boolean): void => watch.reachable((reachable = is));
   await named(
     ['mqttPort', 'mqttTlsPort'],
     takeIn(base, prepared, { reachable: heard, errorAt: member.errors.at }, started),

@@ -23,3 +23,43 @@ export interface Payload {
   /** Only a file that stands there itself, no link. */
   read(path: string): AsyncIterable<Uint8Array>;
 }
+
+/** A file of the repository, opened to be sent. */
+export interface SentFile {
+  readonly bytes: number;
+  /** When its content was written, as HTTP says it. */
+  readonly modified: string;
+  /** Another one for another content. */
+  readonly tag: string;
+  /** Closes the file at its end, and when nobody reads on. */
+  read(from: number, bytes: number): ReadableStream<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** The operator's repository: files below one directory, as any web server can serve them. */
+export interface RepositoryFiles {
+  /** Null when there is no such file, whatever was asked for. */
+  open(path: string): Promise<SentFile | null>;
+  has(path: string): Promise<boolean>;
+  /** It appears whole and synced, or not at all. */
+  put(path: string, content: AsyncIterable<Uint8Array> | Uint8Array): Promise<void>;
+  /** A directory with all that is in it, where there is one. */
+  remove(directory: string): Promise<void>;
+}
+
+/** An archive that was received and has no name yet. */
+export interface ReceivedArchive {
+  readonly file: StillFile;
+  /** In place of an older one. */
+  keepAs(name: string): Promise<void>;
+  /** To be called in any case. */
+  close(): Promise<void>;
+}
+
+/** Archives of bundles, as packs are made from them. */
+export interface Archives {
+  receive(content: AsyncIterable<Uint8Array>): Promise<ReceivedArchive>;
+  open(name: string): Promise<StillFile | null>;
+  list(): Promise<readonly string[]>;
+  remove(name: string): Promise<void>;
+}
