@@ -45,7 +45,7 @@ afterEach(async () => {
 const execute = (file: string, args: readonly string[], options: object = {}): Promise<Outcome> =>
   new Promise((resolve) => {
     execFile(file, args, { cwd: directory, ...options }, (error, out, err) => {
-      resolve({ code: error === null ? 0 : Number(error.code), out: String(out), err: String(err) });
+      resolve({ code: error === null ? 0 : Number(error.code), out, err });
     });
   });
 const paddock = (...args: string[]): Promise<Outcome> => execute(process.execPath, [PROGRAM, 'bundle', ...args]);
