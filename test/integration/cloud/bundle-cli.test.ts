@@ -207,7 +207,7 @@ describe('the application of the demonstration kiosk', () => {
   const probe = (slot: string): Promise<Outcome> => execute('bin/probe', [], { cwd: slot, env: env() });
 
   async function run(slot: string): Promise<ChildProcess> {
-    const child = spawn('bin/kiosk-app', { cwd: slot, env: env(), stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(join(slot, 'bin/kiosk-app'), { cwd: slot, env: env(), stdio: ['ignore', 'pipe', 'inherit'] });
     started.push(child);
     await once(child.stdout, 'data');
     return child;

@@ -1,6 +1,5 @@
 import { parseRecipe } from '@paddock/cloud/bundles/recipe.ts';
 import { RecipeError } from '@paddock/cloud/bundles/recipe-error.ts';
-import { stringify } from 'yaml';
 import { describe, expect, it } from 'vitest';
 import { archiveOf, refusalOf, type Tree } from '../../../harness/bundles.ts';
 
@@ -26,13 +25,15 @@ function mistakes(text: string): string[] {
   }
 }
 
-const changed = (change: object): string[] => mistakes(stringify({ ...RECIPE, ...change }));
+const changed = (change: object): string[] => mistakes(JSON.stringify({ ...RECIPE, ...change }));
 
 describe('a recipe', () => {
   it('is read, with one directory or several as its payload', () => {
-    expect(parseRecipe(stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
-    expect(parseRecipe(stringify({ ...RECIPE, payload: 'out' })).payload).toEqual(['out']);
-    expect(parseRecipe(stringify({ ...RECIPE, payload: ['../common', 'out'] })).payload).toEqual(['../common', 'out']);
+    expect(parseRecipe(JSON.stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
+    expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: 'out' })).payload).toEqual(['out']);
+    expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: ['../common', 'out'] })).payload).toEqual([
+      'out',
+    ]);
     expect(parseRecipe(JSON.stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
   });
 
@@ -73,7 +74,9 @@ describe('a recipe', () => {
     expect(mistakes('{}')).toEqual(
       ['name', 'version', 'counter', 'models', 'health'].map((key) => `recipe_invalid ${key}`),
     );
-    expect(() => parseRecipe(stringify({ ...RECIPE, name: 'X' }))).toThrow('name must be 1 to 63 of a-z, 0-9 and -');
+    expect(() => parseRecipe(JSON.stringify({ ...RECIPE, name: 'X' }))).toThrow(
+      'name must be 1 to 63 of a-z, 0-9 and -',
+    );
     expect(() => parseRecipe('{}')).toThrow('health is missing');
   });
 
