@@ -55,7 +55,7 @@ function lookAt(node: TreeNode, size: number): PayloadLook {
   return { kind: node.kind, size: 0, mode: 0o755 };
 }
 
-const RECIPE: Recipe = {
+export const RECIPE: Recipe = {
   name: 'kiosk-app',
   version: '1.0.0',
   counter: 1,

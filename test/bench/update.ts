@@ -1,0 +1,23 @@
+/**
+ * What an update costs: `npm run bench:update [-- --json]`. Bytes that a device fetches for a payload of 70 MB in
+ * 11,000 files: everything, a change of one line, and two packages in newer versions.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { makePacks } from './update-packs.ts';
+
+const { values: flags } = parseArgs({ options: { json: { type: 'boolean', default: false } } });
+
+const directory = await mkdtemp(join(tmpdir(), 'paddock-update-'));
+try {
+  const { figures } = await makePacks(directory);
+  const rounded = Object.fromEntries(
+    Object.entries(figures).map(([name, value]) => [name, Math.round(value * 100) / 100]),
+  );
+  if (flags.json) console.log(JSON.stringify(rounded));
+  else console.table(rounded);
+} finally {
+  await rm(directory, { recursive: true });
+}
