@@ -42,7 +42,10 @@ export const actorOf = (verdict: Accepted): string => {
 export function letIn(parts: LettingIn, proved: ProvedRequest, verdict: Accepted, now: WallMs): Promise<LetIn> {
   return parts.store.transaction(async (sql) => {
     const deviceId = await deviceOf(sql, proved, verdict);
-    const issued = await issue(sql, parts, transportRequest(proved, deviceId), now);
+    const request = transportRequest(proved, deviceId);
+    // A newcomer's row and key are this transaction's own: nobody can have taken its key back, or asked for more with it.
+    if (verdict.kind !== 'register') await requireStanding(sql, parts, request);
+    const issued = await issue(sql, parts, request, now);
     // Last: everybody of a batch waits for its row.
     if (verdict.kind === 'register' && verdict.claim !== null) await countClaim(sql, verdict.claim);
     return { deviceId, issued };
@@ -62,17 +65,24 @@ async function issue(
   request: ReturnType<typeof transportRequest>,
   now: WallMs,
 ): Promise<IssuedToDevice | null> {
-  await requireGoodKey(sql, request);
   if (transport !== null) {
     await requireGoodTlsKey(sql, await transport.check(sql, request));
     return null;
   }
-  await requireRoom(sql, request.deviceId);
   const issued = await authority.issueDevice({ ...request, now: wallMs(now) });
   // Who is refused here never sees the certificate.
   await requireGoodTlsKey(sql, issued.tlsThumbprint);
   await recordCertificate(sql, request.deviceId, issued);
   return issued;
+}
+
+async function requireStanding(
+  sql: Sql,
+  { transport = null }: LettingIn,
+  request: ReturnType<typeof transportRequest>,
+): Promise<void> {
+  await requireGoodKey(sql, request);
+  if (transport === null) await requireRoom(sql, request.deviceId);
 }
 
 /**
