@@ -3,7 +3,7 @@ import type { Release, UpdateState } from '@paddock/shared/firmware.ts';
 import { mayChange } from './changes.ts';
 import { duringTrial, afterTrial } from './decide-trial.ts';
 import { isFinal } from './dispositions.ts';
-import type { Decision, Facts } from './facts.ts';
+import type { Action, Decision, Facts } from './facts.ts';
 import { isBelowFloor, isQuarantined, withFloor, type Journal } from './journal.ts';
 import { failed, note, rest, todo, LOOK_EVERY_MS, WATCH_EVERY_MS } from './steps.ts';
 import { duringWatch } from './decide-watch.ts';
@@ -54,40 +54,39 @@ function refused(journal: Journal, code: 'update_quarantined' | 'update_counter_
 }
 
 function onTheWay(journal: Journal, facts: Facts, target: Release): Decision<Journal> {
-  const { state } = journal;
-  if (state === 'failed' && isFinal(journal.error?.code)) return rest(null);
+  if (journal.state === 'failed' && isFinal(journal.error?.code)) return rest(null);
   if (facts.isPaused) return rest(LOOK_EVERY_MS);
-  const isStaged = facts.slots.other?.sha256 === target.sha256;
-  switch (state) {
-    case 'offered':
-      return facts.agreed === target.sha256 ? enter(journal, 'waiting-for-window') : todo('look');
-    case 'waiting-for-window':
-      return facts.isWindowOpen ? enter(journal, 'downloading') : rest(LOOK_EVERY_MS);
-    case 'downloading':
-      if (!facts.isWindowOpen) return enter(journal, 'waiting-for-window');
-      return agreedOr('download', facts, target);
-    case 'verified':
-      return enter(journal, 'staging');
-    case 'staging':
-      return agreedOr('stage', facts, target);
-    case 'staged':
-      return enter(journal, isStaged ? 'waiting-for-lock' : 'downloading');
-    case 'waiting-for-lock':
-      if (!isStaged) return enter(journal, 'downloading');
-      return mayChange(facts) ? agreedOr('before', facts, target) : rest(LOOK_EVERY_MS);
-    case 'armed':
-      // Written down before the lock was looked at again: whoever takes it sees this, or is seen.
-      if (!isStaged || !mayChange(facts) || facts.agreed !== target.sha256) return enter(journal, 'waiting-for-lock');
-      return todo('activate');
-    default:
-      return enter(journal, 'offered');
-  }
+  const { agreed, slots } = facts;
+  const isAgreed = agreed === target.sha256;
+  const isStaged = slots.other?.sha256 === target.sha256;
+  // What is not on the way yet, or not any more, begins with the question whether the release is genuine.
+  const next = WAY[journal.state]?.({ ...facts, isAgreed, isStaged }) ?? 'offered';
+  return typeof next === 'string' ? note({ ...journal, state: next }) : next;
 }
 
-const agreedOr = (action: 'download' | 'stage' | 'before', { agreed }: Facts, target: Release): Decision<Journal> =>
-  todo(agreed === target.sha256 ? action : 'look');
+interface WayFacts extends Facts {
+  readonly isAgreed: boolean;
+  /** The slot that does not run holds it whole. */
+  readonly isStaged: boolean;
+}
 
-const enter = (journal: Journal, state: UpdateState): Decision<Journal> => note({ ...journal, state });
+/** From each state on the way to the next one, or to what has to be done for it. */
+const WAY: Partial<Record<UpdateState, (facts: WayFacts) => UpdateState | Decision<Journal>>> = {
+  offered: ({ isAgreed }) => (isAgreed ? 'waiting-for-window' : todo('look')),
+  'waiting-for-window': ({ isWindowOpen }) => (isWindowOpen ? 'downloading' : rest(LOOK_EVERY_MS)),
+  downloading: (facts) => (facts.isWindowOpen ? agreedOr('download', facts) : 'waiting-for-window'),
+  verified: () => 'staging',
+  staging: (facts) => agreedOr('stage', facts),
+  staged: ({ isStaged }) => (isStaged ? 'waiting-for-lock' : 'downloading'),
+  'waiting-for-lock': (facts) => {
+    if (!facts.isStaged) return 'downloading';
+    return mayChange(facts) ? agreedOr('before', facts) : rest(LOOK_EVERY_MS);
+  },
+  // Written down before the lock was looked at again: whoever takes it sees this, or is seen.
+  armed: (facts) => (facts.isStaged && facts.isAgreed && mayChange(facts) ? todo('activate') : 'waiting-for-lock'),
+};
+
+const agreedOr = (action: Action, { isAgreed }: WayFacts): Decision<Journal> => todo(isAgreed ? action : 'look');
 
 const releaseOf = ({ name, version, counter, sha256 }: DesiredFirmware): Release => ({
   name,

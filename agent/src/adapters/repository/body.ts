@@ -32,9 +32,9 @@ export async function* partOf(
   if (statusCode === 404 || statusCode === 410) throw new FetchError('fetch_missing', path);
   // Behind the end of the file there is nothing.
   if (statusCode === 416) return;
-  if (statusCode === 206) return yield* bounded(pieces, path, rangeOf(headers['content-range'], { path, from, bytes }));
-  if (statusCode !== 200) throw new FetchError('fetch_refused', `${path}: ${statusCode}`);
-  yield* cutOut(pieces, from, bytes);
+  if (statusCode === 206) yield* bounded(pieces, path, rangeOf(headers['content-range'], { path, from, bytes }));
+  else if (statusCode === 200) yield* cutOut(pieces, from, bytes);
+  else throw new FetchError('fetch_refused', `${path}: ${statusCode}`);
 }
 
 /** How many bytes come: what was asked for, or less at the end of the file. */
