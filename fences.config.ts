@@ -14,6 +14,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/launcher': ['report', 'slots'],
   'agent/report': ['clock'],
   'agent/tuf': ['report'],
+  'agent/update': ['clock', 'report', 'tuf'],
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],

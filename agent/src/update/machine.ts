@@ -37,7 +37,7 @@ export interface MachineParts {
 /** Gathers facts, has the next step decided, does it, and writes down what became of it. */
 export class Machine {
   readonly known: Known = { agreed: null, index: null, share: null };
-  readonly listeners: ((state: string) => void)[] = [];
+  readonly listeners: (() => void)[] = [];
   wanted: Wanted | null = null;
   journal: Journal;
   slots: InstallerStatus;
@@ -162,13 +162,17 @@ export class Machine {
     if (JSON.stringify(journal) === JSON.stringify(before)) return;
     await writeJournal(this.#parts.disk, journal);
     this.journal = journal;
-    const now = this.#parts.clock.monotonic();
-    const [watch, watched] = [journal.watch, before.watch];
-    const isNewPhase = watch?.phase !== watched?.phase || watch?.release.sha256 !== watched?.release.sha256;
-    if (isNewPhase) this.#phaseAt = now;
-    if (isNewPhase || watch?.ms !== watched?.ms) this.#countedAt = now;
+    this.#count(before.watch);
     if (journal.target?.sha256 !== before.target?.sha256) this.#notBefore = uptimeMs(0);
     if (journal.state !== before.state || journal.error?.code !== before.error?.code) await this.#changed();
+  }
+
+  #count(before: Journal['watch']): void {
+    const { watch } = this.journal;
+    const now = this.#parts.clock.monotonic();
+    const isSamePhase = watch?.phase === before?.phase && watch?.release.sha256 === before?.release.sha256;
+    if (!isSamePhase) this.#phaseAt = now;
+    if (!isSamePhase || watch?.ms !== before?.ms) this.#countedAt = now;
   }
 
   async #changed(): Promise<void> {
@@ -179,7 +183,7 @@ export class Machine {
       await installer.objects.keepOnly(new Set()).catch((cause: unknown) => log.debug({ err: cause }, 'Objects stay'));
     this.slots = await installer.status();
     log.info({ code: 'update_state', state, target: target?.sha256, error: error?.code }, `The update is ${state}`);
-    for (const changed of this.listeners) changed(state);
+    for (const changed of this.listeners) changed();
   }
 
   #tell(action: Action, outcome: Outcome): void {

@@ -14,8 +14,8 @@ export interface Updates {
   /** For the key `firmware` of desired state. @param value undefined: it is gone */
   readonly handler: { apply(value: unknown): Promise<DesiredError | null> };
   reported(): ReportedFirmware;
-  /** Hears of every change of state. */
-  watch(changed: (state: string) => void): void;
+  /** @param changed hears of every change of state */
+  watch(changed: () => void): void;
   /** The cloud has answered: it is reached under what runs. */
   cloudReached(): void;
   readonly lock: UpdateLock;
