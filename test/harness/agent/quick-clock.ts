@@ -9,6 +9,10 @@ export class QuickClock implements Clock {
   monotonic = (): UptimeMs => uptimeMs(this.#now);
   segment = () => 0;
 
+  jump(ms: number): void {
+    this.#now += ms;
+  }
+
   sleep = (ms: number, signal?: AbortSignal): Promise<void> => {
     // Whoever waits for a day waits to be woken.
     const isLong = ms >= 24 * 60 * 60_000;

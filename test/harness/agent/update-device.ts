@@ -8,7 +8,8 @@ import { readWhole, replaceFile } from '@paddock/agent/slots/record-file.ts';
 import type { UpdateParts } from '@paddock/agent/update/parts.ts';
 import { openUpdates, type Updates } from '@paddock/agent/update/updates.ts';
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
-import { targetPathOf } from '@paddock/shared/manifest.ts';
+import { sha256Of } from '@paddock/agent/slots/whole.ts';
+import { targetPathOf, type Manifest } from '@paddock/shared/manifest.ts';
 import { packPathOf } from '@paddock/shared/pack.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { packOf } from '../packs.ts';
@@ -51,6 +52,14 @@ export class UpdateRepository extends TufSimulator {
       yield whole.subarray(at, Math.min(at + 1_000, from + bytes, whole.length));
     }
   }
+}
+
+/** The same release with another manifest. */
+export function remade(release: TestRelease, change: Partial<Manifest>): TestRelease {
+  const before = JSON.parse(Buffer.from(release.manifest).toString()) as Manifest;
+  const manifest = Buffer.from(JSON.stringify({ ...before, ...change }));
+  const { name, version, counter } = { ...release.release, ...change };
+  return { ...release, manifest, release: { name, version, counter, sha256: sha256Of(manifest) } };
 }
 
 const indexHash = ({ manifest }: TestRelease): string =>
