@@ -1,4 +1,10 @@
-import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
+import {
+  Agent as HttpAgent,
+  request as httpRequest,
+  type ClientRequest,
+  type IncomingMessage,
+  type RequestOptions,
+} from 'node:http';
 import type { Duplex } from 'node:stream';
 import { FetchError, type Repository } from '../ports-firmware.ts';
 import type { Clock } from '../ports.ts';
@@ -34,7 +40,7 @@ export function createRepository(options: RepositoryOptions): Repository {
       const answer = await ask(path, signal);
       if (answer.statusCode === 404 || answer.statusCode === 410) return closed(answer, null);
       if (answer.statusCode !== 200) throw closed(answer, refused(path, answer));
-      return readWhole(paced(answer, pace, clock, signal), path, most).finally(() => answer.destroy());
+      return readWhole(paced(answer, pace, clock, signal), path, most).finally(() => letGo(answer));
     },
     async *part(path, from, bytes, signal) {
       if (bytes === 0) return;
@@ -42,7 +48,7 @@ export function createRepository(options: RepositoryOptions): Repository {
       try {
         yield* partOf(answer, paced(answer, pace, clock, signal), { path, from, bytes });
       } finally {
-        if (!answer.complete) answer.destroy();
+        letGo(answer);
       }
     },
   };
@@ -66,42 +72,56 @@ interface Ask {
   readonly range: string | undefined;
 }
 
-async function answerOf(
-  { base, clock, answerWithinMs = ANSWER_WITHIN_MS }: RepositoryOptions,
-  agent: HttpAgent,
-  { path, signal, range }: Ask,
-): Promise<IncomingMessage> {
-  const url = new URL(path, base);
+async function answerOf(options: RepositoryOptions, agent: HttpAgent, ask: Ask): Promise<IncomingMessage> {
+  const { clock, answerWithinMs = ANSWER_WITHIN_MS } = options;
   const over = new AbortController();
+  let request: ClientRequest | null = null;
+  const late = clock.sleep(answerWithinMs, over.signal).then(() => {
+    if (!over.signal.aborted) request?.destroy(new FetchError('fetch_too_slow', `${ask.path}: no answer in time`));
+  });
+  const once = (): Promise<IncomingMessage> =>
+    new Promise((resolve, reject) => {
+      request = httpRequest(requestOf(options, agent, ask), resolve)
+        .on('error', reject)
+        .end();
+    });
   try {
-    return await new Promise<IncomingMessage>((resolve, reject) => {
-      const request = httpRequest(
-        {
-          agent,
-          signal,
-          host: url.hostname.replace(/^\[|\]$/g, ''),
-          port: url.port === '' ? 80 : Number(url.port),
-          path: url.pathname,
-          // As it lies there: what a server packs on its way would count twice against our bounds.
-          headers: { host: url.host, 'accept-encoding': 'identity', ...(range !== undefined && { range }) },
-        },
-        resolve,
-      );
-      request.on('error', reject);
-      void clock.sleep(answerWithinMs, over.signal).then(() => {
-        if (!over.signal.aborted) request.destroy(new FetchError('fetch_too_slow', `${path}: no answer in time`));
-      });
-      request.end();
+    return await once().catch((cause: unknown) => {
+      // The server let go of a connection that was kept, just when it was needed.
+      if (request?.reusedSocket !== true || isOurs(cause) || ask.signal.aborted) throw cause;
+      return once();
     });
   } catch (cause) {
-    throw named(path, cause);
+    throw named(ask.path, cause);
   } finally {
     over.abort();
+    await late;
   }
 }
 
+function requestOf({ base }: RepositoryOptions, agent: HttpAgent, { path, signal, range }: Ask): RequestOptions {
+  const url = new URL(path, base);
+  return {
+    agent,
+    signal,
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port === '' ? 80 : Number(url.port),
+    path: url.pathname,
+    // As it lies there: what a server packs on its way would count twice against our bounds.
+    headers: { host: url.host, 'accept-encoding': 'identity', ...(range !== undefined && { range }) },
+  };
+}
+
+const isOurs = (cause: unknown): boolean =>
+  cause instanceof Error && 'code' in cause && /^[a-z]/.test(String(cause.code));
+
 const refused = (path: string, { statusCode }: IncomingMessage): FetchError =>
   new FetchError('fetch_refused', `${path}: ${statusCode}`);
+
+/** A connection whose answer was read to its end is kept for the next question, and may be in use by it already. */
+function letGo(answer: IncomingMessage): void {
+  if (!answer.complete) answer.destroy();
+}
 
 /** What is not read would keep the connection waiting. */
 function closed<T>(answer: IncomingMessage, value: T): T {
@@ -111,6 +131,6 @@ function closed<T>(answer: IncomingMessage, value: T): T {
 
 /** Why a server was not believed has a code of its own. */
 const named = (path: string, cause: unknown): Error =>
-  cause instanceof Error && 'code' in cause && /^[a-z]/.test(String(cause.code))
+  cause instanceof Error && isOurs(cause)
     ? cause
     : new FetchError('fetch_failed', `${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
