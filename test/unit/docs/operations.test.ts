@@ -8,7 +8,12 @@ import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { PASSED_ON } from '@paddock/agent/launcher/program.ts';
 import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
+import { FirmwareSchema } from '@paddock/agent/config/firmware-settings.ts';
+import { FETCH_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
+import { LOCK_ERRORS } from '@paddock/agent/update/lock.ts';
+import { UPDATE_ERRORS } from '@paddock/agent/update/update-error.ts';
+import { UPDATE_STATES } from '@paddock/shared/firmware.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
 import { SETTINGS } from '@paddock/cloud/settings.ts';
 import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
@@ -113,6 +118,7 @@ const SECTIONS = [
   { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
   { head: '| key of `events.<name>` |', schemas: [EventSchema] },
   { head: '| key of `cloud.enrol` |', schemas: [EnrolSchema] },
+  { head: '| key of `firmware` |', schemas: [FirmwareSchema] },
 ];
 
 /** A default as the table writes it. */
@@ -140,6 +146,22 @@ describe('a key on a token', () => {
   it('has a row for every code, in the words of the code', () => {
     const rows = new Map(rowsUnder('| `code` of a token |').map(([key = '', text = '']) => [key, text]));
     for (const [one, text] of Object.entries(TOKEN_ERRORS)) expect(rows.get(code(one))).toBe(text);
+  });
+});
+
+describe('updates', () => {
+  it.each([
+    ['| `code` of an update |', UPDATE_ERRORS],
+    ['| `code` of fetching |', FETCH_ERRORS],
+    ['| `code` of the lock |', LOCK_ERRORS],
+  ])('have a row for every code, in the words of the code: %s', (head, codes) => {
+    const rows = rowsUnder(head).map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(codes).map(([one, text]) => [code(one), text]));
+  });
+
+  it('have every state in the table', () => {
+    const listed = codesIn(rowsUnder('| state of an update |').map(([states = '']) => states));
+    expect(listed).toEqual(Object.keys(UPDATE_STATES));
   });
 });
 
