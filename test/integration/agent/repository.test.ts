@@ -89,7 +89,7 @@ describe('a repository over HTTPS', () => {
     expect(await part(repository, 100_000, 1_000)).toEqual(FILE.subarray(100_000, 101_000));
   });
 
-  it.each([
+  it.each<[string, string, RequestListener]>([
     ['another part', 'fetch_refused', lying('bytes 0-99/300000', (response) => response.end(FILE.subarray(0, 100)))],
     ['a part of no file', 'fetch_refused', lying('nonsense', (response) => response.end(FILE.subarray(10, 110)))],
     [
@@ -110,13 +110,13 @@ describe('a repository over HTTPS', () => {
         response.write(FILE.subarray(10, 60), () => response.destroy());
       }),
     ],
-    ['an error', 'fetch_refused', ((_request, response) => void response.writeHead(500).end()) as RequestListener],
+    ['an error', 'fetch_refused', (_request, response) => void response.writeHead(500).end()],
     [
       'a redirect',
       'fetch_refused',
-      ((_request, response) => void response.writeHead(302, { location: '/x' }).end()) as RequestListener,
+      (_request, response) => void response.writeHead(302, { location: '/x' }).end(),
     ],
-    ['nothing there', 'fetch_missing', ((_request, response) => void response.writeHead(404).end()) as RequestListener],
+    ['nothing there', 'fetch_missing', (_request, response) => void response.writeHead(404).end()],
   ])('refuses %s', async (_what, code, listener) => {
     expect(await codeThrown(part(await on(listener), 10, 100))).toBe(code);
   });

@@ -1,7 +1,7 @@
 import { prepareRun } from '@paddock/agent/slots/launch.ts';
 import { describe, expect, it } from 'vitest';
 import { faultsOf, releaseOf } from '../../harness/agent/slots.ts';
-import { PowerCut, TreeFiles } from '../../harness/agent/tree-files.ts';
+import { PowerCut, type TreeFiles } from '../../harness/agent/tree-files.ts';
 import { UpdateDevice, UpdateRepository } from '../../harness/agent/update-device.ts';
 import { randomOf } from '../../harness/random.ts';
 
@@ -80,6 +80,5 @@ describe('a power cut during an update', () => {
       await device.stop();
     }
     expect(points).toBeGreaterThan(50);
-    console.info(`cut at ${points} calls`);
   });
 });

@@ -68,6 +68,7 @@ describe('an update', () => {
     device.repository.files.delete(from ?? '');
     await device.desire(TWO);
     await device.untilRuns(TWO);
+    expect(device.repository.requests.filter((path) => path.endsWith('all.pack'))).not.toEqual([]);
   });
 
   it('makes nothing from a file of the slot that is damaged', async () => {
@@ -135,7 +136,7 @@ describe('a trial', () => {
     },
   });
 
-  async function fails(device: UpdateDevice, release: typeof ONE, code: string): Promise<void> {
+  async function expectRollback(device: UpdateDevice, release: typeof ONE, code: string): Promise<void> {
     await device.desire(release);
     await device.untilState('rolled-back');
     const { running, committed, error, quarantined } = device.updates.reported();
@@ -148,7 +149,7 @@ describe('a trial', () => {
   it('whose probe fails ends in what ran before, and its digest is not installed again', async () => {
     const device = await onOne({ repository: repositoryWith(ONE, probed) });
     device.program = async () => ({ code: 1, timedOut: false, output: 'display is dark' });
-    await fails(device, probed, 'update_probe_failed');
+    await expectRollback(device, probed, 'update_probe_failed');
     expect(device.updates.reported().error?.detail).toContain('display is dark');
     const starts = device.launcher.starts.length;
     await device.desire(null);
@@ -162,12 +163,12 @@ describe('a trial', () => {
   it('whose probe hangs, or that makes sensors fall silent, ends likewise', async () => {
     const hanging = await onOne({ repository: repositoryWith(ONE, probed) });
     hanging.program = async () => ({ code: null, timedOut: true, output: '' });
-    await fails(hanging, probed, 'update_probe_failed');
+    await expectRollback(hanging, probed, 'update_probe_failed');
     const blind = await onOne();
     blind.updates.watch(() => {
       if (blind.updates.reported().state === 'switched') blind.goodSensors = 3;
     });
-    await fails(blind, TWO, 'update_sensors_bad');
+    await expectRollback(blind, TWO, 'update_sensors_bad');
   });
 
   it('whose program ends and is started again ends likewise', async () => {
@@ -176,14 +177,14 @@ describe('a trial', () => {
       const { status_ } = device.launcher;
       if (device.updates.reported().state === 'trial' && status_) device.launcher.status_ = { ...status_, restarts: 1 };
     });
-    await fails(device, TWO, 'update_process_down');
+    await expectRollback(device, TWO, 'update_process_down');
   });
 
   it('whose hook behind the switch fails ends likewise; one before it ends the update without a trial', async () => {
     const after = remade(TWO, { hooks: { after: { command: ['bin/after'], timeoutSeconds: 9 } } });
     const device = await onOne({ repository: repositoryWith(ONE, after) });
     device.program = async () => ({ code: 3, timedOut: false, output: '' });
-    await fails(device, after, 'update_hook_failed');
+    await expectRollback(device, after, 'update_hook_failed');
     const before = remade(TWO, { hooks: { before: { command: ['bin/before'], timeoutSeconds: 9 } } });
     const other = await onOne({ repository: repositoryWith(ONE, before) });
     other.program = device.program;
@@ -256,13 +257,14 @@ describe('nobody is interrupted', () => {
     const device = await onOne();
     await device.desire(TWO, { window: { zone: 'Europe/Berlin', from: '03:00', to: '04:00' } });
     await device.untilState('waiting-for-window');
+    expect(device.updates.reported()).toMatchObject({ running: ONE.release });
     device.time = { earliest: device.time.earliest + 90 * 60_000, latest: device.time.earliest + 91 * 60_000 };
     await device.untilRuns(TWO);
   });
 });
 
 describe('attacks on a device', () => {
-  async function refuses(device: UpdateDevice, release: typeof ONE, code: string, more = {}): Promise<void> {
+  async function expectRefusal(device: UpdateDevice, release: typeof ONE, code: string, more = {}): Promise<void> {
     const starts = device.launcher.starts.length;
     await device.desire(release, more);
     await device.until(({ error }) => error?.code === code);
@@ -273,10 +275,10 @@ describe('attacks on a device', () => {
   const DAY = 24 * 3_600_000;
 
   it('by a package that nobody signed, or that was withdrawn', async () => {
-    await refuses(await onOne({ repository: repositoryWith(ONE) }), TWO, 'tuf_target_unknown');
+    await expectRefusal(await onOne({ repository: repositoryWith(ONE) }), TWO, 'tuf_target_unknown');
     const device = await onOne();
     device.repository.withdraw(TWO);
-    await refuses(device, TWO, 'tuf_target_unknown');
+    await expectRefusal(device, TWO, 'tuf_target_unknown');
   });
 
   it('by a release that is withdrawn while it waits', async () => {
@@ -287,35 +289,35 @@ describe('attacks on a device', () => {
     device.repository.withdraw(TWO);
     await device.updates.lock.release('payment');
     device.clock.jump(2 * 3_600_000);
-    await refuses(device, TWO, 'tuf_target_unknown');
+    await expectRefusal(device, TWO, 'tuf_target_unknown');
   });
 
   it('by desired state that says another thing than what was signed', async () => {
     const device = await onOne();
-    await refuses(device, { ...TWO, release: { ...TWO.release, sha256: 'f'.repeat(64) } }, 'tuf_mismatch');
-    await refuses(device, { ...TWO, release: { ...TWO.release, version: '9.9.9' } }, 'update_mismatch');
-    await refuses(device, { ...TWO, release: { ...TWO.release, counter: 7 } }, 'tuf_target_unknown');
-    await refuses(device, { ...TWO, release: { ...TWO.release, name: 'other' } }, 'tuf_target_unknown');
+    await expectRefusal(device, { ...TWO, release: { ...TWO.release, sha256: 'f'.repeat(64) } }, 'tuf_mismatch');
+    await expectRefusal(device, { ...TWO, release: { ...TWO.release, version: '9.9.9' } }, 'update_mismatch');
+    await expectRefusal(device, { ...TWO, release: { ...TWO.release, counter: 7 } }, 'tuf_target_unknown');
+    await expectRefusal(device, { ...TWO, release: { ...TWO.release, name: 'other' } }, 'tuf_target_unknown');
   });
 
   it('by a release for other hardware, or for a device that comes from elsewhere', async () => {
     const wrong = remade(TWO, { models: ['other'] });
-    await refuses(await onOne({ repository: repositoryWith(ONE, wrong) }), wrong, 'update_model_wrong');
+    await expectRefusal(await onOne({ repository: repositoryWith(ONE, wrong) }), wrong, 'update_model_wrong');
     const later = remade(TWO, { fromCounter: 2 });
-    await refuses(await onOne({ repository: repositoryWith(ONE, later) }), later, 'update_from_wrong');
+    await expectRefusal(await onOne({ repository: repositoryWith(ONE, later) }), later, 'update_from_wrong');
   });
 
   it('by an older release, and by another one with the same counter', async () => {
     const zero = remade(releaseOf(2, { 'bin/kiosk': 'old' }), { counter: 1, version: '1.0.9' });
     const repository = repositoryWith(ONE);
     const device = await onOne({ repository });
-    await refuses(device, zero, 'update_counter_old');
+    await expectRefusal(device, zero, 'update_counter_old');
   });
 
   it('by metadata that stand still', async () => {
     const device = await onOne();
     device.time = { earliest: EPOCH + 3 * DAY, latest: EPOCH + 3 * DAY };
-    await refuses(device, TWO, 'tuf_expired');
+    await expectRefusal(device, TWO, 'tuf_expired');
     device.repository.roles.timestamp.expires = daysLater(4);
     device.repository.publishTimestamp();
     await device.untilRuns(TWO);
@@ -337,18 +339,18 @@ describe('attacks on a device', () => {
     const whole = device.repository.file(path);
     const spoilt = whole.map((byte, at) => (at > whole.length - 20 ? byte ^ 1 : byte));
     device.repository.files.set(path, spoilt);
-    await refuses(device, TWO, 'hash_mismatch');
+    await expectRefusal(device, TWO, 'hash_mismatch');
     device.repository.files.set(path, Buffer.concat([whole, Buffer.alloc(5_000_000)]));
     await device.untilRuns(TWO);
     const cut = await onOne();
     cut.repository.files.set(packOfTwo(cut), cut.repository.file(packOfTwo(cut)).slice(0, -9));
-    await refuses(cut, TWO, 'bundle_truncated');
+    await expectRefusal(cut, TWO, 'bundle_truncated');
   });
 
   it('by a release that does not fit on the disk: not a byte of it is written', async () => {
     const device = await onOne();
     device.freeBytes = 1_000;
-    await refuses(device, TWO, 'update_no_space');
+    await expectRefusal(device, TWO, 'update_no_space');
     expect(device.calls.list('objects').filter((name) => !name.endsWith('.part'))).toEqual([]);
     device.freeBytes = 1_000_000;
     await device.untilRuns(TWO);
