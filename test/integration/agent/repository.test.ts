@@ -111,11 +111,7 @@ describe('a repository over HTTPS', () => {
       }),
     ],
     ['an error', 'fetch_refused', (_request, response) => void response.writeHead(500).end()],
-    [
-      'a redirect',
-      'fetch_refused',
-      (_request, response) => void response.writeHead(302, { location: '/x' }).end(),
-    ],
+    ['a redirect', 'fetch_refused', (_request, response) => void response.writeHead(302, { location: '/x' }).end()],
     ['nothing there', 'fetch_missing', (_request, response) => void response.writeHead(404).end()],
   ])('refuses %s', async (_what, code, listener) => {
     expect(await codeThrown(part(await on(listener), 10, 100))).toBe(code);
