@@ -91,6 +91,7 @@ function program(): Command {
     .action(doctor);
   addInventory(command);
   addRotateKey(command);
+  addLock(command);
   return cli;
 }
 
@@ -260,6 +261,50 @@ async function rotateKey(options: Common & { discard?: boolean }): Promise<void>
   print(options, { discarded: true, fingerprint }, [
     'The old key is gone. Start the agent, and let an operator approve the new one:',
     `fingerprint  ${fingerprint}`,
+  ]);
+}
+
+/** Each says who it is, so that nobody lets go what another one holds. */
+function addLock(command: AddCommand): void {
+  command(
+    'lock <take|release|show>',
+    'Keep updates from changing what the kiosk runs while somebody uses it.',
+    'paddock-agent lock take --owner payment --reason "a customer pays" --minutes 10',
+    'paddock-agent lock release --owner payment',
+    'paddock-agent lock show --json',
+  )
+    .option('--owner <name>', 'who holds it')
+    .option('--reason <text>', 'why, for people')
+    .option('--minutes <n>', 'for how long, up to 240; take it again to hold it longer', minutes, 10)
+    .action(lock);
+}
+
+function minutes(text: string): number {
+  const value = Number(text);
+  if (text !== '' && value > 0 && value <= 240) return value;
+  throw new CommanderError(EXIT.usage, 'usage', `--minutes takes a number up to 240, not ${text}`);
+}
+
+type LockOptions = Common & { owner?: string; reason?: string; minutes: number };
+
+async function lock(what: string, options: LockOptions): Promise<void> {
+  if (!['take', 'release', 'show'].includes(what))
+    throw new CommanderError(EXIT.usage, 'usage', `take, release or show, not ${what}`);
+  const [{ loadConfig }, { updateLockOf }] = await Promise.all([import('./config.ts'), import('./update-lock.ts')]);
+  const { lock: held, clock } = await updateLockOf(await loadConfig(options.config));
+  const { owner = '', reason = '' } = options;
+  if (what === 'take') await held.take(owner, reason, options.minutes * 60_000);
+  if (what === 'release') await held.release(owner);
+  const holder = await held.holder();
+  const shown = holder && {
+    owner: holder.owner,
+    reason: holder.reason,
+    leftMs: Math.round(holder.until - clock.monotonic()),
+  };
+  print(options, { holder: shown }, [
+    shown === null
+      ? 'Nobody holds the update lock.'
+      : `${shown.owner} holds the update lock for another ${Math.ceil(shown.leftMs / 1000)} s: ${shown.reason}`,
   ]);
 }
 

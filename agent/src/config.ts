@@ -7,6 +7,7 @@ import * as Type from 'typebox';
 import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
+import { FirmwareSchema } from './config/firmware-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -93,6 +94,7 @@ const AgentSchema = Type.Object(
       { level: Type.Enum(['trace', 'debug', 'info', 'warn', 'error', 'silent'], { default: 'info' }) },
       { ...strict, default: {} },
     ),
+    firmware: Type.Optional(FirmwareSchema),
     ports: Section,
     sensors: Section,
     events: Section,
@@ -285,6 +287,7 @@ function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentCon
   const home = dirname(file);
   const dataDir = resolve(home, config.dataDir);
   const { claim, enrol } = config.cloud;
+  const { firmware } = config;
   return {
     ...config,
     file,
@@ -296,5 +299,12 @@ function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentCon
       ...(claim !== undefined && { claim: resolve(home, claim) }),
       ...(enrol !== undefined && { enrol: { ...enrol, root: resolve(home, enrol.root) } }),
     },
+    ...(firmware !== undefined && {
+      firmware: {
+        ...firmware,
+        slots: resolve(home, firmware.slots),
+        ...(firmware.root !== undefined && { root: resolve(home, firmware.root) }),
+      },
+    }),
   };
 }

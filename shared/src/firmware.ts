@@ -43,7 +43,7 @@ export const UPDATE_STATES = {
 } as const satisfies Record<string, FirmwareStatus>;
 export type UpdateState = keyof typeof UPDATE_STATES;
 
-const Release = Type.Object({
+export const Release = Type.Object({
   name: BundleName,
   version: BundleVersion,
   counter: ReleaseCounter,

@@ -53,6 +53,8 @@ const Trigger = Type.Union([
   Type.Object({ kind: Type.Literal('boot') }),
   Type.Object({ kind: Type.Literal('connect') }),
   Type.Object({ kind: Type.Literal('schedule') }),
+  /** An update went on, or failed. */
+  Type.Object({ kind: Type.Literal('firmware') }),
   Type.Object({ kind: Type.Literal('change'), sensor: Name }),
   Type.Object({
     kind: Type.Literal('event'),

@@ -18,6 +18,8 @@ export interface Listed {
   readonly keys: readonly VerificationKey[];
   /** Servers are issued by one of these. DER. */
   readonly authorities: readonly Uint8Array[];
+  /** The root metadata of firmware that a device without any begins with. */
+  readonly firmwareRoot: KeyList['firmwareRoot'] | null;
 }
 
 /** Whoever answers must not make us walk for ever. */
@@ -120,7 +122,8 @@ function envelopeOf(text: string): ReturnType<typeof parseEnvelope> {
 const unproved = (text: string): KeyList =>
   parseKeyList(parsePayload(Buffer.from(envelopeOf(text).payload, 'base64url')));
 
-async function listedOf(text: string, { version, epoch, root, keys, authorities }: KeyList): Promise<Listed> {
+async function listedOf(text: string, list: KeyList): Promise<Listed> {
+  const { version, epoch, root, keys, authorities, firmwareRoot = null } = list;
   return {
     text,
     version,
@@ -128,5 +131,6 @@ async function listedOf(text: string, { version, epoch, root, keys, authorities 
     root: await importVerificationKey(root),
     keys: await Promise.all(keys.map((key) => importVerificationKey(key))),
     authorities: authorities.map((der) => Buffer.from(der, 'base64url')),
+    firmwareRoot,
   };
 }

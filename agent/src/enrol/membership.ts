@@ -22,6 +22,7 @@ export interface Standing {
   readonly authorities: readonly Uint8Array[];
   /** Of the list of keys: the cloud was there before in smaller ones. */
   readonly epoch: number;
+  readonly firmwareRoot: Listed['firmwareRoot'];
 }
 
 /** What the device has of its enrolment, always as it is on the disk, and what it can ask for. */
@@ -114,8 +115,8 @@ function standingOf({ record, list }: Held): Standing | null {
   if (record === null || list === null || record.retired || record.member === null) return null;
   const { device, mqttUrl, certificate, tlsKey } = record.member;
   const certificates = certificate.chain.map(pemOf).join('');
-  const { keys, authorities, epoch } = list;
-  return { device, mqttUrl, certificates, tlsKey, keys, authorities, epoch };
+  const { keys, authorities, epoch, firmwareRoot } = list;
+  return { device, mqttUrl, certificates, tlsKey, keys, authorities, epoch, firmwareRoot };
 }
 
 function isDue({ record, receivedAt, random }: Held, parts: EnrolmentParts, trouble: LinkTrouble): boolean {

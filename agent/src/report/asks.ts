@@ -5,6 +5,7 @@ import type { UptimeMs } from '@paddock/shared/time.ts';
 const ASKS = {
   boot: true,
   connect: true,
+  firmware: true,
   event: true,
   schedule: false,
   change: false,

@@ -1,5 +1,6 @@
 import type { Answer } from '@paddock/shared/answer.ts';
 import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
+import type { ReportedFirmware } from '@paddock/shared/firmware.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import type { Reading } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
@@ -19,6 +20,15 @@ export interface SensorSource {
   close(): Promise<void>;
 }
 
+/** What installs firmware, as reports see it. */
+export interface FirmwareSource {
+  reported(): ReportedFirmware;
+  /** @param changed hears of every change of state */
+  watch(changed: () => void): void;
+  /** The cloud has answered a report. */
+  cloudReached(): void;
+}
+
 export interface SessionParts {
   readonly clock: Clock;
   readonly disk: Disk;
@@ -32,6 +42,8 @@ export interface SessionParts {
   readonly time: Timekeeper;
   /** What the machine is made of: its digest is in reports that ask, and answers may want it. */
   readonly inventory?: { digest(): string | null; answered(wants: Answer['wants']): void };
+  /** What the device runs, and how its update does: in every report, and reported when it changes. */
+  readonly firmware?: FirmwareSource;
   readonly log: Log;
 }
 

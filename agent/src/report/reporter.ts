@@ -50,6 +50,7 @@ export async function createReporter(
     readings: (at) => parts.sensors.readings(at),
     outbox: () => summaryOf(store),
     inventory: () => parts.inventory?.digest() ?? null,
+    firmware: () => parts.firmware?.reported() ?? null,
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();

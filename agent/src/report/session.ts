@@ -61,9 +61,11 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     if (isExchange) reporter.exchanged();
     connection.answered(digest);
     parts.inventory?.answered(wants);
+    parts.firmware?.cloudReached();
   });
   const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
+  parts.firmware?.watch(() => void reporter.report({ kind: 'firmware' }));
   link.open({ ...connection.events, message });
   const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
   const booted = settled(clock, sensors, stopping.signal).then(() => reporter.report({ kind: 'boot' }));

@@ -27,6 +27,8 @@ export interface WriterParts {
   readonly outbox: () => NonNullable<Report['outbox']>;
   /** The digest of the inventory; null while it is not known. */
   readonly inventory: () => string | null;
+  /** What is run, and how its update does; null where nothing is installed. */
+  readonly firmware: () => Report['firmware'] | null;
   /** What a report of this segment tells of exchanges, and what hears that it was made. */
   readonly time: {
     toTell(segment: number, asks: boolean): readonly Exchange[];
@@ -67,6 +69,7 @@ export function createWriter(
       host,
       outbox: parts.outbox(),
       inventory,
+      firmware: parts.firmware(),
     };
     const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
     next += 1;

@@ -5,8 +5,15 @@ import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
+import { PASSED_ON } from '@paddock/agent/launcher/program.ts';
+import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
+import { FirmwareSchema } from '@paddock/agent/config/firmware-settings.ts';
+import { FETCH_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
+import { LOCK_ERRORS } from '@paddock/agent/update/lock.ts';
+import { UPDATE_ERRORS } from '@paddock/agent/update/update-error.ts';
+import { UPDATE_STATES } from '@paddock/shared/firmware.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
 import { RecipeSchema } from '@paddock/cloud/bundles/recipe.ts';
 import { RECIPE_ERRORS } from '@paddock/cloud/bundles/recipe-error.ts';
@@ -114,6 +121,7 @@ const SECTIONS = [
   { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
   { head: '| key of `events.<name>` |', schemas: [EventSchema] },
   { head: '| key of `cloud.enrol` |', schemas: [EnrolSchema] },
+  { head: '| key of `firmware` |', schemas: [FirmwareSchema] },
 ];
 
 /** A default as the table writes it. */
@@ -141,6 +149,22 @@ describe('a key on a token', () => {
   it('has a row for every code, in the words of the code', () => {
     const rows = new Map(rowsUnder('| `code` of a token |').map(([key = '', text = '']) => [key, text]));
     for (const [one, text] of Object.entries(TOKEN_ERRORS)) expect(rows.get(code(one))).toBe(text);
+  });
+});
+
+describe('updates', () => {
+  it.each([
+    ['| `code` of an update |', UPDATE_ERRORS],
+    ['| `code` of fetching |', FETCH_ERRORS],
+    ['| `code` of the lock |', LOCK_ERRORS],
+  ])('have a row for every code, in the words of the code: %s', (head, codes) => {
+    const rows = rowsUnder(head).map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(codes).map(([one, text]) => [code(one), text]));
+  });
+
+  it('have every state in the table', () => {
+    const listed = codesIn(rowsUnder('| state of an update |').map(([states = '']) => states));
+    expect(listed).toEqual(Object.keys(UPDATE_STATES));
   });
 });
 
@@ -172,6 +196,17 @@ describe('the repository of firmware', () => {
   it('has a row for every code, in the words of the code', () => {
     const known = Object.entries(REPOSITORY_ERRORS).map(([one, { title }]) => [code(one), title]);
     expect(rowsUnder('| `code` of the repository |')).toEqual(known);
+  });
+});
+
+describe('installing', () => {
+  it('has a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of installing |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(INSTALL_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+
+  it('names every variable that the launcher passes on', () => {
+    expect(PASSED_ON.filter((name) => !page.includes(code(name)))).toEqual([]);
   });
 });
 

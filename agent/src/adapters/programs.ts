@@ -1,0 +1,97 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import type { Programs } from '../ports-firmware.ts';
+import type { Clock } from '../ports.ts';
+
+/** What a program says is for people: the end of it is enough. */
+const MOST_OUTPUT_BYTES = 4_096;
+/** How often it is looked for what is left before we give up. */
+const KILL_ROUNDS = 5;
+/** How long the last words of a program may take to arrive. */
+const OUTPUT_WITHIN_MS = 500;
+/** By this variable everything that a program starts is known as its own, unless it takes pains to hide. */
+const MARK = 'PADDOCK_PROGRAM';
+
+/**
+ * Programs in a process group of their own, with a mark in their environment. What is left of them is killed whether
+ * they end in time or not: the group, and whoever left the group and still has the mark. A program that starts another
+ * one with an environment of its own, in a session of its own, is not found: nothing short of a control group finds it.
+ */
+export function createPrograms(clock: Pick<Clock, 'sleep'>, environment: NodeJS.ProcessEnv = process.env): Programs {
+  let count = 0;
+  return {
+    async run([file = '', ...args], { directory, timeoutMs, signal }) {
+      const mark = `${process.pid}-${(count += 1)}`;
+      const child = spawn(file, args, {
+        cwd: directory,
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe'],
+        env: { ...environment, [MARK]: mark },
+      });
+      const output = collect(child);
+      const over = new AbortController();
+      const ended = exitOf(child);
+      const closed = new Promise((resolve) => child.once('close', resolve));
+      const late = clock.sleep(timeoutMs, AbortSignal.any([over.signal, signal])).then((): 'late' => 'late');
+      const code = await Promise.race([ended, late]);
+      over.abort();
+      killAll(child.pid, mark);
+      if (code === 'late') await ended;
+      await Promise.race([closed, clock.sleep(OUTPUT_WITHIN_MS)]);
+      return { code: code === 'late' ? null : code, timedOut: code === 'late' && !signal.aborted, output: output() };
+    },
+  };
+}
+
+/** 127 for what cannot be started, as shells say it; null when a signal ended it. */
+const exitOf = (child: ChildProcess): Promise<number | null> =>
+  new Promise((resolve) => {
+    // Not 'close': a child of the child may hold the output open for ever.
+    child.once('exit', resolve);
+    child.once('error', () => resolve(127));
+  });
+
+function collect(child: ChildProcess): () => string {
+  let text = Buffer.alloc(0);
+  const hear = (chunk: Buffer): void => void (text = Buffer.concat([text, chunk]).subarray(-MOST_OUTPUT_BYTES));
+  for (const stream of [child.stdout, child.stderr]) stream?.on('data', hear);
+  child.once('error', (error) => hear(Buffer.from(error.message)));
+  return () => {
+    for (const stream of [child.stdout, child.stderr]) stream?.destroy();
+    return text.toString('utf8');
+  };
+}
+
+function killAll(pid: number | undefined, mark: string): void {
+  if (pid !== undefined) kill(-pid);
+  // Until nobody is left: what forks while we look is found by the next look.
+  for (let round = 0; round < KILL_ROUNDS; round += 1) {
+    const left = markedWith(mark);
+    if (left.length === 0) return;
+    for (const one of left) kill(one);
+  }
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // It is gone already, or became somebody else's.
+  }
+}
+
+const markedWith = (mark: string): number[] => {
+  const entry = `${MARK}=${mark}`;
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => environmentOf(pid).split('\0').includes(entry))
+    .map(Number);
+};
+
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,57 @@
+import type { DesiredFirmware } from '@paddock/shared/desired.ts';
+import type { Release } from '@paddock/shared/firmware.ts';
+import type { Manifest } from '@paddock/shared/manifest.ts';
+import { UpdateError } from './update-error.ts';
+
+/** A release on which desired state and metadata agree, and that fits this device. */
+export interface Agreed {
+  readonly release: Release;
+  readonly manifest: Manifest;
+  /** As it was signed. */
+  readonly bytes: Uint8Array;
+}
+
+/** Which releases are genuine, and which of them fit. */
+export interface AgreementParts {
+  readonly tuf: {
+    refresh(signal: AbortSignal): Promise<unknown>;
+    manifestOf(
+      wanted: Pick<Release, 'name' | 'counter' | 'sha256'>,
+      signal: AbortSignal,
+    ): Promise<{ readonly manifest: Manifest; readonly bytes: Uint8Array }>;
+  };
+  readonly model: () => string | null;
+}
+
+/**
+ * Name, counter and digest are held against the metadata by `tuf`; here the rest. A release that was withdrawn is no
+ * target any more.
+ * @throws TufError, FetchError, BundleError, UpdateError
+ */
+export async function agree(
+  { tuf, model }: AgreementParts,
+  desired: DesiredFirmware,
+  running: Release | null,
+  signal: AbortSignal,
+): Promise<Agreed> {
+  await tuf.refresh(signal);
+  const { manifest, bytes } = await tuf.manifestOf(desired, signal);
+  const { name, version, counter } = manifest;
+  if (version !== desired.version)
+    throw new UpdateError('update_mismatch', `${version} in place of ${desired.version}`);
+  checkModel(manifest, model());
+  checkFrom(manifest, running);
+  return { release: { name, version, counter, sha256: desired.sha256 }, manifest, bytes };
+}
+
+function checkModel({ models }: Manifest, model: string | null): void {
+  if (model === null) throw new UpdateError('update_model_unknown');
+  if (!models.includes(model)) throw new UpdateError('update_model_wrong', `${model} is none of ${models.join(', ')}`);
+}
+
+function checkFrom({ name, fromCounter }: Manifest, running: Release | null): void {
+  if (fromCounter === undefined) return;
+  const has = running?.name === name ? running.counter : null;
+  if (has === null || has < fromCounter)
+    throw new UpdateError('update_from_wrong', `${has} is less than ${fromCounter}`);
+}

@@ -1,0 +1,31 @@
+/** What follows from a failure, by its code. */
+export type Disposition =
+  | 'wait' // it is nobody's fault and will pass: looked at again soon
+  | 'again' // the network or a server: tried again with growing pauses, where it stopped
+  | 'whole' // what runs is damaged: everything is fetched
+  | 'final' // it follows from the release itself: only other desired state changes it
+  | 'later'; // everything else: failed, and begun anew with long pauses
+
+const FINAL = new Set([
+  'update_mismatch',
+  'update_model_wrong',
+  'update_from_wrong',
+  'update_counter_old',
+  'update_quarantined',
+  'kind_refused',
+  'mode_refused',
+  'link_outside',
+]);
+/** A manifest or an index is what its hash says: another try brings the same. */
+const FINAL_KINDS = /^(manifest|index|path)_/;
+const WHOLE = new Set(['update_base_damaged', 'install_object_missing']);
+const NETWORK = /^(fetch|tls|certificate)_/;
+
+export function dispositionOf(code: string): Disposition {
+  if (code === 'tuf_time_unknown') return 'wait';
+  if (WHOLE.has(code)) return 'whole';
+  if (FINAL.has(code) || FINAL_KINDS.test(code)) return 'final';
+  return NETWORK.test(code) ? 'again' : 'later';
+}
+
+export const isFinal = (code: string | undefined): boolean => code !== undefined && dispositionOf(code) === 'final';

@@ -1,0 +1,33 @@
+import { UPDATE_STATES, type ReportedFirmware } from '@paddock/shared/firmware.ts';
+import type { InstallerStatus } from '../ports-firmware.ts';
+import type { Versions } from '../tuf/tuf.ts';
+import type { Journal } from './journal.ts';
+
+const MOST_QUARANTINED = 8;
+const MOST_DETAIL = 256;
+
+/** What reports say of updates. @param share of the download, 0 to 1; null when nothing is fetched */
+export function reportedOf(
+  { state, target, error, quarantined }: Journal,
+  { running }: InstallerStatus,
+  versions: Versions | null,
+  share: number | null,
+): ReportedFirmware {
+  return {
+    status: UPDATE_STATES[state],
+    state,
+    slot: running?.slot ?? null,
+    running: running?.release ?? null,
+    committed: running?.committed ?? false,
+    ...(target && { target }),
+    ...(share !== null && { progressPercent: Math.floor(share * 100) }),
+    ...(error && { error: errorOf(error) }),
+    ...(versions && { metadata: versions }),
+    ...(quarantined.length > 0 && { quarantined: quarantined.slice(0, MOST_QUARANTINED).map(({ sha256 }) => sha256) }),
+  };
+}
+
+const errorOf = ({ code, detail }: NonNullable<Journal['error']>): NonNullable<ReportedFirmware['error']> => ({
+  code,
+  ...(detail !== undefined && { detail: detail.slice(0, MOST_DETAIL) }),
+});

@@ -1,0 +1,98 @@
+import { readFile } from 'node:fs/promises';
+import { X509Certificate } from 'node:crypto';
+import type { Duplex } from 'node:stream';
+import { rootCertificates } from 'node:tls';
+import { join } from 'node:path';
+import type { Reading } from '@paddock/shared/report.ts';
+import { connectLauncher } from './adapters/launcher-client.ts';
+import { createPrograms } from './adapters/programs.ts';
+import { createRepository } from './adapters/repository.ts';
+import { addressOf, connectTls } from './adapters/tls.ts';
+import { zstd } from './adapters/zstd.ts';
+import type { AgentConfig } from './config.ts';
+import type { Standing } from './enrol/membership.ts';
+import type { Pin } from './enrol/pin.ts';
+import { openInstaller } from './installer.ts';
+import type { Clock, Disk, ServerTrust } from './ports.ts';
+import { codeOf, type Log } from './report/log.ts';
+import type { Timekeeper } from './report/timekeeper.ts';
+import type { FirstRoot } from './tuf/beginning.ts';
+import { openUpdates, type Updates } from './update/updates.ts';
+
+const HTTPS_PORT = 443;
+/** Where the launcher answers, in the directory of the slots. */
+const SOCKET = 'launcher.sock';
+
+export interface UpdatingParts {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly log: Log;
+  readonly time: Pick<Timekeeper, 'at'>;
+  readonly bootId: string;
+  /** Null for a device that was registered by hand. */
+  readonly pin: Pin | null;
+  readonly standing: () => Standing | null;
+  /** Of all sensors, now. */
+  readonly readings: () => Readonly<Record<string, Reading>>;
+}
+
+/**
+ * Updates on this machine's slots, for a device whose configuration names them.
+ * @throws what the disk throws
+ */
+export async function openUpdating(
+  { slots, root, model }: NonNullable<AgentConfig['firmware']>,
+  parts: UpdatingParts,
+): Promise<Updates & { close(): Promise<void> }> {
+  const { clock, disk, log, time, bootId, pin, standing, readings } = parts;
+  const installer = openInstaller(slots);
+  const rootFile = root === undefined ? null : await readRoot(root, log);
+  const own = pin === null ? null : `${pin.url.replace(/\/$/, '')}/firmware/`;
+  const updates = await openUpdates({
+    clock,
+    disk,
+    log,
+    installer,
+    launcher: connectLauncher(join(slots, SOCKET)),
+    programs: createPrograms(clock),
+    zstd,
+    time: time.at,
+    firstRoot: () => rootFile ?? standing()?.firmwareRoot ?? null,
+    ownRepository: () => own,
+    openRepository: (base) =>
+      createRepository({ base, clock, connect: connectorOf(base, () => trustOf(base === own, parts), clock) }),
+    model: () => model ?? pin?.model ?? null,
+    bootId,
+    slotPath: (slot) => join(slots, slot),
+    goodSensors: () => goodOf(readings()),
+    random: Math.random,
+  });
+  return { ...updates, close: () => installer.close() };
+}
+
+/** One that cannot be read is none: the kiosk goes on with what it runs, and reports why it installs nothing. */
+async function readRoot(file: string, log: Log): Promise<FirstRoot | null> {
+  try {
+    return { bytes: await readFile(file) };
+  } catch (cause) {
+    log.error({ code: codeOf(cause), file }, 'The root metadata of firmware cannot be read');
+    return null;
+  }
+}
+
+/** Null: plain HTTP. What is fetched is believed for its hash alone. */
+const connectorOf = (base: string, trust: () => ServerTrust, clock: Clock): (() => Promise<Duplex>) | null =>
+  base.startsWith('https:') ? () => connectTls(addressOf(base, HTTPS_PORT), trust(), null, clock) : null;
+
+/** The cloud's own repository by the cloud's authorities, any other by those that Node brings along; dates by trusted time. */
+function trustOf(isOwn: boolean, { clock, time, pin, standing }: UpdatingParts): ServerTrust {
+  const now = time.at({ at: clock.monotonic(), segment: clock.segment() });
+  if (!isOwn) return { authorities: publicAuthorities(), fingerprint: null, time: now };
+  const known = standing();
+  return { authorities: known?.authorities ?? [], fingerprint: known === null ? (pin?.ca ?? null) : null, time: now };
+}
+
+const publicAuthorities = (): Uint8Array[] => rootCertificates.map((pem) => new X509Certificate(pem).raw);
+
+const goodOf = (readings: Readonly<Record<string, Reading>>): number =>
+  Object.values(readings).filter(({ quality = 'good' }) => quality === 'good').length;

@@ -1,0 +1,54 @@
+import { LOCK_FILE, LONGEST_LOCK_MS, openUpdateLock, type UpdateLock } from '@paddock/agent/update/lock.ts';
+import { describe, expect, it } from 'vitest';
+import { FakeClock } from '../../../harness/agent/fake-clock.ts';
+import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
+import { codeThrown } from '../../../harness/tuf/client.ts';
+
+const disk = new MemoryDisk();
+const clock = new FakeClock();
+const open = (bootId = 'one', on = disk): UpdateLock => openUpdateLock({ clock, disk: on, bootId });
+
+describe('the update lock', () => {
+  it('is held by one owner, who may take it again and let it go', async () => {
+    const lock = open();
+    expect(await lock.holder()).toBeNull();
+    await lock.take('payment', 'a customer pays', 60_000);
+    expect(await codeThrown(lock.take('charging', 'a car charges', 60_000))).toBe('lock_held');
+    expect(await codeThrown(lock.release('charging'))).toBe('lock_not_held');
+    await clock.advance(50_000);
+    await lock.take('payment', 'a customer still pays', 60_000);
+    await clock.advance(50_000);
+    expect(await lock.holder()).toMatchObject({ owner: 'payment', reason: 'a customer still pays' });
+    await lock.release('payment');
+    expect(await lock.holder()).toBeNull();
+  });
+
+  it('outlives the agent, and neither its time nor the boot of its owner', async () => {
+    await open().take('payment', 'a customer pays', 60_000);
+    expect(await open().holder()).toMatchObject({ owner: 'payment' });
+    expect(await open('two').holder()).toBeNull();
+    clock.setWall(0);
+    expect(await open().holder()).toMatchObject({ owner: 'payment' });
+    await clock.advance(60_000);
+    expect(await open().holder()).toBeNull();
+  });
+
+  it.each([
+    ['', 'why', 1_000],
+    ['who', '', 1_000],
+    ['who', 'why', 0],
+    ['who', 'why', LONGEST_LOCK_MS + 1],
+    ['who', 'why', Number.NaN],
+    ['x'.repeat(129), 'why', 1_000],
+  ])('is not to be had by %j for %j and %d ms', async (owner, reason, ms) => {
+    expect(await codeThrown(open().take(owner, reason, ms))).toBe('lock_invalid');
+  });
+
+  it("is nobody's when its file is damaged", async () => {
+    const other = new MemoryDisk();
+    await open('one', other).take('payment', 'a customer pays', 60_000);
+    const text = Buffer.from(other.files.get(LOCK_FILE) ?? '').toString();
+    other.files.set(LOCK_FILE, Buffer.from(text.replace('payment', 'Payment')));
+    expect(await open('one', other).holder()).toBeNull();
+  });
+});
