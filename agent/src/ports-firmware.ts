@@ -135,6 +135,7 @@ export const INSTALL_ERRORS = {
   install_not_staged: 'The other slot does not hold this release whole',
   install_no_other: 'There is nothing to go back to',
   install_trial_running: 'The slot that would be written runs: its trial has to end first',
+  install_interrupted: 'The thread that installs broke',
 } as const satisfies Record<string, string>;
 
 export class InstallError extends Error {
@@ -211,8 +212,12 @@ export interface TreeCalls {
   readLink(path: string): string;
   /** @param mode of a new file, whatever the umask is; an existing one is emptied */
   create(path: string, mode: number): OpenTreeFile;
+  /** Writes behind what is there; the file is made where it is missing. */
+  append(path: string, mode: number): OpenTreeFile;
   /** Neither a link nor what it leads to: only a file that stands there itself. */
   open(path: string): OpenTreeFile;
+  /** The same; what is read comes from the disk, not from what the system remembers, and is on its way at once. */
+  openFresh(path: string): OpenTreeFile;
   setMode(path: string, mode: number): void;
   makeDirectory(path: string): void;
   makeLink(target: string, path: string): void;
@@ -223,7 +228,5 @@ export interface TreeCalls {
   syncDirectory(path: string): void;
   /** syncfs(2): everything that was written to the file system so far. */
   syncAll(): void;
-  /** Lets the system forget what it holds of a file in memory, so that the next read is from the disk. */
-  forget(path: string): void;
   freeBytes(): number;
 }

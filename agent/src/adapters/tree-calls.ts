@@ -22,9 +22,10 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import type { OpenTreeFile, TreeCalls, TreeEntry } from '../ports-firmware.ts';
 
-const { O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const PERMISSIONS = 0o7777;
 /** posix_fadvise(2) */
+const POSIX_FADV_WILLNEED = 3;
 const POSIX_FADV_DONTNEED = 4;
 
 /** The calls of the file system below a directory that is there. */
@@ -45,7 +46,18 @@ export function createTreeCalls(root: string): TreeCalls {
       // The umask would take from it, and an existing file keeps what it had.
       return openFile(fd, () => fchmodSync(fd, mode));
     },
+    append(path, mode) {
+      const fd = openSync(at(path), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode);
+      return openFile(fd, () => fchmodSync(fd, mode));
+    },
     open: (path) => openFile(openSync(at(path), O_RDONLY | O_NOFOLLOW)),
+    openFresh(path) {
+      const fd = openSync(at(path), O_RDONLY | O_NOFOLLOW);
+      // Advice only: what the system keeps in memory all the same is read from there.
+      fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+      fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+      return openFile(fd);
+    },
     setMode: (path, mode) => chmodSync(at(path), mode),
     makeDirectory: (path) => mkdirSync(at(path), 0o755),
     makeLink: (target, path) => symlinkSync(target, at(path)),
@@ -57,15 +69,6 @@ export function createTreeCalls(root: string): TreeCalls {
       onDirectory(root, (fd) => {
         if (syncfs(fd) !== 0) throw systemError('syncfs', koffi.errno());
       }),
-    forget: (path) => {
-      const fd = openSync(at(path), O_RDONLY | O_NOFOLLOW);
-      try {
-        // Advice only: what the system keeps in memory all the same is read from there.
-        fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-      } finally {
-        closeSync(fd);
-      }
-    },
     freeBytes: () => {
       const { bavail, bsize } = statfsSync(root);
       return bavail * bsize;

@@ -3,15 +3,16 @@ import { SLOT_OWN_DIRECTORY } from '@paddock/shared/bundle-path.ts';
 import { isFile, isLink, parseIndex, type IndexedFile, type IndexEntry } from '@paddock/shared/bundle-index.ts';
 import { parentsOf } from '@paddock/shared/bundle-path.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
-import { InstallError, type SlotContent, type TreeCalls } from '../ports-firmware.ts';
+import { InstallError, type OpenTreeFile, type SlotContent, type TreeCalls } from '../ports-firmware.ts';
+import { objectPath } from './object-path.ts';
 import { replaceFile } from './record-file.ts';
 import { contentOf, indexOf, manifestOf } from './whole.ts';
 
-/** Where the object store has an object that is whole. */
-export const objectPath = (sha256: string): string => `objects/${sha256}`;
-
 /** As much of a file as is in memory at once. */
 const BUFFER_BYTES = 262_144;
+
+/** So many files are on their way from the disk while one is hashed. */
+const FILES_AHEAD = 32;
 
 export interface StageJob {
   readonly content: SlotContent;
@@ -21,23 +22,31 @@ export interface StageJob {
   readonly from: Slot | null;
 }
 
+/** Whoever waits for a stage. */
+export interface StageWatch {
+  /** Hears of bytes of files that are done. */
+  progress(bytes: number): void;
+  /** Asked all the time; throws what ends the work. */
+  goOn(): void;
+}
+const NOBODY: StageWatch = { progress: () => {}, goOn: () => {} };
+
 /**
  * Makes a slot hold a release, whatever it held before, and keeps what of it fits already: a kiosk's disk wears by what
  * is written. Can be cut anywhere and called again. The mark that says "whole" is gone before anything is touched, and
  * comes back when everything was synced, read again, and is what its hash says.
- * @param progress hears of bytes of files that are done
  * @throws InstallError
  */
-export function stage(calls: TreeCalls, job: StageJob, progress: (bytes: number) => void = () => {}): void {
+export function stage(calls: TreeCalls, job: StageJob, watch: StageWatch = NOBODY): void {
   try {
     const entries = parseIndex(job.content.index);
     unmark(calls, job.to);
     prepareTree(calls, job.to, entries);
-    const written = writeFiles(calls, job, entries, progress);
+    const written = writeFiles(calls, job, entries, watch);
     makeLinks(calls, job.to, entries);
     writeIndex(calls, job);
     calls.syncAll();
-    verify(calls, job.to, written);
+    verify(calls, job.to, written, watch);
     replaceFile(calls, manifestOf(job.to), job.content.manifest);
   } catch (cause) {
     throw installErrorOf(cause);
@@ -100,19 +109,18 @@ function writeFiles(
   calls: TreeCalls,
   { to, from }: StageJob,
   entries: readonly IndexEntry[],
-  progress: (bytes: number) => void,
+  watch: StageWatch,
 ): IndexedFile[] {
   const buffer = Buffer.alloc(BUFFER_BYTES);
   const running = runningFiles(calls, from);
-  const written: IndexedFile[] = [];
-  for (const file of entries.filter(isFile)) {
-    if (!keeps(calls, `${to}/${file.path}`, file, buffer)) {
-      const sources = [objectPath(file.sha256), ...(running.get(file.sha256) ?? [])];
-      if (!sources.some((source) => copies(calls, source, `${to}/${file.path}`, file, buffer)))
-        throw new InstallError('install_object_missing', file.sha256);
-      written.push(file);
-    }
-    progress(file.size);
+  const files = entries.filter(isFile);
+  const kept = keptFiles(calls, to, files, { buffer, watch });
+  const written = files.filter((file) => !kept.has(file));
+  for (const file of written) {
+    const sources = [objectPath(file.sha256), ...(running.get(file.sha256) ?? [])];
+    if (!sources.some((source) => copies(calls, source, `${to}/${file.path}`, file, { buffer, watch })))
+      throw new InstallError('install_object_missing', file.sha256);
+    watch.progress(file.size);
   }
   return written;
 }
@@ -132,52 +140,85 @@ function runningFiles(calls: TreeCalls, from: Slot | null): Map<string, string[]
 
 const modeOf = ({ mode }: IndexedFile): number => (mode === '755' ? 0o755 : 0o644);
 
-/** Whether the slot has this file already; then only its mode is put right. */
-function keeps(calls: TreeCalls, path: string, file: IndexedFile, buffer: Uint8Array): boolean {
-  const entry = calls.look(path);
-  if (entry?.kind !== 'file' || entry.size !== file.size) return false;
-  calls.forget(path);
-  if (hashFile(calls, path, file.size, buffer) !== file.sha256) return false;
-  if (entry.mode !== modeOf(file)) calls.setMode(path, modeOf(file));
-  return true;
+interface Work {
+  readonly buffer: Uint8Array;
+  readonly watch: StageWatch;
+}
+
+/** What the slot has already; of that only the mode is put right. */
+function keptFiles(calls: TreeCalls, slot: Slot, files: readonly IndexedFile[], work: Work): Set<IndexedFile> {
+  const modes = new Map<IndexedFile, number>();
+  for (const file of files) {
+    const entry = calls.look(`${slot}/${file.path}`);
+    if (entry?.kind === 'file' && entry.size === file.size) modes.set(file, entry.mode);
+  }
+  const kept = new Set<IndexedFile>();
+  for (const [file, isRight] of hashedFresh(calls, slot, [...modes.keys()], work)) {
+    if (!isRight) continue;
+    if (modes.get(file) !== modeOf(file)) calls.setMode(`${slot}/${file.path}`, modeOf(file));
+    kept.add(file);
+    work.watch.progress(file.size);
+  }
+  return kept;
 }
 
 /** Copies what is there, if it is what it should be. @returns false when it is not, or not there */
-function copies(calls: TreeCalls, source: string, path: string, file: IndexedFile, buffer: Uint8Array): boolean {
+function copies(calls: TreeCalls, source: string, path: string, file: IndexedFile, { buffer, watch }: Work): boolean {
   const entry = calls.look(source);
   if (entry?.kind !== 'file' || entry.size !== file.size) return false;
   const hash = createHash('sha256');
   using from = closing(calls.open(source));
   using to = closing(calls.create(path, modeOf(file)));
-  for (let count = from.read(buffer); count > 0; count = from.read(buffer)) {
-    hash.update(buffer.subarray(0, count));
-    to.write(buffer.subarray(0, count));
+  for (const part of partsOf(from, file.size, buffer)) {
+    watch.goOn();
+    hash.update(part);
+    to.write(part);
   }
   return hash.digest('hex') === file.sha256;
 }
 
 /** From the disk, not from what the system remembers of having written. */
-function verify(calls: TreeCalls, slot: Slot, files: readonly IndexedFile[]): void {
-  const buffer = Buffer.alloc(BUFFER_BYTES);
-  for (const file of files) {
-    const path = `${slot}/${file.path}`;
-    calls.forget(path);
-    if (hashFile(calls, path, file.size, buffer) !== file.sha256)
-      throw new InstallError('install_verification_failed', file.path);
+function verify(calls: TreeCalls, slot: Slot, files: readonly IndexedFile[], watch: StageWatch): void {
+  for (const [file, isRight] of hashedFresh(calls, slot, files, { buffer: Buffer.alloc(BUFFER_BYTES), watch }))
+    if (!isRight) throw new InstallError('install_verification_failed', file.path);
+}
+
+/** Whether each file is what its hash says. Those to come are on their way from the disk meanwhile. */
+function* hashedFresh(
+  calls: TreeCalls,
+  slot: Slot,
+  files: readonly IndexedFile[],
+  { buffer, watch }: Work,
+): Generator<[IndexedFile, boolean]> {
+  const opened: OpenTreeFile[] = [];
+  try {
+    for (const [at, file] of files.entries()) {
+      for (const next of files.slice(at + opened.length, at + FILES_AHEAD))
+        opened.push(calls.openFresh(`${slot}/${next.path}`));
+      const hash = createHash('sha256');
+      const [from] = opened;
+      for (const part of from ? partsOf(from, file.size, buffer) : []) {
+        watch.goOn();
+        hash.update(part);
+      }
+      opened.shift()?.close();
+      yield [file, hash.digest('hex') === file.sha256];
+    }
+  } finally {
+    for (const file of opened) file.close();
   }
 }
 
-/** @param most a file that goes on beyond it is none of ours */
-function hashFile(calls: TreeCalls, path: string, most: number, buffer: Uint8Array): string | null {
-  const hash = createHash('sha256');
-  using file = closing(calls.open(path));
-  let bytes = 0;
-  for (let count = file.read(buffer); count > 0; count = file.read(buffer)) {
+/** A file of that size in parts; one byte too many ends it, and whoever hashes it notices. */
+function* partsOf(file: OpenTreeFile, size: number, buffer: Uint8Array): Generator<Uint8Array> {
+  for (let bytes = 0; bytes <= size;) {
+    const count = file.read(buffer);
+    if (count === 0) return;
     bytes += count;
-    if (bytes > most) return null;
-    hash.update(buffer.subarray(0, count));
+    yield buffer.subarray(0, count);
+    // Most files end here: there is nothing behind their size, or it is none of ours.
+    if (bytes === size && count < buffer.length) return;
   }
-  return hash.digest('hex');
 }
 
 const closing = <T extends { close(): void }>(file: T): T & Disposable => ({

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { SlotDirectory } from '@paddock/agent/slots/directory.ts';
 import { prepareRun } from '@paddock/agent/slots/launch.ts';
-import { objectPath, stage } from '@paddock/agent/slots/stage.ts';
+import { objectPath } from '@paddock/agent/slots/object-path.ts';
+import { stage } from '@paddock/agent/slots/stage.ts';
 import { sha256Of } from '@paddock/agent/slots/whole.ts';
 import type { SlotContent, TreeCalls } from '@paddock/agent/ports-firmware.ts';
 import { formatIndex, isFile, isLink, parseIndex, type IndexEntry } from '@paddock/shared/bundle-index.ts';

@@ -141,6 +141,14 @@ export class TreeFiles implements TreeCalls {
     return this.#file(at, path);
   }
 
+  append(path: string, mode: number): OpenTreeFile {
+    return this.look(path) === null ? this.create(path, mode) : this.open(path);
+  }
+
+  openFresh(path: string): OpenTreeFile {
+    return this.open(path);
+  }
+
   open(path: string): OpenTreeFile {
     this.#call();
     const at = this.#find(path);
@@ -253,10 +261,6 @@ export class TreeFiles implements TreeCalls {
   syncAll(): void {
     this.#call();
     if (this.#safeguard('syncfs', '')) this.#settle(() => true);
-  }
-
-  forget(): void {
-    this.#call();
   }
 
   freeBytes(): number {

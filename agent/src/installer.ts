@@ -1,0 +1,17 @@
+import { mkdirSync } from 'node:fs';
+import { extname } from 'node:path';
+import { createTreeCalls } from './adapters/tree-calls.ts';
+import { WorkThread } from './adapters/work-thread.ts';
+import type { Installer } from './ports-firmware.ts';
+import { createInstaller, type AskInstaller } from './slots/installer.ts';
+
+/** Beside this file, among the sources and in the bundle. */
+const THREAD = new URL(`./installer-thread${extname(import.meta.url)}`, import.meta.url);
+
+/** The slots in a directory, which is made where it is missing. */
+export function openInstaller(directory: string): Installer & { close(): Promise<void> } {
+  mkdirSync(directory, { recursive: true });
+  const thread = new WorkThread(THREAD, directory, 'settle');
+  const ask = ((name, given, waiting) => thread.ask(name, given, waiting)) as AskInstaller;
+  return { ...createInstaller(createTreeCalls(directory), ask), close: () => thread.close() };
+}
