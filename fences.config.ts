@@ -11,6 +11,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['enrol', 'sense'],
   'agent/enrol': ['clock', 'report'],
   'agent/inventory': ['report'],
+  'agent/launcher': ['report', 'slots'],
   'agent/report': ['clock'],
   'agent/tuf': ['report'],
   'cloud/audit': ['customers'],

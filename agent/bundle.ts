@@ -1,4 +1,4 @@
-/** Makes dist/, the agent as it is released: `npm run bundle:agent`. */
+/** Makes dist/, the agent and its launcher as they are released: `npm run bundle:agent`. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
@@ -20,7 +20,7 @@ const builtAt = SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(S
 await rm(dist, { recursive: true, force: true });
 await build({
   absWorkingDir: here,
-  entryPoints: ['src/cli.ts', 'src/installer-thread.ts'],
+  entryPoints: ['src/cli.ts', 'src/cli-launcher.ts', 'src/installer-thread.ts'],
   outdir: dist,
   bundle: true,
   // What is imported where it is used stays a file of its own, and costs nothing where it is not used.
@@ -38,13 +38,17 @@ await build({
   banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
   logLevel: 'warning',
 });
-await writeFile(join(dist, 'paddock-agent.cjs'), await releasedLauncher(), { mode: 0o755 });
+for (const [program, entry] of [
+  ['paddock-agent', 'cli'],
+  ['paddock-launcher', 'cli-launcher'],
+] as const)
+  await writeFile(join(dist, `${program}.cjs`), await releasedStarter(program, entry), { mode: 0o755 });
 
-/** The launcher of the sources with the bundle in their place. */
-async function releasedLauncher(): Promise<string> {
-  const source = await readFile(join(here, 'bin/paddock-agent.cjs'), 'utf8');
-  const released = source.replace(/^#!.*/, SHEBANG).replace("'../src/cli.ts'", "'./cli.js'");
-  if (!released.startsWith(SHEBANG) || !released.includes("'./cli.js'"))
-    throw new Error('bin/paddock-agent.cjs does not look as this script expects it');
+/** The program's start among the sources, with the bundle in their place. */
+async function releasedStarter(program: string, entry: string): Promise<string> {
+  const source = await readFile(join(here, `bin/${program}.cjs`), 'utf8');
+  const released = source.replace(/^#!.*/, SHEBANG).replace(`'../src/${entry}.ts'`, `'./${entry}.js'`);
+  if (!released.startsWith(SHEBANG) || !released.includes(`'./${entry}.js'`))
+    throw new Error(`bin/${program}.cjs does not look as this script expects it`);
   return released;
 }

@@ -164,6 +164,37 @@ export interface LauncherStatus {
   readonly restarts: number;
 }
 
+/** How a program ended: by itself, by a signal, or because it could not be started at all. */
+export interface ProgramEnd {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A program of a slot, with everything that it starts. */
+export interface SlotProgram {
+  /** Null when the system could start none. */
+  readonly pid: number | null;
+  readonly ended: Promise<ProgramEnd>;
+  /**
+   * Asks all of it to end, and makes it end after the grace.
+   * @returns how many processes are left all the same: those that the kernel itself holds
+   */
+  end(graceMs: number): Promise<number>;
+}
+
+/** Starts programs of slots. None outlives the launcher, however that ends. */
+export interface Starter {
+  start(
+    command: readonly string[],
+    options: { readonly directory: string; readonly environment: Readonly<Record<string, string>> },
+  ): SlotProgram;
+  /**
+   * Ends what an earlier launcher has left behind.
+   * @returns how many processes those were
+   */
+  endLeftovers(graceMs: number): Promise<number>;
+}
+
 /** Runs a program of a slot to its end. */
 export interface Programs {
   /**

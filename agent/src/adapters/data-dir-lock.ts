@@ -36,10 +36,11 @@ export function explainDataDir(dir: string, cause: unknown): unknown {
 /**
  * Takes the data directory for this process alone: two agents with one identity would be clones of each other.
  * The kernel lets go of the lock when the process ends, however it ends.
+ * @param who may be there once
  * @returns what releases it
  * @throws DataDirError
  */
-export function lockDataDir(dir: string): () => void {
+export function lockDataDir(dir: string, who: 'agent' | 'launcher' = 'agent'): () => void {
   const fd = openLock(dir);
   const flock = koffi.load(null).func('int flock(int, int)');
   if (flock(fd, LOCK_NOW) === 0) return () => closeSync(fd);
@@ -48,7 +49,7 @@ export function lockDataDir(dir: string): () => void {
   if (errno !== EWOULDBLOCK) throw new DataDirError('data_dir_unusable', `${dir} cannot be locked (errno ${errno})`);
   throw new DataDirError(
     'data_dir_in_use',
-    `Another agent is running on ${dir}: stop it, or give this one a dataDir of its own`,
+    `Another ${who} is running on ${dir}: stop it, or give this one a directory of its own`,
   );
 }
 

@@ -91,7 +91,7 @@ describe('slots on a real disk', () => {
     };
     tryNew();
     expect(codeOf(() => slots.vacate())).toBe('install_trial_running');
-    giveUp(calls);
+    giveUp(calls, 1);
     expect(prepareRun(calls)).toEqual({ run: { slot: 'a', sha256: OLD.release.sha256 }, trial: null });
     expect(slots.status().trial).toMatchObject({ starts: 1, givenUp: true });
     tryNew();
