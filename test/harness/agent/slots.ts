@@ -15,7 +15,7 @@ export interface TestRelease extends SlotContent {
   readonly files: Readonly<Record<string, string | null>>;
 }
 
-export function releaseOf(counter: number, files: TestRelease['files']): TestRelease {
+export function releaseOf(counter: number, files: TestRelease['files'], other: object = {}): TestRelease {
   const entries = Object.entries(files).map(([path, text]): IndexEntry => {
     if (text === null) return { path, directory: true };
     if (text.startsWith('-> ')) return { path, link: text.slice(3) };
@@ -37,6 +37,7 @@ export function releaseOf(counter: number, files: TestRelease['files']): TestRel
       bytes,
       run: { command: ['bin/kiosk'] },
       health: { withinSeconds: 60, settleSeconds: 1, sensors: true },
+      ...other,
     }),
   );
   const release = { name: 'kiosk-app', version: `1.${counter}.0`, counter, sha256: sha256Of(manifest) };
