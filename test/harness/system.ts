@@ -10,6 +10,8 @@ export const PROGRAMS = {
   openssl: 'openssl',
   curl: 'curl',
   'softhsm2-util': 'softhsm2',
+  'qemu-storage-daemon': 'qemu-system-common',
+  'mkfs.ext4': 'e2fsprogs',
 } as const satisfies Record<string, string>;
 
 export type Program = keyof typeof PROGRAMS;
