@@ -5,6 +5,8 @@ import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
+import { PASSED_ON } from '@paddock/agent/launcher/program.ts';
+import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
@@ -145,6 +147,17 @@ describe('metadata of firmware', () => {
   it('have a row for every code, in the words of the code', () => {
     const rows = rowsUnder('| `code` of metadata |').map(([key, text]) => [key, text]);
     expect(rows).toEqual(Object.entries(TUF_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+});
+
+describe('installing', () => {
+  it('has a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of installing |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(INSTALL_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+
+  it('names every variable that the launcher passes on', () => {
+    expect(PASSED_ON.filter((name) => !page.includes(code(name)))).toEqual([]);
   });
 });
 
