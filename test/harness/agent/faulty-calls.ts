@@ -29,10 +29,11 @@ export class FaultyCalls {
   /** What failed first. */
   failed: string | null = null;
   readonly calls: TreeCalls;
-  readonly #fault: Fault | null;
+  /** Null while all is well. */
+  fault: Fault | null;
 
   constructor(calls: TreeCalls, fault: Fault | null) {
-    this.#fault = fault;
+    this.fault = fault;
     this.calls = this.#wrapped(calls);
   }
 
@@ -52,7 +53,7 @@ export class FaultyCalls {
 
   #call(name: string, path: unknown): void {
     const at = this.count++;
-    const fault = this.#fault;
+    const { fault } = this;
     if (fault === null || at < fault.at || (fault.for === 'once' && at > fault.at)) return;
     if (fault.for === 'writes' && !WRITING.has(name)) return;
     this.failed ??= `${name} ${typeof path === 'string' ? path : ''}`.trim();
