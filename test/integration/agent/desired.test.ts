@@ -75,8 +75,8 @@ async function takesUpAndKeeps(): Promise<void> {
     version: 2,
     errors: { firmware: { code: 'firmware_not_configured' } },
   });
-  await set('agent', { schedule: 'now and then' });
-  expect((await set('agent', { schedule: 'a b c d e' })).status).toBe(200);
+  expect((await set('agent', { schedule: 'now and then' })).body['code']).toBe('desired_value_invalid');
+  await set('agent', { schedule: 'a b c d e' });
   await expect.poll(async () => (await newest())?.desired?.errors?.['agent']?.code, WITHIN).toBe('schedule_invalid');
   expect((await newest())?.nextWithinMs).toBe(OWN_PACE_MS);
   await cloud.call('PUT', `/devices/${member.device}/desired`, { state: { agent: SCHEDULE } });
