@@ -9,6 +9,7 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['enrol', 'sense'],
+  'agent/desired': ['clock', 'report'],
   'agent/enrol': ['clock', 'report'],
   'agent/inventory': ['report'],
   'agent/launcher': ['report', 'slots'],
@@ -18,6 +19,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
+  'cloud/desired': ['customers', 'devices'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/enrolment': ['audit', 'aws', 'customers', 'devices', 'trust'],
   'cloud/firmware': ['bundles', 'customers', 'tuf'],

@@ -7,6 +7,7 @@ const ASKS = {
   connect: true,
   firmware: true,
   event: true,
+  desired: true,
   schedule: false,
   change: false,
   shutdown: false,

@@ -1,4 +1,5 @@
 import type { Answer } from '@paddock/shared/answer.ts';
+import type { ReportedDesired } from '@paddock/shared/desired.ts';
 import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
 import type { ReportedFirmware } from '@paddock/shared/firmware.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
@@ -7,6 +8,7 @@ import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock, Disk, Link, Machine, Scheduler, Signer } from '../ports.ts';
 import type { Log } from './log.ts';
 import type { OutboxLimits } from './outbox.ts';
+import type { Pace } from './pace.ts';
 import type { Timekeeper } from './timekeeper.ts';
 
 /** Where readings, urgent changes and events come from. */
@@ -42,6 +44,13 @@ export interface SessionParts {
   readonly time: Timekeeper;
   /** What the machine is made of: its digest is in reports that ask, and answers may want it. */
   readonly inventory?: { digest(): string | null; answered(wants: Answer['wants']): void };
+  /** What shall last on this device: reports say what of it holds, and hear of what was taken up. */
+  readonly desired?: {
+    message(topic: string, payload: string): Promise<void>;
+    answered(current: Answer['desired']): Promise<void>;
+    reported(): ReportedDesired | null;
+    begin(changed: () => void): void;
+  };
   /** What the device runs, and how its update does: in every report, and reported when it changes. */
   readonly firmware?: FirmwareSource;
   readonly log: Log;
@@ -60,9 +69,7 @@ export interface SessionOptions {
   readonly keyUnknown?: () => void;
   /** Hears which list of keys is the newest, as answers say. */
   readonly keyListSeen?: (version: number, epoch: number) => void;
-  readonly schedule: string;
-  /** The longest time between two runs of the schedule, in ms. */
-  readonly scheduleGapMs: number;
+  readonly pace: Pace;
   readonly jitterMs: number;
   readonly urgentMinIntervalMs: number;
   readonly outbox: OutboxLimits;

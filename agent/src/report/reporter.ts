@@ -37,19 +37,15 @@ export async function createReporter(
   events: ReporterEvents,
 ): Promise<Reporter> {
   const { clock, log, time } = parts;
-  const origin = {
-    device: options.device,
-    incarnation: options.incarnation,
-    start: options.start,
-    agentVersion: options.agentVersion,
-    bootId: await parts.machine.bootId(),
-    nextWithinMs: nextWithinMs(options.scheduleGapMs, options.jitterMs),
-  };
+  const { device, incarnation, start, agentVersion } = options;
+  const origin = { device, incarnation, start, agentVersion, bootId: await parts.machine.bootId() };
   const write = createWriter(origin, {
     ...parts,
     readings: (at) => parts.sensors.readings(at),
     outbox: () => summaryOf(store),
     inventory: () => parts.inventory?.digest() ?? null,
+    desired: () => parts.desired?.reported() ?? null,
+    nextWithinMs: () => nextWithinMs(options.pace.now().gapMs, options.jitterMs),
     firmware: () => parts.firmware?.reported() ?? null,
   });
   let exchangeAt: UptimeMs | null = null;

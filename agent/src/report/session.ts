@@ -57,12 +57,18 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
   });
-  const message = createAnswerReader(parts, options, store, (digest, isExchange, wants) => {
+  const readAnswer = createAnswerReader(parts, options, store, ({ digest, wants, desired }, isExchange) => {
     if (isExchange) reporter.exchanged();
     connection.answered(digest);
     parts.inventory?.answered(wants);
+    void parts.desired?.answered(desired);
     parts.firmware?.cloudReached();
   });
+  const message = (topic: string, payload: string): void => {
+    readAnswer(topic, payload);
+    void parts.desired?.message(topic, payload);
+  };
+  parts.desired?.begin(() => void reporter.report({ kind: 'desired' }));
   const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
   parts.firmware?.watch(() => void reporter.report({ kind: 'firmware' }));

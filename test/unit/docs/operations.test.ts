@@ -5,6 +5,7 @@ import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
+import { DESIRED_KEY_ERRORS, DESIRED_NOTES, DESIRED_REFUSALS, DESIRED_WAITS } from '@paddock/agent/desired/codes.ts';
 import { PASSED_ON } from '@paddock/agent/launcher/program.ts';
 import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
@@ -165,6 +166,14 @@ describe('updates', () => {
   it('have every state in the table', () => {
     const listed = codesIn(rowsUnder('| state of an update |').map(([states = '']) => states));
     expect(listed).toEqual(Object.keys(UPDATE_STATES));
+  });
+});
+
+describe('desired state', () => {
+  it('has a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of desired state |').map(([key, text]) => [key, text]);
+    const known = { ...DESIRED_REFUSALS, ...DESIRED_WAITS, ...DESIRED_NOTES, ...DESIRED_KEY_ERRORS };
+    expect(rows).toEqual(Object.entries(known).map(([one, text]) => [code(one), text]));
   });
 });
 
