@@ -16,6 +16,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
+  'cloud/desired': ['customers', 'devices'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/enrolment': ['audit', 'aws', 'customers', 'devices', 'trust'],
   'cloud/ingest': ['clock', 'monitoring'],

@@ -23,6 +23,9 @@ export const FLEET_ERRORS = {
   text_invalid: { kind: 'invalid', title: 'The text is empty, too long or not text' },
   time_zone_invalid: { kind: 'invalid', title: 'The time zone is not an IANA name' },
   key_unsupported: { kind: 'invalid', title: 'The public key is not a P-256 or Ed25519 key' },
+  desired_key_invalid: { kind: 'invalid', title: 'The key is not one that desired state can have' },
+  desired_value_invalid: { kind: 'invalid', title: 'The value is not one that the key of desired state takes' },
+  desired_too_large: { kind: 'invalid', title: 'It is more than desired state can hold' },
 } as const satisfies Record<string, { kind: FleetErrorKind; title: string }>;
 
 export type FleetErrorCode = keyof typeof FLEET_ERRORS;
