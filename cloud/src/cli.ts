@@ -5,6 +5,7 @@ import { ApiError, type Item } from './adapters/api-client.ts';
 import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
 import { addAudit } from './cli-audit.ts';
 import { addBackup } from './cli-backup.ts';
+import { addBundle } from './cli-bundle.ts';
 import { addFactoryList } from './cli-factory-list.ts';
 import { addClaims, addFactoryKeys } from './cli-factory.ts';
 import { addPending } from './cli-pending.ts';
@@ -88,6 +89,7 @@ function program(quiet: boolean): Command {
   addBrokerConfig(root);
   addAudit(root);
   addBackup(root);
+  addBundle(root);
   addPending(root);
   addFactoryList(root);
   addFactoryKeys(root);

@@ -6,6 +6,7 @@ import { NONCE_LIMITS } from './enrolment/nonces.ts';
 import type { Transport } from './enrolment/transport.ts';
 import { createEnrolApp } from './http/enrol-app.ts';
 import type { ClaimTerms } from './http/routes/factory-keys.ts';
+import type { RepositoryFiles } from './ports-firmware.ts';
 import { inUrl } from './urls.ts';
 import { Addresses } from './trust/addresses.ts';
 import { keyListOf, newestKeyList, type StoredKeyList } from './trust/key-lists.ts';
@@ -21,11 +22,13 @@ export interface EnrolmentServer {
  * Opens the server that devices come to before they have a certificate.
  * @param mqttUrl where devices report to, null: nowhere; asked when one is let in
  * @param transport who says so in place of it, and issues their certificates
+ * @param firmwareFiles are served beside
  */
 export async function openEnrolment(
   base: Base,
   mqttUrl: () => string | null,
   transport: Transport | null,
+  firmwareFiles: Pick<RepositoryFiles, 'open'>,
   started: AsyncDisposableStack,
 ): Promise<EnrolmentServer> {
   const { store, config, onlineKey, authorities, serverCertificate } = base;
@@ -57,6 +60,7 @@ export async function openEnrolment(
   const app = await createEnrolApp({
     ...base,
     enrolment,
+    firmwareFiles,
     keyList,
     keyListOf: async (version) => (await keyListOf(store, version))?.sealed ?? null,
     authorityPem: () => pemChain([serverCertificate.anchor]),

@@ -2,6 +2,7 @@ import type { Background, Base } from './base.ts';
 import { forgetAudit } from './audit/retention.ts';
 import { forgetNonces } from './enrolment/nonces.ts';
 import { forgetPending } from './enrolment/pending.ts';
+import type { Firmware } from './firmware/firmware.ts';
 import { watchClocks } from './instances/clock-watch.ts';
 import { runElected, type Job } from './instances/elected.ts';
 import { forgetCertificates } from './trust/certificate-bounds.ts';
@@ -16,15 +17,17 @@ const PARTITIONS = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 60_000 } as c
 const RETENTION = { everyMs: 3_600_000, retryMs: 60_000, leaseMs: 90_000 } as const;
 const PRESENCE = { everyMs: 2_000, retryMs: 2_000, leaseMs: LEASE_MS } as const;
 const ENROLMENT = { everyMs: 60_000, retryMs: 60_000, leaseMs: LEASE_MS } as const;
+/** Timestamps are good for a day and made anew after half of it. */
+const FIRMWARE = { everyMs: 300_000, retryMs: 60_000, leaseMs: 60_000 } as const;
 const CLOCKS = { everyMs: 10_000, retryMs: 10_000, leaseMs: LEASE_MS } as const;
 
 /** Starts what one instance does for all of them, whichever comes first when it is due. */
-export function runJobs(base: Base, watch: Watch, background: Background): void {
+export function runJobs(base: Base, watch: Watch, firmware: Firmware, background: Background): void {
   const parts = { ...base, instanceId: base.identity.instanceId };
-  for (const job of jobsOf(base, watch)) background((signal) => runElected(parts, job, signal));
+  for (const job of jobsOf(base, watch, firmware)) background((signal) => runElected(parts, job, signal));
 }
 
-function jobsOf({ config, log }: Base, watch: Watch): Job[] {
+function jobsOf({ config, log }: Base, watch: Watch, firmware: Firmware): Job[] {
   return [
     {
       job: 'partitions',
@@ -61,6 +64,7 @@ function jobsOf({ config, log }: Base, watch: Watch): Job[] {
         if (forgotten > 0) log.info({ certificates: forgotten }, 'Certificates that expired long ago are forgotten');
       },
     },
+    { job: 'firmware', ...FIRMWARE, work: (store, now) => firmware.renew(store, now) },
     { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },
     {
       job: 'clocks',

@@ -27,6 +27,7 @@ import { runJobs } from './jobs.ts';
 import { importWebhookSecret } from './monitoring/signature.ts';
 import { createWatch } from './monitoring/watch.ts';
 import { createCourier } from './monitoring/webhook.ts';
+import { openFirmware } from './open-firmware.ts';
 import { openTrust } from './open-trust.ts';
 import type { Clock, Log, Metrics, Store } from './ports.ts';
 import { named } from './taken-port.ts';
@@ -57,7 +58,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   const ground = await buildGround(config, dataDir, started);
   const { store, metrics } = ground;
   await prepareDatabase(ground, dataDir);
-  const { believed, watch: watchTrust, ...trust } = await openTrust(ground, dataDir.path);
+  const { believed, keepKeyList, watch: watchTrust, ...trust } = await openTrust(ground, dataDir.path);
   const base: Base = { ...ground, ...trust };
   const background = runInBackground(started);
   await watchTrust(background, started);
@@ -65,13 +66,21 @@ export async function serve(config: CloudConfig): Promise<Service> {
   background((signal) => member.run(signal));
   const watch = createWatch({ ...base, listenerId: base.identity.instanceId, now: databaseNow });
   background((signal) => watch.run(signal));
-  runJobs(base, watch, background);
+  const { firmware, files: firmwareFiles, watch: watchFirmware } = openFirmware(base, dataDir.path, keepKeyList);
+  await watchFirmware(background, started);
+  runJobs(base, watch, firmware, background);
   await deliverWebhooks(base, background);
   const prepared = await prepareBroker(base, background);
   let reachable = false;
   const enrolment = await named(
     ['enrolPort'],
-    openEnrolment(base, () => deviceUrlOf(config, prepared.broker), await openAws(base, background, started), started),
+    openEnrolment(
+      base,
+      () => deviceUrlOf(config, prepared.broker),
+      await openAws(base, background, started),
+      firmwareFiles,
+      started,
+    ),
   );
   const app = await createApp({
     ...base,
@@ -81,6 +90,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
     cloudErrorMs: member.errors.now,
     believed,
     openSpool: () => openSpool(dataDir.path),
+    firmware,
     authorities: base.authorities,
     claimTerms: enrolment.claimTerms,
     cloudKeys: () => ({ keys: [base.onlineKey.publicJwk] }),

@@ -15,6 +15,8 @@ import { ServerCertificate, type GivenCertificate } from './trust/server-certifi
 export interface Trust extends Pick<Base, 'authorities' | 'serverCertificate'> {
   /** Whom devices should believe, as this service sees it now. */
   readonly believed: ReturnType<typeof believedBy>;
+  /** Seals the next list of keys when one is due and the fleet root is here; otherwise says that one is. */
+  readonly keepKeyList: () => Promise<void>;
   /** Keeps all of it as files, lists and operators want it, as long as the service runs. */
   readonly watch: (background: Background, started: AsyncDisposableStack) => Promise<void>;
 }
@@ -51,6 +53,7 @@ export async function openTrust(ground: Ground, dataDir: string): Promise<Trust>
     authorities,
     serverCertificate,
     believed,
+    keepKeyList: keep,
     async watch(background, started) {
       const changed = (): void => void authorities.refresh();
       started.defer(await store.listen('paddock_trust', changed, changed));

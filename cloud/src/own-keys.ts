@@ -3,6 +3,7 @@ import { seal } from '@paddock/shared/envelope.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
 import { loadFleetRoot, type OwnKey } from './adapters/data-dir.ts';
 import type { Base } from './base.ts';
+import { firmwareRoot } from './firmware/metadata-store.ts';
 import type { AuditEntry } from './ports.ts';
 import { nextKeyList, type Believed } from './trust/key-list.ts';
 import { authorityId, SHOWN_DIGITS } from './trust/standing.ts';
@@ -42,7 +43,8 @@ export async function keepKeyList(
   const { audit, store, clock, log } = parts;
   const newest = await newestKeyList(store);
   const root = await loadFleetRoot(dataDir, newest === null);
-  const next = await nextKeyList(newest?.list ?? null, believed(rootOf(newest, root)), clock.wall());
+  const wanted = { ...believed(rootOf(newest, root)), firmwareRoot: await firmwareRoot(store) };
+  const next = await nextKeyList(newest?.list ?? null, wanted, clock.wall());
   if (next === null) return;
   if (root === null || !(await isRootOf(root, newest))) {
     log.warn(
@@ -65,10 +67,10 @@ export async function keepKeyList(
 }
 
 /** Whom devices believe from then on. */
-async function toldOf({ version, epoch, keys, authorities }: KeyList): Promise<NonNullable<AuditEntry['detail']>> {
+async function toldOf({ version, epoch, keys, authorities, firmwareRoot: root }: KeyList): Promise<NonNullable<AuditEntry['detail']>> {
   const keyIds = await Promise.all(keys.map(async (jwk) => (await importVerificationKey(jwk)).keyId));
   const ids = authorities.map((der) => authorityId(Buffer.from(der, 'base64url')).slice(0, SHOWN_DIGITS));
-  return { version, epoch, keys: keyIds.join(' '), authorities: ids.join(' ') };
+  return { version, epoch, keys: keyIds.join(' '), authorities: ids.join(' '), firmwareRoot: root?.version ?? null };
 }
 
 function rootOf(newest: StoredKeyList | null, root: OwnKey | null): Believed['root'] {

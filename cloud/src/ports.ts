@@ -289,6 +289,11 @@ export const METRICS = {
     help: "How often this instance's clock was set by more than it claimed to be wrong",
     labels: [],
   },
+  paddock_firmware_not_after_seconds: {
+    type: 'gauge',
+    help: 'When published metadata of firmware expire, by role, in seconds since 1970',
+    labels: ['role'],
+  },
   paddock_webhook_deliveries_total: { type: 'counter', help: 'Webhook deliveries, by outcome', labels: ['outcome'] },
 } as const satisfies Record<
   string,

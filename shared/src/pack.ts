@@ -16,6 +16,9 @@ export const PACK_PREFIX_BYTES = PACK_MAGIC.length + 4;
 /** Each object takes a few characters of the head. */
 export const MAX_PACK_HEAD_BYTES = 4_194_304;
 
+/** An object that is longer, or whose old content is, comes without a delta: a device holds both in memory to inflate one. */
+export const MAX_DELTA_BYTES = 8_388_608;
+
 /** How a part of a pack is written: `zstd` alone, `delta`: zstd with the base as its dictionary, `plain`: as it is. */
 export const PACK_ENCODINGS = ['plain', 'zstd', 'delta'] as const;
 export type PackEncoding = (typeof PACK_ENCODINGS)[number];

@@ -4,6 +4,7 @@ import type { KeySet } from '@paddock/shared/keys.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import { Archive } from '../devices/archive.ts';
 import { DeviceViews } from '../devices/views.ts';
+import type { Firmware } from '../firmware/firmware.ts';
 import type { Spool, Store } from '../ports.ts';
 import { authentication, Failures, type Authenticate, type FailureLimit } from './auth.ts';
 import { EventHub, type HubSettings } from './event-hub.ts';
@@ -16,6 +17,8 @@ import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { deviceRoutes } from './routes/devices.ts';
+import { firmwareRoutes } from './routes/firmware.ts';
+import { releaseRoutes } from './routes/releases.ts';
 import { instanceRoutes } from './routes/instances.ts';
 import { keyListRoutes, type KeyListParts } from './routes/key-lists.ts';
 import { lifeRoutes } from './routes/lives.ts';
@@ -43,6 +46,7 @@ export interface HttpParts extends Omit<FrameworkParts, 'serverFactory'> {
   readonly probes: readonly Probe[];
   /** What claims of factories say of this cloud. */
   readonly claimTerms: ClaimTerms;
+  readonly firmware: Firmware;
   /** A place for what is too long for memory. */
   readonly openSpool: () => Promise<Spool>;
   readonly failureLimit?: FailureLimit;
@@ -132,6 +136,8 @@ async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceVie
   await guarded.register(pendingRoutes(parts));
   await guarded.register(instanceRoutes(parts));
   await guarded.register(auditRoutes(parts));
+  await guarded.register(releaseRoutes(parts));
+  await guarded.register(firmwareRoutes(parts));
 }
 
 const routeName = (method: string, url: string): string => `${method} ${url.replace(/:(\w+)/g, '{$1}')}`;

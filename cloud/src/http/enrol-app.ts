@@ -1,12 +1,16 @@
 import type { FastifyServerOptions } from 'fastify';
 import type { Audit, Clock, Log } from '../ports.ts';
+import type { RepositoryFiles } from '../ports-firmware.ts';
 import { framework } from './framework.ts';
 import { enrolmentRoutes, type EnrolmentRouteParts } from './routes/enrolment.ts';
+import { firmwareFileRoutes } from './routes/firmware-files.ts';
 
 export interface EnrolParts extends EnrolmentRouteParts {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly log: Log;
+  /** The repository of firmware, for everybody. */
+  readonly firmwareFiles: Pick<RepositoryFiles, 'open'>;
   /** Brings the TLS. */
   readonly serverFactory: NonNullable<FastifyServerOptions['serverFactory']>;
 }
@@ -21,6 +25,7 @@ export interface EnrolApp {
 export async function createEnrolApp(parts: EnrolParts): Promise<EnrolApp> {
   const app = framework(parts);
   await app.register(enrolmentRoutes(parts), { prefix: '/enrol/v1' });
+  await app.register(firmwareFileRoutes(parts.firmwareFiles), { prefix: '/firmware' });
   await app.ready();
   return {
     async listen(address) {

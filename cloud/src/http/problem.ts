@@ -1,3 +1,4 @@
+import { BundleError } from '@paddock/shared/bundle-error.ts';
 import { Refusal, type RefusalCode } from '@paddock/shared/errors.ts';
 import { KeyError } from '@paddock/shared/keys.ts';
 import { FleetError, type FleetErrorKind } from '../customers/errors.ts';
@@ -6,6 +7,7 @@ import { KeyListError } from '../trust/key-lists.ts';
 import { AwsTransportError } from '../aws/errors.ts';
 import { EnrolmentError, type EnrolmentErrorKind } from '../enrolment/errors.ts';
 import { TrustError, type TrustErrorCode } from '../trust/errors.ts';
+import { RepositoryError, type RepositoryErrorKind } from '../tuf/repository-error.ts';
 
 /**
  * Problem details (RFC 9457). `code` is stable, and what clients switch on; titles may change.
@@ -108,6 +110,13 @@ const ENROLMENT_KINDS = {
   unready: 'unavailable',
 } as const satisfies Record<EnrolmentErrorKind, ProblemCode>;
 
+/** What the kinds of refusal of the repository of firmware mean. */
+const REPOSITORY_KINDS = {
+  missing: 'not_found',
+  invalid: 'request_invalid',
+  refused: 'conflict',
+} as const satisfies Record<RepositoryErrorKind, ProblemCode>;
+
 /** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
 const UNAVAILABLE =
   /^(08...|40...|53...|57...|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOENT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN)$/;
@@ -120,6 +129,8 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
   if (error instanceof KeyListError) return problem(KEY_LIST_KINDS[error.code], error.message, error.code);
   if (error instanceof EnrolmentError) return problem(ENROLMENT_KINDS[error.kind], error.message, error.code);
+  if (error instanceof RepositoryError) return problem(REPOSITORY_KINDS[error.kind], error.message, error.code);
+  if (error instanceof BundleError) return problem('request_invalid', error.message, error.code);
   if (error instanceof Refusal) return problem(ofRefusal(error.code), error.message, error.code);
   if (error instanceof KeyError || error instanceof TrustError)
     return problem(ofCredential(error.code), error.message, error.code);

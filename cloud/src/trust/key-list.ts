@@ -15,6 +15,8 @@ export interface Believed {
   /** Those that are to come, or go: named until somebody withdraws them. */
   readonly beside?: readonly string[];
   readonly epoch: number;
+  /** Where devices that have no root of firmware begin; absent: as the newest list says. */
+  readonly firmwareRoot?: KeyList['firmwareRoot'];
 }
 
 /** What an operator wants of the next list. */
@@ -44,6 +46,7 @@ export async function nextKeyList(
   const known = await named([...believed.keys, ...before]);
   const kept = known.filter(({ keyId }) => !wanted.keyIds?.includes(keyId));
   const [root] = await named([believed.root]);
+  const firmwareRoot = believed.firmwareRoot ?? newest?.firmwareRoot;
   const next = {
     v: PAYLOAD_VERSION,
     version: (newest?.version ?? 0) + 1,
@@ -52,6 +55,7 @@ export async function nextKeyList(
     keys: kept.map(({ jwk }) => jwk).slice(0, MAX_KEYS),
     authorities: authoritiesOf(newest, believed, wanted),
     epoch: Math.max(believed.epoch, newest?.epoch ?? 0),
+    ...(firmwareRoot && { firmwareRoot }),
   } as KeyList;
   return newest !== null && wanted.again !== true && contentOf(newest) === contentOf(next) ? null : next;
 }
@@ -68,5 +72,11 @@ async function named(keys: readonly JWK[]) {
 }
 
 /** In an order of its own: which key stands first is no news. */
-const contentOf = ({ root, keys, authorities, epoch }: KeyList): string =>
-  JSON.stringify([[root.x, root.y], keys.map(({ x, y }) => `${x} ${y}`).toSorted(), authorities.toSorted(), epoch]);
+const contentOf = ({ root, keys, authorities, epoch, firmwareRoot }: KeyList): string =>
+  JSON.stringify([
+    [root.x, root.y],
+    keys.map(({ x, y }) => `${x} ${y}`).toSorted(),
+    authorities.toSorted(),
+    epoch,
+    [firmwareRoot?.version, firmwareRoot?.sha256],
+  ]);

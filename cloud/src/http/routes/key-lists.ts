@@ -3,6 +3,7 @@ import { authorityId, SHOWN_DIGITS } from '../../trust/standing.ts';
 import { AuthorityId } from './authorities.ts';
 import type { KeyList } from '@paddock/shared/enrolment.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
+import { firmwareRoot } from '../../firmware/metadata-store.ts';
 import { nextKeyList, type Believed } from '../../trust/key-list.ts';
 import { addKeyList, keyLists, newestKeyList } from '../../trust/key-lists.ts';
 import { withdrawable } from '../../trust/withdrawal.ts';
@@ -22,6 +23,7 @@ const KeyListView = Type.Object({
   rootKeyId: KeyId,
   keyIds: Type.Array(KeyId),
   authorities: Type.Array(AuthorityId, { description: 'Authorities that it names' }),
+  firmwareRoot: Nullable(Type.Integer({ description: 'Version of the root of firmware that devices begin with' })),
   sealed: Type.String({ description: 'The compact JWS, as devices get it' }),
 });
 
@@ -72,7 +74,7 @@ export const keyListRoutes =
         const newest = await newestKeyList(store);
         if (newest === null) throw new HttpError('not_found', 'There is no list of keys yet');
         const { root = newest.list.root, withoutKeys = [], withoutAuthorities = [], again = false } = request.body;
-        const wanted = believed(root, newest.list.epoch);
+        const wanted = { ...believed(root, newest.list.epoch), firmwareRoot: await firmwareRoot(store) };
         const authorities = withdrawable(withoutAuthorities, newest.list, wanted);
         const asked = { keyIds: withoutKeys, authorities, again };
         return { payload: await nextKeyList(newest.list, wanted, clock.wall(), asked) };
@@ -108,6 +110,7 @@ async function viewOf({ sealed, list }: { readonly sealed: string; readonly list
     rootKeyId: (await importVerificationKey(list.root)).keyId,
     keyIds,
     authorities: list.authorities.map((der) => authorityId(Buffer.from(der, 'base64url')).slice(0, SHOWN_DIGITS)),
+    firmwareRoot: list.firmwareRoot?.version ?? null,
     sealed,
   };
 }

@@ -1,0 +1,57 @@
+import { createPrivateKey } from 'node:crypto';
+import { join } from 'node:path';
+import { archivesIn } from './adapters/archives.ts';
+import { addFirmwareKeys, loadFirmwareKeys, type FirmwareKeys } from './adapters/data-dir/firmware-keys.ts';
+import { repositoryFiles } from './adapters/repository-files.ts';
+import { openSpool } from './adapters/spool-file.ts';
+import type { Background, Base } from './base.ts';
+import { Firmware } from './firmware/firmware.ts';
+import type { OnlineSigners } from './firmware/publish.ts';
+import type { RepositoryFiles } from './ports-firmware.ts';
+import { databaseNow } from './store/database-clock.ts';
+import { signerOf } from './tuf/signatures.ts';
+
+export interface OpenFirmware {
+  readonly firmware: Firmware;
+  /** As devices get them. */
+  readonly files: RepositoryFiles;
+  /** Keeps the files as the database has them. */
+  readonly watch: (background: Background, started: AsyncDisposableStack) => Promise<void>;
+}
+
+/**
+ * The operator's repository of firmware in the data directory.
+ * @param rootInstalled the list of keys has to name another root
+ */
+export function openFirmware(base: Base, dataDir: string, rootInstalled: () => Promise<void>): OpenFirmware {
+  const files = repositoryFiles(firmwareDirectoryOf(dataDir));
+  const firmware = new Firmware({
+    ...base,
+    files,
+    archives: archivesIn(join(dataDir, 'bundles')),
+    openSpool: () => openSpool(dataDir),
+    now: databaseNow,
+    keyring: {
+      all: async () => signersOf(await loadFirmwareKeys(dataDir)),
+      add: async () => signersOf(await addFirmwareKeys(dataDir)),
+    },
+    rootInstalled,
+  });
+  return {
+    firmware,
+    files,
+    async watch(background, started) {
+      const changed = (): void => firmware.changed();
+      started.defer(await base.store.listen('paddock_firmware', changed, changed));
+      background((signal) => firmware.run(signal));
+    },
+  };
+}
+
+/** What a web server serves. */
+const firmwareDirectoryOf = (dataDir: string): string => join(dataDir, 'firmware');
+
+const signersOf = ({ snapshot, timestamp }: FirmwareKeys): OnlineSigners => ({
+  snapshot: snapshot.map((pem) => signerOf(createPrivateKey(pem))),
+  timestamp: timestamp.map((pem) => signerOf(createPrivateKey(pem))),
+});

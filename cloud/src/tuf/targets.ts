@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import { targetPathOf, type Manifest } from '@paddock/shared/manifest.ts';
+import type { WallMs } from '@paddock/shared/time.ts';
+import {
+  EXPIRY_DAYS,
+  expiresAt,
+  expiryOf,
+  SPEC_VERSION,
+  versionAfter,
+  type Metadata,
+  type TargetFile,
+} from './formats.ts';
+import { RepositoryError } from './repository-error.ts';
+import { signersOf, checkSigned } from './signatures.ts';
+import type { Progress } from './root.ts';
+
+/** A release as its bundle says it: its manifest, and the bytes of that. */
+export interface Offered {
+  readonly manifest: Manifest;
+  readonly manifestBytes: Uint8Array;
+}
+
+export const sha256Of = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
+
+/** What targets metadata say of a release. */
+export function targetOf({ manifest, manifestBytes }: Offered): TargetFile {
+  const { name, version, counter, models } = manifest;
+  return {
+    length: manifestBytes.length,
+    hashes: { sha256: sha256Of(manifestBytes) },
+    custom: { name, version, counter, models: [...models] },
+  };
+}
+
+/** Where a target lies in a repository with consistent snapshots (6.2). */
+export const targetFileOf = (path: string, { hashes }: Pick<TargetFile, 'hashes'>): string =>
+  `targets/${path.replace(/[^/]*$/, (name) => `${hashes.sha256}.${name}`)}`;
+
+/** What the next targets say otherwise; nothing: they are good for longer. */
+export interface TargetsChange {
+  readonly add?: readonly Offered[];
+  readonly withdraw?: readonly Pick<Manifest, 'name' | 'counter'>[];
+}
+
+/**
+ * The targets that follow, unsigned.
+ * @throws RepositoryError `release_exists`, `release_counter`, `release_unknown`
+ */
+export function nextTargets(
+  previous: Metadata<'targets'> | null,
+  { add = [], withdraw = [] }: TargetsChange,
+  now: WallMs,
+): Metadata<'targets'> {
+  const targets = new Map(Object.entries(previous?.signed.targets ?? {}));
+  for (const release of withdraw)
+    if (!targets.delete(targetPathOf(release))) throw new RepositoryError('release_unknown', nameOf(release));
+  for (const offered of add) {
+    const { manifest } = offered;
+    if (targets.has(targetPathOf(manifest))) throw new RepositoryError('release_exists', nameOf(manifest));
+    checkCounter(manifest, newestCounter(targets.values(), manifest.name));
+    targets.set(targetPathOf(manifest), targetOf(offered));
+  }
+  return {
+    signatures: [],
+    signed: {
+      _type: 'targets',
+      spec_version: SPEC_VERSION,
+      version: versionAfter(previous?.signed.version ?? null, now),
+      expires: expiresAt(now, EXPIRY_DAYS.targets),
+      targets: Object.fromEntries([...targets].toSorted(([a], [b]) => (a < b ? -1 : 1))),
+    },
+  };
+}
+
+export const nameOf = ({ name, counter }: Pick<Manifest, 'name' | 'counter'>): string => `${name} ${counter}`;
+
+const newestCounter = (targets: Iterable<TargetFile>, name: string): number =>
+  Math.max(0, ...[...targets].map(({ custom }) => (custom.name === name ? custom.counter : 0)));
+
+/** @param newest of the name, withdrawn ones included. @throws RepositoryError `release_counter` */
+export function checkCounter(release: Pick<Manifest, 'name' | 'counter'>, newest: number): void {
+  if (release.counter <= newest) throw new RepositoryError('release_counter', `${nameOf(release)} after ${newest}`);
+}
+
+export interface TargetsChanges {
+  readonly added: readonly TargetFile[];
+  readonly withdrawn: readonly TargetFile[];
+}
+
+/** @throws RepositoryError `release_exists` when a target is another one now, `metadata_malformed` */
+export function changesOf(previous: Metadata<'targets'> | null, next: Metadata<'targets'>): TargetsChanges {
+  const before = previous?.signed.targets ?? {};
+  const after = next.signed.targets;
+  for (const [path, file] of Object.entries(after)) {
+    if (path !== targetPathOf(file.custom)) throw new RepositoryError('metadata_malformed', `${path} is no release`);
+    const known = Object.hasOwn(before, path) ? before[path] : undefined;
+    if (known && known.hashes.sha256 !== file.hashes.sha256) throw new RepositoryError('release_exists', path);
+  }
+  return {
+    added: Object.entries(after).flatMap(([path, file]) => (Object.hasOwn(before, path) ? [] : [file])),
+    withdrawn: Object.entries(before).flatMap(([path, file]) => (Object.hasOwn(after, path) ? [] : [file])),
+  };
+}
+
+/**
+ * Whether targets may follow: signed by a threshold of the root's keys, newer, and good for a day at least.
+ * @throws RepositoryError
+ */
+export function checkTargets(
+  { signed: { keys, roles } }: Metadata<'root'>,
+  previous: Metadata<'targets'> | null,
+  next: Metadata<'targets'>,
+  now: WallMs,
+): void {
+  checkSigned(roles.targets, keys, next, 'by keys of targets');
+  const [was, is] = [previous?.signed.version ?? 0, next.signed.version];
+  if (is <= was) throw new RepositoryError('metadata_out_of_step', `targets ${is} after ${was}`);
+  if (expiryOf(next.signed) < now + LEAST_MS)
+    throw new RepositoryError('metadata_expired', `targets, ${next.signed.expires}`);
+}
+const LEAST_MS = 86_400_000;
+
+export function progressOfTargets({ signed }: Metadata<'root'>, targets: Metadata<'targets'>): Progress[] {
+  const { keys, roles, version } = signed;
+  return [
+    {
+      by: `targets, as root ${version} says`,
+      signed: signersOf(roles.targets, keys, targets),
+      threshold: roles.targets.threshold,
+    },
+  ];
+}
