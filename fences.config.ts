@@ -9,6 +9,7 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['enrol', 'sense'],
+  'agent/desired': ['clock', 'report'],
   'agent/enrol': ['clock', 'report'],
   'agent/inventory': ['report'],
   'agent/report': ['clock'],

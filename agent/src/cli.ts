@@ -154,9 +154,10 @@ async function run(options: Common): Promise<void> {
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
-  const agent = await runAgent(config, log, process.argv[1] ?? '', (what, message) =>
-    print(options, { enrolment: what, message }, [message]),
-  );
+  const agent = await runAgent(config, log, process.argv[1] ?? '', {
+    say: (what, message) => print(options, { enrolment: what, message }, [message]),
+    setLogLevel: (level) => void (log.level = level ?? config.log.level),
+  });
   if (options.json) print(options, { running: true, device: agent.device() }, []);
   stopOnSignal(agent, (fields, message) => log.info(fields, message));
 }

@@ -31,8 +31,13 @@ export interface RunningAgent {
   stop(): Promise<void>;
 }
 
-/** Says on the console what a person in front of the device has to know. */
-export type Say = EnrolmentParts['say'];
+/** What is around the agent. */
+export interface Surroundings {
+  /** Says on the console what a person in front of the device has to know. */
+  readonly say?: EnrolmentParts['say'];
+  /** Sets how much is logged; null: as it is configured. */
+  readonly setLogLevel?: Own['setLogLevel'];
+}
 
 /**
  * Runs the agent until it is stopped. A device that is not enrolled yet goes on asking to be while this has resolved.
@@ -43,14 +48,14 @@ export async function runAgent(
   config: AgentConfig,
   log: Log,
   program: string,
-  say: Say = () => {},
+  { say = () => {}, setLogLevel = () => {} }: Surroundings = {},
 ): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
   const cloudKeys = pin === null ? await readCloudKeys(config.cloud.keys) : [];
   const release = lockDataDir(config.dataDir);
   try {
-    return await runLocked(config, { log, program, say, scheduleGapMs, pin, cloudKeys, release });
+    return await runLocked(config, { log, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, release });
   } catch (cause) {
     release();
     throw explainDataDir(config.dataDir, cause);
@@ -60,7 +65,8 @@ export async function runAgent(
 interface Prepared {
   readonly log: Log;
   readonly program: string;
-  readonly say: Say;
+  readonly say: EnrolmentParts['say'];
+  readonly setLogLevel: Own['setLogLevel'];
   readonly scheduleGapMs: number;
   /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */
   readonly pin: Pin | null;

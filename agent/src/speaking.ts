@@ -1,17 +1,22 @@
 import { randomBase64url } from '@paddock/shared/base64url.ts';
+import type { LogLevel } from '@paddock/shared/desired.ts';
 import { seal } from '@paddock/shared/envelope.ts';
 import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
 import type { Presence } from '@paddock/shared/presence.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
-import { cronScheduler } from './adapters/cron.ts';
+import { cronScheduler, longestGapMs } from './adapters/cron.ts';
 import { deflater, inflater } from './adapters/deflate.ts';
 import { lookInProcess } from './adapters/machine-facts-process.ts';
 import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
 import type { AgentConfig } from './config.ts';
+import { agentSettings, NO_FIRMWARE } from './desired/agent-settings.ts';
+import type { DesiredHandler } from './desired/handler.ts';
+import { keepDesired, type DesiredKeeper } from './desired/keeper.ts';
 import type { BegunStart } from './identity/identity.ts';
 import { keepInventory, type InventoryKeeper } from './inventory/keeper.ts';
 import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
+import { createPace, type Pace } from './report/pace.ts';
 import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
@@ -32,6 +37,10 @@ export interface Own {
   readonly agentVersion: string;
   /** The file that this program was started from. */
   readonly program: string;
+  /** Sets how much is logged; null: as it is configured. */
+  readonly setLogLevel: (level: LogLevel | null) => void;
+  /** Installs what shall run; missing where nothing is installed. */
+  readonly firmware?: DesiredHandler;
 }
 
 /** As whom the device speaks, to whom, and whom it believes. */
@@ -42,13 +51,16 @@ export interface Speaking
 
 /** Starts to read, to report and to connect. */
 export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
-  const { clock, disk, signer, log, time, machine, start, scheduleGapMs, agentVersion } = own;
+  const { clock, disk, signer, log, time, machine, start, agentVersion } = own;
   const { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen, watch = (link) => link } = speaking;
   const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
   const sensors = createSensing(config, clock);
   const inventory = await beginInventory(device, own, link);
+  const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
+  const desired = await beginDesired(own, speaking, pace);
+  const made = { sensors, inventory, desired };
   const session = await startSession(
-    { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, sensors, inventory },
+    { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, ...made },
     {
       device,
       incarnation: start.incarnation,
@@ -58,8 +70,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       ...(leastEpoch && { leastEpoch }),
       ...(keyUnknown && { keyUnknown }),
       ...(keyListSeen && { keyListSeen }),
-      schedule: config.report.schedule,
-      scheduleGapMs,
+      pace,
       jitterMs: config.report.jitterSeconds * 1000,
       urgentMinIntervalMs: config.report.urgentMinIntervalMs,
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
@@ -68,7 +79,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   return {
     outbox: () => session.outbox(),
     quiet: (work) => session.quiet(work),
-    stop: async () => void (await Promise.all([inventory.stop(), session.stop()])),
+    stop: async () => void (await Promise.all([inventory.stop(), desired.stop(), session.stop()])),
   };
 }
 
@@ -82,6 +93,26 @@ const beginInventory = async (
     { device, incarnation, start, bootId: await machine.bootId() },
   );
 
+/** What was taken up before is applied when this resolves. */
+const beginDesired = (
+  { clock, disk, log, time, start: { incarnation }, setLogLevel, firmware = NO_FIRMWARE }: Own,
+  { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen }: Speaking,
+  pace: Pace,
+): Promise<DesiredKeeper> => {
+  const agent = agentSettings({ setSchedule: (schedule) => pace.set(schedule), setLogLevel, gapMs: longestGapMs });
+  return keepDesired(
+    { clock, disk, log, inflater, time, handlers: { agent, firmware } },
+    {
+      device,
+      incarnation,
+      keys: cloudKeys,
+      epoch: () => leastEpoch?.() ?? null,
+      // Of a greater epoch every version of the list is newer.
+      listBehind: (epoch) => (epoch === null ? keyUnknown?.() : keyListSeen?.(1, epoch)),
+    },
+  );
+};
+
 /** As whom the device connects, and to whom. */
 export interface Connecting extends Pick<MqttLinkOptions, 'url' | 'keepAliveSeconds' | 'dial'> {
   readonly device: string;
@@ -93,7 +124,7 @@ export const linkOptions = ({ device, url, keepAliveSeconds, dial }: Connecting,
   keepAliveSeconds,
   ...(dial && { dial }),
   clientId: device,
-  subscriptions: [topicOf('answer', device)],
+  subscriptions: [topicOf('answer', device), topicOf('desired', device)],
   presence: presenceOf(device, signer),
 });
 

@@ -1,6 +1,7 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
 import { startOpener } from './adapters/opener.ts';
-import type { Background, Base } from './base.ts';
+import { runInBackground, type Background, type Base } from './base.ts';
+import { DesiredPublisher } from './desired/publisher.ts';
 import { Answers } from './ingest/answer.ts';
 import { StoredKeyDirectory } from './ingest/directory.ts';
 import { isInventory, InventoryIntake } from './inventory/intake.ts';
@@ -78,14 +79,13 @@ export async function takeIn(
   started.defer(() => opener.close());
   const known = new KnownInventories(store);
   const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
+  const sending = { broker, signing: onlineKey.signing, clock, metrics, log, epoch: await currentEpoch(store) };
+  const desired = new DesiredPublisher({ store, ...sending });
+  started.defer(await desired.open());
   const answers = new Answers({
-    broker,
-    signing: onlineKey.signing,
-    clock,
-    metrics,
-    log,
-    epoch: await currentEpoch(store),
+    ...sending,
     keyList: () => base.authorities.listVersion,
+    desiredVersion: (deviceId) => desired.versionOf(deviceId),
   });
   const ingest = new Ingest({
     store,
@@ -98,6 +98,7 @@ export async function takeIn(
     log,
     errorAt,
     wantsInventory: (deviceId, digest) => known.wants(deviceId, digest),
+    desiredReported: (deviceId, reported) => desired.reported(deviceId, reported),
   });
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());
@@ -107,6 +108,7 @@ export async function takeIn(
     ...watched(base, reachable),
     message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
   });
+  runInBackground(started)((signal) => desired.run(signal));
 }
 
 /** What a broker tells besides messages: counted, audited and logged. */

@@ -249,6 +249,11 @@ export const METRICS = {
     labels: [],
   },
   paddock_answers_sent_total: { type: 'counter', help: 'Signed answers sent to devices', labels: [] },
+  paddock_desired_published_total: {
+    type: 'counter',
+    help: 'Messages with desired state handed to the broker',
+    labels: [],
+  },
   paddock_inventories_total: {
     type: 'counter',
     help: 'Inventories of devices, by what became of them',

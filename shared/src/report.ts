@@ -61,6 +61,8 @@ const Trigger = Type.Union([
     agoMs: Type.Optional(Count),
     data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   }),
+  /** Desired state was taken up. */
+  Type.Object({ kind: Type.Literal('desired') }),
   Type.Object({ kind: Type.Literal('shutdown') }),
 ]);
 export type Trigger = Static<typeof Trigger>;

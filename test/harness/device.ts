@@ -2,6 +2,7 @@ import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import type { Sql, Store } from '@paddock/cloud/ports.ts';
 import { parseAnswer, type Answer } from '@paddock/shared/answer.ts';
+import { parseDesired, type Desired } from '@paddock/shared/desired.ts';
 import { openEnvelope, parseEnvelope, seal } from '@paddock/shared/envelope.ts';
 import type { Report } from '@paddock/shared/report.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
@@ -55,6 +56,8 @@ export class TestDevice {
   readonly deviceId: string;
   readonly key: TestKey;
   readonly answers: Answer[] = [];
+  /** What came on its `desired` topic; null is the message that takes away what was retained. */
+  readonly desired: (Desired | null)[] = [];
   readonly #cloudKey: TestKey;
   #client: MqttClient | null = null;
   #waiting: (() => void)[] = [];
@@ -80,11 +83,11 @@ export class TestDevice {
   async connect(to: string | Meeting): Promise<this> {
     const client = await dial(this.deviceId, to);
     this.#client = client;
-    client.on('message', (_topic, payload) => {
-      const opening = this.#onAnswer(payload.toString('latin1')).finally(() => this.#opening.delete(opening));
+    client.on('message', (topic, payload) => {
+      const opening = this.#onMessage(topic, payload.toString('latin1')).finally(() => this.#opening.delete(opening));
       this.#opening.add(opening);
     });
-    await client.subscribeAsync(topicOf('answer', this.deviceId), { qos: 1 });
+    await client.subscribeAsync([topicOf('answer', this.deviceId), topicOf('desired', this.deviceId)], { qos: 1 });
     return this;
   }
 
@@ -113,6 +116,15 @@ export class TestDevice {
     }
   }
 
+  /** Waits until desired state fits; verified only. */
+  async desires(fits: (desired: Desired) => boolean): Promise<Desired> {
+    for (;;) {
+      const found = this.desired.find((one) => one !== null && fits(one));
+      if (found) return found;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+  }
+
   /** Waits until the other side has closed the connection, and all that came over it before is in `answers`. */
   async heardOut(): Promise<void> {
     const client = this.#client;
@@ -124,9 +136,10 @@ export class TestDevice {
     await this.#client?.endAsync(true);
   }
 
-  async #onAnswer(jws: string): Promise<void> {
-    const content = await openEnvelope(parseEnvelope(jws), this.#cloudKey.verification, inflater);
-    this.answers.push(parseAnswer(content));
+  async #onMessage(topic: string, jws: string): Promise<void> {
+    const open = () => openEnvelope(parseEnvelope(jws), this.#cloudKey.verification, inflater);
+    if (topic === topicOf('answer', this.deviceId)) this.answers.push(parseAnswer(await open()));
+    else this.desired.push(jws === '' ? null : parseDesired(await open()));
     this.#waiting.splice(0).forEach((resolve) => resolve());
   }
 }

@@ -1,13 +1,14 @@
 import { pino } from 'pino';
 import { startOpener } from '@paddock/cloud/adapters/opener.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
+import { DesiredPublisher } from '@paddock/cloud/desired/publisher.ts';
 import { Answers } from '@paddock/cloud/ingest/answer.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
 import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
 import { isInventory, InventoryIntake } from '@paddock/cloud/inventory/intake.ts';
 import { KnownInventories } from '@paddock/cloud/inventory/known.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
-import type { Audit, Broker, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
+import type { Audit, Broker, Clock, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
 import { RefusedConnections } from '@paddock/cloud/trust/refused-connections.ts';
 import { CollectedAudit } from './audit.ts';
 import { startBroker, type Meeting, type TestBroker } from './brokers.ts';
@@ -47,6 +48,9 @@ export async function startIngest(
     limits?: Partial<IngestLimits>;
     cloudKey?: TestKey;
     audit?: Audit;
+    /** Of the publisher of desired state, when it is not the system's. */
+    clock?: Clock;
+    epoch?: number;
   } = {},
 ): Promise<TestIngest> {
   const clock = systemClock;
@@ -74,7 +78,11 @@ export async function startIngest(
     log,
     errorAt,
   });
-  const answers = new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7, keyList: () => 3 });
+  const sending = { broker, signing: cloudKey.signing, clock, metrics, log, epoch: options.epoch ?? 7 };
+  const desired = new DesiredPublisher({ store, ...sending, clock: options.clock ?? clock });
+  const stopHearing = await desired.open();
+  const desiredVersion = (id: string): number => desired.versionOf(id);
+  const answers = new Answers({ ...sending, keyList: () => 3, desiredVersion });
   const ingest = new Ingest({
     store,
     keys,
@@ -86,6 +94,7 @@ export async function startIngest(
     log,
     errorAt,
     wantsInventory: (deviceId, digest) => known.wants(deviceId, digest),
+    desiredReported: (deviceId, reported) => desired.reported(deviceId, reported),
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();
@@ -103,7 +112,12 @@ export async function startIngest(
     reachable: (is) => is && reachable.resolve(),
   });
   await reachable.promise;
+  const stopping = new AbortController();
+  const publishing = desired.run(stopping.signal);
   const close = async (): Promise<void> => {
+    stopping.abort();
+    await publishing;
+    await stopHearing();
     await broker.close();
     await ingest.close();
     await inventories.close();

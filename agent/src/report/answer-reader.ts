@@ -18,7 +18,7 @@ export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
   { device, cloudKeys, leastEpoch = () => 0, keyUnknown, keyListSeen, incarnation, start }: SessionOptions,
   store: OutboxStore,
-  answered: (digest: string, isExchange: boolean, wants: Answer['wants']) => void,
+  answered: (answer: Answer, isExchange: boolean) => void,
 ): (topic: string, payload: string) => void {
   const held = (digest: string): Held | undefined => store.outbox().find(digest);
   const origin = { incarnation, start };
@@ -32,7 +32,7 @@ export function createAnswerReader(
       const isExchange = time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
-      answered(report.digest, isExchange, answer.wants);
+      answered(answer, isExchange);
       if (answer.keyList !== undefined) keyListSeen?.(answer.keyList, answer.desired.epoch);
     } catch (cause) {
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')

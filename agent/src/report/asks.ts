@@ -6,6 +6,7 @@ const ASKS = {
   boot: true,
   connect: true,
   event: true,
+  desired: true,
   schedule: false,
   change: false,
   shutdown: false,

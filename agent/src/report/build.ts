@@ -24,6 +24,8 @@ export interface DeviceState {
   readonly outbox: NonNullable<Report['outbox']>;
   /** The digest of the inventory, when the cloud is to compare it. */
   readonly inventory?: string | null;
+  /** What of desired state holds. */
+  readonly desired?: Report['desired'] | null;
 }
 
 /** The whole state as the wire wants it. What need not be said is left out: every byte is paid for. */
@@ -48,6 +50,7 @@ export function buildReport(state: DeviceState): Report {
     agent: { version: state.agentVersion },
     outbox: state.outbox,
     ...(typeof state.inventory === 'string' && { inventory: state.inventory }),
+    ...(state.desired && { desired: state.desired }),
   };
 }
 

@@ -1,4 +1,5 @@
 import type { Answer } from '@paddock/shared/answer.ts';
+import type { ReportedDesired } from '@paddock/shared/desired.ts';
 import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import type { Reading } from '@paddock/shared/report.ts';
@@ -6,6 +7,7 @@ import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock, Disk, Link, Machine, Scheduler, Signer } from '../ports.ts';
 import type { Log } from './log.ts';
 import type { OutboxLimits } from './outbox.ts';
+import type { Pace } from './pace.ts';
 import type { Timekeeper } from './timekeeper.ts';
 
 /** Where readings, urgent changes and events come from. */
@@ -32,6 +34,13 @@ export interface SessionParts {
   readonly time: Timekeeper;
   /** What the machine is made of: its digest is in reports that ask, and answers may want it. */
   readonly inventory?: { digest(): string | null; answered(wants: Answer['wants']): void };
+  /** What shall last on this device: reports say what of it holds, and hear of what was taken up. */
+  readonly desired?: {
+    message(topic: string, payload: string): void;
+    answered(current: Answer['desired']): void;
+    reported(): ReportedDesired | null;
+    begin(changed: () => void): void;
+  };
   readonly log: Log;
 }
 
@@ -48,9 +57,7 @@ export interface SessionOptions {
   readonly keyUnknown?: () => void;
   /** Hears which list of keys is the newest, as answers say. */
   readonly keyListSeen?: (version: number, epoch: number) => void;
-  readonly schedule: string;
-  /** The longest time between two runs of the schedule, in ms. */
-  readonly scheduleGapMs: number;
+  readonly pace: Pace;
   readonly jitterMs: number;
   readonly urgentMinIntervalMs: number;
   readonly outbox: OutboxLimits;

@@ -43,13 +43,14 @@ export async function createReporter(
     start: options.start,
     agentVersion: options.agentVersion,
     bootId: await parts.machine.bootId(),
-    nextWithinMs: nextWithinMs(options.scheduleGapMs, options.jitterMs),
   };
   const write = createWriter(origin, {
     ...parts,
     readings: (at) => parts.sensors.readings(at),
     outbox: () => summaryOf(store),
     inventory: () => parts.inventory?.digest() ?? null,
+    desired: () => parts.desired?.reported() ?? null,
+    nextWithinMs: () => nextWithinMs(options.pace.now().gapMs, options.jitterMs),
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();

@@ -6,21 +6,34 @@ import { hasSettled, jitterOf, overdueAt, SETTLE_POLL_MS, SETTLE_WITHIN_MS } fro
 /** Cron sets the pace and the jitter spreads the fleet; a wall clock that was set back silences nobody. */
 export function keepSchedule(
   { clock, scheduler }: SessionParts,
-  options: SessionOptions,
+  { device, jitterMs, pace }: SessionOptions,
   reporter: Reporter,
   stop: AbortSignal,
 ): () => void {
-  const { device, jitterMs, scheduleGapMs } = options;
+  let changed = new AbortController();
   const report = (): void => void (stop.aborted || reporter.report({ kind: 'schedule' }));
   const guard = async (): Promise<void> => {
     while (!stop.aborted) {
-      const leftMs = overdueAt(reporter.reportedAt(), scheduleGapMs, jitterMs) - clock.monotonic();
-      if (leftMs > 0) await clock.sleep(leftMs, stop);
+      const { signal } = changed;
+      const leftMs = overdueAt(reporter.reportedAt(), pace.now().gapMs, jitterMs) - clock.monotonic();
+      if (leftMs > 0) await clock.sleep(leftMs, AbortSignal.any([stop, signal]));
       else await reporter.report({ kind: 'schedule' });
     }
   };
+  const begin = (): (() => void) =>
+    scheduler.schedule(pace.now().cron, () => void clock.sleep(jitterOf(device, jitterMs), stop).then(report));
+  let end = begin();
+  const forget = pace.onChange(() => {
+    end();
+    end = begin();
+    changed.abort();
+    changed = new AbortController();
+  });
   void guard();
-  return scheduler.schedule(options.schedule, () => void clock.sleep(jitterOf(device, jitterMs), stop).then(report));
+  return () => {
+    forget();
+    end();
+  };
 }
 
 /** Resolves when a first report has something to say, or when waiting for it is no use any more. */

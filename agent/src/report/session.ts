@@ -57,11 +57,17 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
   });
-  const message = createAnswerReader(parts, options, store, (digest, isExchange, wants) => {
+  const readAnswer = createAnswerReader(parts, options, store, ({ digest, wants, desired }, isExchange) => {
     if (isExchange) reporter.exchanged();
     connection.answered(digest);
     parts.inventory?.answered(wants);
+    parts.desired?.answered(desired);
   });
+  const message = (topic: string, payload: string): void => {
+    readAnswer(topic, payload);
+    parts.desired?.message(topic, payload);
+  };
+  parts.desired?.begin(() => void reporter.report({ kind: 'desired' }));
   const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
   link.open({ ...connection.events, message });

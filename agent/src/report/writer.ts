@@ -15,7 +15,6 @@ export interface Origin {
   readonly start: number;
   readonly bootId: string;
   readonly agentVersion: string;
-  readonly nextWithinMs: number;
 }
 
 export interface WriterParts {
@@ -27,6 +26,10 @@ export interface WriterParts {
   readonly outbox: () => NonNullable<Report['outbox']>;
   /** The digest of the inventory; null while it is not known. */
   readonly inventory: () => string | null;
+  /** What of desired state holds; null when nothing was taken up. */
+  readonly desired: () => Report['desired'] | null;
+  /** As it is announced now. */
+  readonly nextWithinMs: () => number;
   /** What a report of this segment tells of exchanges, and what hears that it was made. */
   readonly time: {
     toTell(segment: number, asks: boolean): readonly Exchange[];
@@ -67,6 +70,8 @@ export function createWriter(
       host,
       outbox: parts.outbox(),
       inventory,
+      desired: parts.desired(),
+      nextWithinMs: parts.nextWithinMs(),
     };
     const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
     next += 1;

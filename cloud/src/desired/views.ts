@@ -1,26 +1,21 @@
-import type { DesiredError, ReportedDesired } from '@paddock/shared/desired.ts';
-import type { Inflate } from '@paddock/shared/envelope.ts';
+import type { ReportedDesired } from '@paddock/shared/desired.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import { FleetError } from '../customers/errors.ts';
 import type { Scope } from '../customers/scope.ts';
 import { scopeOf, whereOf, type Condition } from '../devices/conditions.ts';
+import { convergenceOf, type Convergence } from '../devices/convergence.ts';
 import { decodeCursor, pageOf, type Page, type PageRequest } from '../devices/cursor.ts';
-import { payloadOf } from '../devices/payload.ts';
 import type { Sql } from '../ports.ts';
 import type { DesiredState } from './check.ts';
 
-/** What shall last on a device, and what its newest report says of it. */
-export interface DesiredView {
+/** What shall last on a device, and what its newest report says of it. Version 0 while nothing was ever set. */
+export interface DesiredView extends Convergence {
   readonly deviceId: string;
-  readonly epoch: number;
-  /** 0 while nothing was ever set. */
-  readonly version: number;
   readonly state: DesiredState;
   readonly changedAt: string | null;
   readonly changedBy: string | null;
-  readonly reported: ReportedDesired | null;
-  /** Whether the device holds this version, and could apply all of it. */
-  readonly converged: boolean;
+  /** When it began to report what it reports. */
+  readonly reportedAt: string | null;
 }
 
 /** One version, and what it changed. */
@@ -34,68 +29,37 @@ export interface DesiredEdit {
 }
 
 interface ViewRow {
-  device_id: string;
   epoch: number;
   version: number | null;
   state: DesiredState | null;
   changed_at: Date | null;
   changed_by: string | null;
-  envelope: string | null;
+  reported: ReportedDesired | null;
+  reported_at: Date | null;
 }
 
 const VIEW = `
-  SELECT d.device_id, (SELECT max(epoch) FROM epochs) AS epoch, t.version, t.state, t.changed_at, t.changed_by, s.envelope
-  FROM devices d
-  LEFT JOIN desired_states t ON t.device_id = d.device_id
-  LEFT JOIN device_state s ON s.device_id = d.device_id`;
+  SELECT (SELECT max(epoch) FROM epochs) AS epoch, t.version, t.state, t.changed_at, t.changed_by,
+    t.reported, t.reported_at
+  FROM devices d LEFT JOIN desired_states t ON t.device_id = d.device_id`;
 
 /** @throws FleetError `device_unknown` */
-export async function readDesired(
-  { sql, inflater }: { readonly sql: Sql; readonly inflater: Inflate },
-  scope: Scope,
-  deviceId: string,
-): Promise<DesiredView> {
+export async function readDesired(sql: Sql, scope: Scope, deviceId: string): Promise<DesiredView> {
   const { where, values } = whereOf([...scopeOf(scope), ['d.device_id = ?', deviceId]]);
   const [row] = await sql.query<ViewRow>(`${VIEW} ${where}`, values);
   if (row === undefined) throw new FleetError('device_unknown', deviceId);
-  const { epoch, envelope } = row;
-  const version = row.version ?? 0;
-  const reported = envelope === null ? null : reportedOf(payloadOf(envelope, inflater).desired);
+  const { epoch, version, state, reported } = row;
   return {
     deviceId,
-    epoch,
-    version,
-    state: row.state ?? {},
+    ...convergenceOf(epoch, version ?? 0, reported),
+    state: state ?? {},
     changedAt: row.changed_at && instant(row.changed_at),
     changedBy: row.changed_by,
-    reported,
-    converged: isConverged({ epoch, version }, reported),
+    reportedAt: row.reported_at && instant(row.reported_at),
+    // What was never set need not be applied.
+    ...(version === null && { converged: true }),
   };
 }
-
-/** What a report says, without what a newer program may say besides. */
-export const reportedOf = (desired: ReportedDesired | undefined): ReportedDesired | null =>
-  desired === undefined
-    ? null
-    : {
-        epoch: desired.epoch,
-        version: desired.version,
-        ...(hasErrors(desired.errors) && { errors: desired.errors }),
-      };
-
-const hasErrors = (errors: Record<string, DesiredError> | undefined): errors is Record<string, DesiredError> =>
-  errors !== undefined && Object.keys(errors).length > 0;
-
-/** Nothing that was never set has to be applied. */
-export const isConverged = (
-  current: { readonly epoch: number; readonly version: number },
-  reported: ReportedDesired | null,
-): boolean =>
-  current.version === 0 ||
-  (reported !== null &&
-    reported.epoch === current.epoch &&
-    reported.version === current.version &&
-    reported.errors === undefined);
 
 interface EditRow {
   id: number;

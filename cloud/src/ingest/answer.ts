@@ -60,6 +60,8 @@ export interface AnswerParts {
   readonly epoch: number;
   /** The version of the newest list of keys; 0 before the first. */
   readonly keyList: () => number;
+  /** The version of a device's desired state; 0 when nothing was ever set. */
+  readonly desiredVersion: (deviceId: string) => number;
 }
 
 /** Signs answers with the online key and sends them. A lost answer costs nothing: the device asks again. */
@@ -71,11 +73,13 @@ export class Answers {
   readonly #log: Log;
   readonly #epoch: number;
   readonly #keyList: () => number;
+  readonly #desiredVersion: AnswerParts['desiredVersion'];
   readonly #sending = new Set<Promise<void>>();
 
   constructor(deps: AnswerParts) {
     this.#epoch = deps.epoch;
     this.#keyList = deps.keyList;
+    this.#desiredVersion = deps.desiredVersion;
     this.#broker = deps.broker;
     this.#signing = deps.signing;
     this.#clock = deps.clock;
@@ -101,7 +105,9 @@ export class Answers {
 
   async #send(content: AnswerContent, asked: () => Promise<Answer['wants']>): Promise<void> {
     try {
-      const current = { epoch: this.#epoch, wants: await asked(), keyList: this.#keyList() };
+      const wants = await asked();
+      const desired = { epoch: this.#epoch, version: this.#desiredVersion(content.device) };
+      const current = { desired, wants, keyList: this.#keyList() };
       const answer = await seal('answer', complete(content, this.#clock.wall(), current), this.#signing);
       await this.#broker.publish(topicOf('answer', content.device), answer);
       this.#metrics.count('paddock_answers_sent_total');
@@ -114,13 +120,13 @@ export class Answers {
 const complete = (
   content: AnswerContent,
   sentAt: WallMs,
-  { epoch, wants, keyList }: { epoch: number; wants: Answer['wants']; keyList: number },
+  { desired, wants, keyList }: Pick<Answer, 'desired' | 'wants'> & { keyList: number },
 ): Answer => ({
   v: PAYLOAD_VERSION,
   ...content,
   sentAt: toInstant(sentAt),
   expiresAt: toInstant(wallMs(sentAt + VALID_FOR_MS)),
-  desired: { epoch, version: 0 },
+  desired,
   ...(keyList > 0 && { keyList }),
   wants,
 });

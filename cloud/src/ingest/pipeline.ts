@@ -1,4 +1,5 @@
 import { REFUSALS, type RefusalCode } from '@paddock/shared/errors.ts';
+import type { Report } from '@paddock/shared/report.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { tell } from '../monitoring/telling.ts';
 import type { Clock, ErrorAt, Inbound, Log, Metrics, Opener, Store } from '../ports.ts';
@@ -28,6 +29,8 @@ export interface IngestDeps {
   readonly errorAt: ErrorAt;
   /** Whether a device is to send its inventory, having said that its digest is this one. Never rejects. */
   readonly wantsInventory?: (deviceId: string, digest: string) => Promise<boolean>;
+  /** Told what a device's newest report says of its desired state. */
+  readonly desiredReported?: (deviceId: string, desired: Report['desired']) => void;
   readonly limits?: Partial<IngestLimits>;
 }
 
@@ -205,9 +208,10 @@ export class Ingest {
   }
 
   #conclude({ decision, alarms }: Recorded): void {
-    const { metrics, clock, log } = this.#deps;
+    const { metrics, clock, log, desiredReported } = this.#deps;
     const now = clock.wall();
     const newest = new Set(decision.newest.map(({ message }) => message));
+    for (const { deviceId, report } of newest) desiredReported?.(deviceId, report.desired);
     for (const outcome of decision.outcomes) {
       const { verdict, message } = outcome;
       if (verdict.kind === 'new') {

@@ -3,6 +3,7 @@ import { STATUS_FILE } from '@paddock/agent/clock/clock-status.ts';
 import type { Scheduler, WallClock } from '@paddock/agent/ports.ts';
 import type { Log } from '@paddock/agent/report/log.ts';
 import type { SensorSource, SessionOptions } from '@paddock/agent/report/parts.ts';
+import { createPace } from '@paddock/agent/report/pace.ts';
 import { startSession, type Session } from '@paddock/agent/report/session.ts';
 import { openTimekeeper, type Timekeeper } from '@paddock/agent/report/timekeeper.ts';
 import type { Reading, Report } from '@paddock/shared/report.ts';
@@ -96,8 +97,7 @@ export class SessionBench {
         start: 1,
         agentVersion: '0.1.0',
         cloudKeys: () => [cloud.key.verification],
-        schedule: '*/5 * * * *',
-        scheduleGapMs: 300_000,
+        pace: createPace({ cron: '*/5 * * * *', gapMs: 300_000 }),
         jitterMs: 0,
         urgentMinIntervalMs: 1_000,
         outbox: { routineReports: 64, diskBytes: 65_536, maxAgeMs: 30 * 86_400_000 },

@@ -38,7 +38,7 @@ function startInstance(url: string, cloudKey: TestKey): Instance {
     store,
     keys: new StoredKeyDirectory(store, clock),
     opener: openHere(inflater),
-    answers: new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7, keyList: () => 3 }),
+    answers: new Answers({ broker, signing: cloudKey.signing, clock, metrics, log, epoch: 7, keyList: () => 3, desiredVersion: () => 0 }),
     rejections,
     clock,
     metrics,

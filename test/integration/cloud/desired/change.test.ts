@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest';
-import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { patchDesired, replaceDesired, setDesired, type DesiredChange } from '@paddock/cloud/desired/change.ts';
 import { listDesiredEdits, readDesired } from '@paddock/cloud/desired/views.ts';
@@ -40,7 +39,7 @@ describe('desired state of a device', () => {
   it('is nothing as long as only nothing is taken away', async () => {
     const id = await newDevice();
     expect(await set(id, 'agent', null)).toMatchObject({ version: 0, changed: false });
-    expect(await readDesired({ sql: database.store, inflater }, ALL_CUSTOMERS, id)).toMatchObject({
+    expect(await readDesired(database.store, ALL_CUSTOMERS, id)).toMatchObject({
       version: 0,
       state: {},
       changedBy: null,
@@ -83,7 +82,7 @@ describe('desired state of a device', () => {
     expect(edits.map(({ version }) => version).toSorted((a, b) => a - b)).toEqual(
       Array.from({ length: 12 }, (_, n) => n + 1),
     );
-    const { state } = await readDesired({ sql: database.store, inflater }, ALL_CUSTOMERS, id);
+    const { state } = await readDesired(database.store, ALL_CUSTOMERS, id);
     expect(Object.keys(state)).toHaveLength(12);
   });
 
@@ -104,7 +103,7 @@ describe('desired state of a device', () => {
   ])('is refused as %s when %s is not what it may be', async (code, key, value) => {
     const id = await newDevice();
     await expect(set(id, key, value)).rejects.toMatchObject({ code });
-    expect((await readDesired({ sql: database.store, inflater }, ALL_CUSTOMERS, id)).version).toBe(0);
+    expect((await readDesired(database.store, ALL_CUSTOMERS, id)).version).toBe(0);
   });
 
   it('holds no more keys than its form', async () => {

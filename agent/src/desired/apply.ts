@@ -1,0 +1,32 @@
+import type { Desired, DesiredError } from '@paddock/shared/desired.ts';
+import { codeOf } from '../report/log.ts';
+import { DESIRED_KEY_ERRORS } from './codes.ts';
+import type { DesiredHandler } from './handler.ts';
+
+export type Handlers = Readonly<Record<string, DesiredHandler>>;
+/** Keys that are not applied. */
+export type KeyErrors = Readonly<Record<string, DesiredError>>;
+
+const MAX_DETAIL = 256;
+
+/** Hands every key to its handler, and tells handlers whose key is not there. One that fails spoils no other. */
+export async function applyState(state: Desired['state'], handlers: Handlers): Promise<KeyErrors> {
+  const results = Object.entries(handlers).map(async ([key, handler]): Promise<[string, DesiredError | null]> => {
+    const value = Object.hasOwn(state, key) ? state[key] : undefined;
+    return [key, await handler.apply(value).catch(failed)];
+  });
+  const unknown = Object.keys(state)
+    .filter((key) => !Object.hasOwn(handlers, key))
+    .map((key): [string, DesiredError] => [key, errorOf('desired_key_unknown')]);
+  const errors = [...(await Promise.all(results)), ...unknown].filter((one): one is [string, DesiredError] => one[1] !== null);
+  return Object.fromEntries(errors.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** As reports say it. */
+export const errorOf = (code: keyof typeof DESIRED_KEY_ERRORS, detail?: string): DesiredError => ({
+  code,
+  ...(detail !== undefined && { detail: detail.slice(0, MAX_DETAIL).toWellFormed().replaceAll('\0', '\u{FFFD}') }),
+});
+
+const failed = (cause: unknown): DesiredError =>
+  errorOf('desired_apply_failed', cause instanceof Error ? `${cause.message} (${codeOf(cause)})` : String(cause));
