@@ -12,6 +12,8 @@ import { addPending } from './cli-pending.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
 import { addCa } from './cli-ca.ts';
+import { addKeys } from './cli-keys.ts';
+import { addRelease } from './cli-release.ts';
 import { addRoot } from './cli-root.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
@@ -86,6 +88,8 @@ function program(quiet: boolean): Command {
   addInstances(root);
   addRoot(root);
   addCa(root);
+  addKeys(root);
+  addRelease(root);
   addBrokerConfig(root);
   addAudit(root);
   addBackup(root);

@@ -51,3 +51,7 @@ export function readBackupConfig(
   });
   return { dataDir, databaseUrl, passphrase: env['PADDOCK_BACKUP_PASSPHRASE'] || null };
 }
+
+/** The passphrase of keys that people hold, where neither a file nor a terminal gives it; null without one. */
+export const readKeysPassphrase = (env: Readonly<Record<string, string | undefined>>): string | null =>
+  env['PADDOCK_KEYS_PASSPHRASE'] || null;

@@ -4,6 +4,7 @@ import { archivesIn } from './adapters/archives.ts';
 import { addFirmwareKeys, loadFirmwareKeys, type FirmwareKeys } from './adapters/data-dir/firmware-keys.ts';
 import { repositoryFiles } from './adapters/repository-files.ts';
 import { openSpool } from './adapters/spool-file.ts';
+import { openStillFile } from './adapters/still-file.ts';
 import type { Background, Base } from './base.ts';
 import { Firmware } from './firmware/firmware.ts';
 import type { OnlineSigners } from './firmware/publish.ts';
@@ -28,7 +29,7 @@ export function openFirmware(base: Base, dataDir: string, rootInstalled: () => P
   const firmware = new Firmware({
     ...base,
     files,
-    archives: archivesIn(join(dataDir, 'bundles')),
+    archives: archivesIn(join(dataDir, 'bundles'), openStillFile),
     openSpool: () => openSpool(dataDir),
     now: databaseNow,
     keyring: {
@@ -49,7 +50,7 @@ export function openFirmware(base: Base, dataDir: string, rootInstalled: () => P
 }
 
 /** What a web server serves. */
-const firmwareDirectoryOf = (dataDir: string): string => join(dataDir, 'firmware');
+export const firmwareDirectoryOf = (dataDir: string): string => join(dataDir, 'firmware');
 
 const signersOf = ({ snapshot, timestamp }: FirmwareKeys): OnlineSigners => ({
   snapshot: snapshot.map((pem) => signerOf(createPrivateKey(pem))),

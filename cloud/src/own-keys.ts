@@ -67,7 +67,13 @@ export async function keepKeyList(
 }
 
 /** Whom devices believe from then on. */
-async function toldOf({ version, epoch, keys, authorities, firmwareRoot: root }: KeyList): Promise<NonNullable<AuditEntry['detail']>> {
+async function toldOf({
+  version,
+  epoch,
+  keys,
+  authorities,
+  firmwareRoot: root,
+}: KeyList): Promise<NonNullable<AuditEntry['detail']>> {
   const keyIds = await Promise.all(keys.map(async (jwk) => (await importVerificationKey(jwk)).keyId));
   const ids = authorities.map((der) => authorityId(Buffer.from(der, 'base64url')).slice(0, SHOWN_DIGITS));
   return { version, epoch, keys: keyIds.join(' '), authorities: ids.join(' '), firmwareRoot: root?.version ?? null };

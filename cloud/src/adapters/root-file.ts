@@ -18,12 +18,14 @@ const MIN_PASSPHRASE = 12;
 export async function readPassphrase(file: string): Promise<string> {
   const [line = ''] = (await readFile(file, 'utf8')).split('\n');
   const passphrase = line.replace(/\r$/, '');
-  if (passphrase.length < MIN_PASSPHRASE)
-    throw new RootFileError(
-      'passphrase_weak',
-      `${file} has to hold ${MIN_PASSPHRASE} characters or more in its first line`,
-    );
+  checkPassphrase(passphrase, `the first line of ${file}`);
   return passphrase;
+}
+
+/** @throws RootFileError `passphrase_weak` */
+export function checkPassphrase(passphrase: string, what: string): void {
+  if (passphrase.length < MIN_PASSPHRASE)
+    throw new RootFileError('passphrase_weak', `${what} has to have ${MIN_PASSPHRASE} characters or more`);
 }
 
 /** Writes a root that was in the clear so that only who knows the passphrase can use it (PKCS#8, scrypt, AES-256). */

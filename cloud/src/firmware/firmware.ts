@@ -75,7 +75,9 @@ export class Firmware {
   async publish(actor: Actor, targets: Metadata<'targets'>): Promise<TargetsChanges> {
     const { store, keyring, now, archives, files } = this.#parts;
     const signers = await keyring.all();
-    const changes = await store.transaction(async (sql) => publishTargets(sql, actor, targets, await now(sql), signers));
+    const changes = await store.transaction(async (sql) =>
+      publishTargets(sql, actor, targets, await now(sql), signers),
+    );
     await this.#write();
     await tidy(store, archives, files);
     return changes;

@@ -107,8 +107,12 @@ export async function publishedOf(sql: Sql, name: string, before: number, limit:
 }
 
 /** Manifests that devices are to find. */
-export const manifestsToServe = (sql: Sql): Promise<{ name: string; counter: number; sha256: string; manifest: string }[]> =>
-  sql.query('SELECT name, counter, sha256, manifest FROM releases WHERE published_at IS NOT NULL AND withdrawn_at IS NULL');
+export const manifestsToServe = (
+  sql: Sql,
+): Promise<{ name: string; counter: number; sha256: string; manifest: string }[]> =>
+  sql.query(
+    'SELECT name, counter, sha256, manifest FROM releases WHERE published_at IS NOT NULL AND withdrawn_at IS NULL',
+  );
 
 /** The greatest counter of a name that was ever published; 0 without any. */
 export async function newestCounter(sql: Sql, name: string): Promise<number> {
@@ -150,5 +154,9 @@ export async function markReleases(
   now: WallMs,
 ): Promise<void> {
   for (const { name, counter } of releases)
-    await sql.query(`UPDATE releases SET ${what} = $3 WHERE name = $1 AND counter = $2`, [name, counter, toInstant(now)]);
+    await sql.query(`UPDATE releases SET ${what} = $3 WHERE name = $1 AND counter = $2`, [
+      name,
+      counter,
+      toInstant(now),
+    ]);
 }

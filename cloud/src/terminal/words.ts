@@ -113,6 +113,17 @@ export const KEY_LIST_COLUMNS: readonly Column<Item>[] = [
   { heading: 'AUTHORITIES', show: ({ authorities }) => (authorities as string[]).join(' ') },
 ];
 
+export const RELEASE_COLUMNS: readonly Column<Item>[] = [
+  column('NAME', 'name'),
+  column('COUNTER', 'counter'),
+  column('VERSION', 'version'),
+  column('STATE', 'state'),
+  { heading: 'MODELS', show: ({ models }) => (models as string[]).join(' ') },
+  column('BYTES', 'bytes'),
+  column('PUBLISHED', 'publishedAt'),
+  { heading: 'DIGEST', show: ({ sha256 }) => String(sha256).slice(0, 12) },
+];
+
 export const INSTANCE_COLUMNS: readonly Column<Item>[] = [
   column('INSTANCE', 'instanceId'),
   column('HOST', 'host'),

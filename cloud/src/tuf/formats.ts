@@ -30,7 +30,10 @@ const Version = Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER });
 const Length = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const Hashes = closed({ sha256: Sha256 });
 
-const Role = closed({ keyids: Type.Array(Sha256, { minItems: 1, uniqueItems: true, maxItems: 32 }), threshold: Version });
+const Role = closed({
+  keyids: Type.Array(Sha256, { minItems: 1, uniqueItems: true, maxItems: 32 }),
+  threshold: Version,
+});
 export type Role = Static<typeof Role>;
 
 const MetaFile = closed({ version: Version, length: Length, hashes: Hashes });
@@ -115,9 +118,9 @@ export function parseOffline(text: string): Metadata<'root'> | Metadata<'targets
   return type === 'root' ? parseRoot(text) : parseTargets(text);
 }
 
-function checked<M extends { readonly signatures: readonly Signature[]; readonly signed: { readonly expires: string } }>(
-  metadata: M,
-): M {
+function checked<
+  M extends { readonly signatures: readonly Signature[]; readonly signed: { readonly expires: string } },
+>(metadata: M): M {
   expiryOf(metadata.signed);
   // 4.2: one signature of each key.
   if (new Set(metadata.signatures.map(({ keyid }) => keyid)).size < metadata.signatures.length)

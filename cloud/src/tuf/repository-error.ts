@@ -8,6 +8,7 @@ export const REPOSITORY_ERRORS = {
   metadata_expired: { kind: 'refused', title: 'Metadata have expired, or expire too soon to be published' },
   metadata_out_of_step: { kind: 'refused', title: 'Metadata do not follow those that are published' },
   firmware_root_missing: { kind: 'missing', title: 'No root of firmware is installed' },
+  firmware_root_exists: { kind: 'refused', title: 'There is a root already' },
   firmware_root_invalid: { kind: 'invalid', title: 'The root names keys or thresholds that cannot be' },
   online_key_foreign: { kind: 'refused', title: 'The root names other online keys than this service holds' },
   release_unknown: { kind: 'missing', title: 'No such release' },
@@ -26,7 +27,10 @@ export class RepositoryError extends Error {
   readonly code: RepositoryErrorCode;
 
   constructor(code: RepositoryErrorCode, detail?: string, options?: ErrorOptions) {
-    super(detail === undefined ? REPOSITORY_ERRORS[code].title : `${REPOSITORY_ERRORS[code].title}: ${detail}`, options);
+    super(
+      detail === undefined ? REPOSITORY_ERRORS[code].title : `${REPOSITORY_ERRORS[code].title}: ${detail}`,
+      options,
+    );
     this.code = code;
   }
 

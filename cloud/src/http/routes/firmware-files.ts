@@ -28,12 +28,7 @@ export const firmwareFileRoutes =
     });
   };
 
-async function send(
-  request: FastifyRequest,
-  reply: FastifyReply,
-  path: string,
-  file: SentFile,
-): Promise<FastifyReply> {
+async function send(request: FastifyRequest, reply: FastifyReply, path: string, file: SentFile): Promise<FastifyReply> {
   const tag = `"${file.tag}"`;
   reply.headers({
     etag: tag,

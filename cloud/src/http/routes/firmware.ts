@@ -120,10 +120,10 @@ export const firmwareRoutes =
         roots: roots.map(formatMetadata),
         targets: state.targets && formatMetadata(state.targets),
         standing: {
-          root: standingOf(state.root),
-          targets: standingOf(state.targets),
-          snapshot: standingOf(state.snapshot),
-          timestamp: standingOf(state.timestamp),
+          root: state.root && standingOf(state.root),
+          targets: state.targets && standingOf(state.targets),
+          snapshot: state.snapshot && standingOf(state.snapshot),
+          timestamp: state.timestamp && standingOf(state.timestamp),
         },
         onlineKeys,
       };
@@ -137,13 +137,14 @@ export const firmwareRoutes =
       const { roots, targets } = request.body;
       const offered = { roots: roots.map(parseRoot), targets: targets === undefined ? null : parseTargets(targets) };
       const root = await firmware.installRoots(principalOf(request).actor, offered);
-      return reply.code(201).send(standingOf(root) ?? undefined);
+      return reply.code(201).send(standingOf(root));
     });
 
     app.post('/firmware/targets', PUBLISH, async (request, reply) => {
       const targets = parseTargets(request.body.targets);
       const { added, withdrawn } = await firmware.publish(principalOf(request).actor, targets);
-      const named = (files: typeof added) => files.map(({ custom: { name, version, counter } }) => ({ name, version, counter }));
+      const named = (files: typeof added) =>
+        files.map(({ custom: { name, version, counter } }) => ({ name, version, counter }));
       const { version } = targets.signed;
       return reply.code(201).send({ version, released: named(added), withdrawn: named(withdrawn) });
     });
@@ -160,8 +161,7 @@ export const firmwareRoutes =
     });
   };
 
-function standingOf(metadata: Metadata<RoleName> | null) {
-  if (metadata === null) return null;
+function standingOf(metadata: Metadata<RoleName>) {
   const { version, expires } = metadata.signed;
   return { version, expires, sha256: sha256Of(formatMetadata(metadata)) };
 }

@@ -60,7 +60,12 @@ export const releaseRoutes =
       const [afterName, afterCounter] = cursor === undefined ? [] : decodeCursor(cursor, ['text', 'count']);
       const after = afterName === undefined ? null : ([String(afterName), Number(afterCounter)] as const);
       const rows = await listReleases(store, { name, after, limit: limit + 1 });
-      const page = pageOf(rows, limit, (row) => [row.name, row.counter], (row) => ({ ...row, models: [...row.models] }));
+      const page = pageOf(
+        rows,
+        limit,
+        (row) => [row.name, row.counter],
+        (row) => ({ ...row, models: [...row.models] }),
+      );
       return { items: [...page.items], next: page.next };
     });
 
