@@ -123,6 +123,7 @@ CREATE UNIQUE INDEX assignment_devices_open ON assignment_devices (device_id, na
 CREATE INDEX assignment_devices_waiting ON assignment_devices (assignment_id, device_id) WHERE state = 'waiting';
 CREATE INDEX assignment_devices_handed ON assignment_devices (assignment_id, device_id)
   WHERE state IN ('updating', 'stalled');
+CREATE INDEX assignment_devices_failed ON assignment_devices (assignment_id, device_id) WHERE state = 'failed';
 CREATE INDEX assignment_devices_of_device ON assignment_devices (device_id, assignment_id DESC);
 CREATE INDEX assignment_devices_revision ON assignment_devices (revision);
 CREATE TRIGGER no_truncate BEFORE TRUNCATE ON assignment_devices FOR EACH STATEMENT EXECUTE FUNCTION paddock_refuse();

@@ -90,10 +90,19 @@ export async function assignmentAt(
   return row ?? null;
 }
 
+// A device that could not at first and tried again by itself, unless a later assignment made it try.
+const RECOVERED = `
+  r.state = 'failed' AND f.committed AND f.sha256 = a.sha256 AND NOT EXISTS (
+    SELECT FROM assignment_devices n
+    WHERE n.device_id = r.device_id AND n.name = r.name AND n.assignment_id > r.assignment_id)`;
+
 // The newest first: of two that stand for one device the later one has it.
 const AT_WORK = `
   SELECT assignment_id AS id FROM assignments WHERE state = 'active'
   UNION SELECT assignment_id FROM assignment_devices WHERE state IN ('updating', 'stalled')
+  UNION SELECT assignment_id FROM assignment_devices r
+    JOIN assignments a USING (assignment_id) JOIN device_firmware f USING (device_id)
+    WHERE ${RECOVERED}
   ORDER BY id DESC`;
 
 /** Those of which anything may have to be done. */
@@ -125,15 +134,16 @@ const HANDED = `
     f.reported, f.desired_epoch, f.desired_version, f.desired_error, f.received_at, s.heard_at,
     t.state -> 'firmware' AS desired, d.retired_at IS NOT NULL AS retired
   FROM assignment_devices r
+  JOIN assignments a USING (assignment_id)
   JOIN devices d USING (device_id)
   LEFT JOIN device_firmware f USING (device_id)
   LEFT JOIN device_state s USING (device_id)
   LEFT JOIN desired_states t USING (device_id)`;
 
-/** Devices that were handed the release and are not at their end. */
+/** Devices that were handed the release and are not at their end, and those that failed and run it all the same. */
 export async function handedDevices(sql: Sql, assignmentId: number): Promise<HandedDevice[]> {
   const rows = await sql.query<HandedRow>(
-    `${HANDED} WHERE r.assignment_id = $1 AND r.state IN ('updating', 'stalled') ORDER BY r.device_id`,
+    `${HANDED} WHERE assignment_id = $1 AND (r.state IN ('updating', 'stalled') OR ${RECOVERED}) ORDER BY r.device_id`,
     [assignmentId],
   );
   return rows.map(handedOf);

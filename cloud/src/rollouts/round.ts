@@ -79,6 +79,7 @@ async function turn(sql: Sql, assignmentId: number, now: WallMs): Promise<Told> 
 /** What is new of a device that was handed the release. */
 function lookAt(assignment: AssignmentRow, device: HandedDevice, now: WallMs): DeviceChange[] {
   const { deviceId, handed, heard, desired, retired } = device;
+  if (device.state === 'failed') return [{ deviceId, state: 'updated' }];
   if (retired) return [{ deviceId, state: 'refused', code: 'device_retired' }];
   if (handed === null) return [{ deviceId, state: 'waiting' }];
   const progress = judge({ ...handed, sha256: assignment.sha256 }, heard, now, assignment.stalled_after_ms);

@@ -14,7 +14,7 @@ export const DEVICE_STATES = {
   updating: 'The release is in its desired state, and its reports do not show the end yet; it holds a place of the cap',
   stalled: 'It was handed the release and nothing came of it for too long; counts as a failure, and holds no place',
   updated: 'Its signed report shows that it runs the release and has committed it',
-  failed: 'Its signed report shows that it could not, and `code` why',
+  failed: 'Its signed report shows that it could not, and `code` why; it is updated yet if it tries again and can',
   superseded: 'A later assignment of the same bundle has it, or its desired state was set to something else',
   cancelled: 'The assignment was cancelled before it was updated',
   refused: 'It was not taken, and `code` says why',
