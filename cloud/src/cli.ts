@@ -17,6 +17,7 @@ import { SETTINGS, type SettingName } from './settings.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
 import { addBrokerConfig } from './cli-broker-config.ts';
 import { addCredentials } from './cli-credentials.ts';
+import { addDesired } from './cli-desired.ts';
 import { addInventory } from './cli-inventory.ts';
 import {
   CATALOGUES,
@@ -79,6 +80,7 @@ function program(quiet: boolean): Command {
     .exitOverride();
   addServe(root);
   addDevices(root);
+  addDesired(root);
   for (const words of CATALOGUES) addCatalogue(root, words);
   addTokens(root);
   addVerify(root);

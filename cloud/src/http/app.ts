@@ -15,6 +15,7 @@ import { authorityRoutes, type AuthorityParts } from './routes/authorities.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { credentialRoutes } from './routes/credentials.ts';
+import { desiredRoutes } from './routes/desired.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { instanceRoutes } from './routes/instances.ts';
 import { keyListRoutes, type KeyListParts } from './routes/key-lists.ts';
@@ -119,6 +120,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
 async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceViews, archive: Archive): Promise<void> {
   await guarded.register(deviceRoutes({ ...parts, views }));
   await guarded.register(credentialRoutes(parts));
+  await guarded.register(desiredRoutes(parts));
   await guarded.register(reportRoutes({ archive, views }));
   await guarded.register(lifeRoutes({ ...parts, views }));
   await guarded.register(inventoryRoutes({ ...parts, views }));

@@ -49,11 +49,20 @@ export interface Audience {
   isAllowed(): Promise<boolean>;
 }
 
+/** What has changed and is not told yet. */
+interface Gathered {
+  readonly states: Set<string>;
+  readonly presences: Map<string, PresenceChange>;
+  readonly desired: Set<string>;
+}
+
+const nothing = (): Gathered => ({ states: new Set(), presences: new Map(), desired: new Set() });
+
 interface Listener extends Audience {
   /** What it has been told of, whatever connection or instance it comes back to. */
   position: Position;
   /** While it catches up: what moved meanwhile, to be told afterwards. */
-  held: { states: Set<string>; presences: Map<string, PresenceChange> } | null;
+  held: Gathered | null;
 }
 
 /** Tells every listener of this instance what any instance recorded. Slow listeners cost a bounded amount of memory. */
@@ -63,8 +72,7 @@ export class EventHub {
   readonly #barrier: EventBarrier;
   readonly #listeners = new Set<Listener>();
   readonly #stopping = new AbortController();
-  #states = new Set<string>();
-  #presences = new Map<string, PresenceChange>();
+  #gathered = nothing();
   #flushing: Promise<void> | null = null;
   #checking: Promise<void> | null = null;
   #stopListening: (() => Promise<void>)[] = [];
@@ -83,6 +91,7 @@ export class EventHub {
       await this.#barrier.open(),
       await store.listen('paddock_recorded', (payload) => this.#recorded(payload), missed),
       await store.listen('paddock_presence', (payload) => this.#moved(payload), missed),
+      await store.listen('paddock_desired', (deviceId) => this.#gather(({ desired }) => desired.add(deviceId)), missed),
     ];
     void this.#beat();
   }
@@ -102,7 +111,7 @@ export class EventHub {
   /** Serves a listener until its connection ends: first what it missed, then what happens. */
   async serve(audience: Audience, last: Position | null): Promise<void> {
     const { sink } = audience;
-    const held = { states: new Set<string>(), presences: new Map<string, PresenceChange>() };
+    const held = nothing();
     const listener: Listener = { ...audience, position: last ?? { revision: 0, horizon: 0 }, held };
     this.#listeners.add(listener);
     sink.closed.addEventListener('abort', () => this.#listeners.delete(listener));
@@ -112,20 +121,26 @@ export class EventHub {
     listener.position = position;
     sink.write(withId(position, eventBody('ready', {})));
     listener.held = null;
-    for (const deviceId of held.states) this.#states.add(deviceId);
-    for (const [deviceId, change] of held.presences) this.#presences.set(deviceId, change);
+    for (const deviceId of held.states) this.#gathered.states.add(deviceId);
+    for (const deviceId of held.desired) this.#gathered.desired.add(deviceId);
+    for (const [deviceId, change] of held.presences) this.#gathered.presences.set(deviceId, change);
     this.#wake();
   }
 
   async #catchUp(listener: Listener, last: Position): Promise<void> {
     const { store, views } = this.#parts;
-    const { isReset, states, presences } = await changesSince(store, listener.scope, last);
+    const { isReset, states, presences, desired } = await changesSince(store, listener.scope, last);
+    const told = new Set(states.map(({ deviceId }) => deviceId));
+    // A state says what is desired, too.
+    const changed = [...told, ...desired.flatMap(({ deviceId }) => (told.has(deviceId) ? [] : [deviceId]))];
     if (isReset) listener.sink.write(withId(last, eventBody('reset', {})));
-    for (let at = 0; at < states.length; at += this.#settings.pageSize) {
-      const ids = states.slice(at, at + this.#settings.pageSize).map(({ deviceId }) => deviceId);
+    for (let at = 0; at < changed.length; at += this.#settings.pageSize) {
+      const ids = changed.slice(at, at + this.#settings.pageSize);
       // While it catches up, its id stays where it was: who is cut off in the middle begins again there.
-      for (const versioned of await views.some(listener.scope, ids))
-        listener.sink.write(withId(last, eventBody('state', versioned.view)));
+      for (const { view } of await views.some(listener.scope, ids)) {
+        if (told.has(view.deviceId)) listener.sink.write(withId(last, eventBody('state', view)));
+        else listener.sink.write(withId(last, desiredBody(view)));
+      }
       await this.#drained(listener);
     }
     for (const { revision: _, ...change } of presences)
@@ -139,20 +154,25 @@ export class EventHub {
   }
 
   #recorded(payload: string): void {
-    if (this.#listeners.size === 0) return;
-    for (const deviceId of JSON.parse(payload) as string[]) {
-      this.#states.add(deviceId);
-      for (const { held } of this.#listeners) held?.states.add(deviceId);
-    }
-    this.#wake();
+    const ids = JSON.parse(payload) as string[];
+    this.#gather(({ states }) => ids.forEach((deviceId) => states.add(deviceId)));
   }
 
   #moved(payload: string): void {
-    if (this.#listeners.size === 0) return;
     const change = JSON.parse(payload) as PresenceChange;
-    this.#presences.set(change.deviceId, change);
-    for (const { held } of this.#listeners) held?.presences.set(change.deviceId, change);
+    this.#gather(({ presences }) => presences.set(change.deviceId, change));
+  }
+
+  #gather(add: (gathered: Gathered) => unknown): void {
+    if (this.#listeners.size === 0) return;
+    add(this.#gathered);
+    for (const { held } of this.#listeners) if (held !== null) add(held);
     this.#wake();
+  }
+
+  #hasGathered(): boolean {
+    const { states, presences, desired } = this.#gathered;
+    return states.size + presences.size + desired.size > 0;
   }
 
   #wake(): void {
@@ -161,7 +181,7 @@ export class EventHub {
   }
 
   async #flush(): Promise<void> {
-    while ((this.#states.size > 0 || this.#presences.size > 0) && !this.#stopping.signal.aborted) {
+    while (this.#hasGathered() && !this.#stopping.signal.aborted) {
       await this.#parts.clock.sleep(this.#settings.gatherMs, this.#stopping.signal);
       if (this.#stopping.signal.aborted) return;
       await this.#tellGathered().catch((error: unknown) => {
@@ -176,14 +196,12 @@ export class EventHub {
     const position = await this.#barrier.pass();
     // Who is still catching up has these among what is held, and is told afterwards.
     const audience = [...this.#listeners].filter(({ held }) => held === null);
-    const states = this.#states;
-    const presences = this.#presences;
-    this.#states = new Set();
-    this.#presences = new Map();
-    const ids = [...new Set([...states, ...presences.keys()])];
+    const gathered = this.#gathered;
+    this.#gathered = nothing();
+    const ids = [...new Set([...gathered.states, ...gathered.presences.keys(), ...gathered.desired])];
     for (let at = 0; at < ids.length; at += this.#settings.pageSize) {
       const page = await this.#parts.views.some(ALL_CUSTOMERS, ids.slice(at, at + this.#settings.pageSize));
-      const told = page.toSorted((a, b) => a.revision - b.revision).flatMap((one) => eventsOf(one, states, presences));
+      const told = page.toSorted((a, b) => a.revision - b.revision).flatMap((one) => eventsOf(one, gathered));
       const isLast = at + this.#settings.pageSize >= ids.length;
       for (const listener of audience) this.#tell(listener, told, isLast ? position : null);
     }
@@ -236,15 +254,15 @@ interface Told {
   readonly body: string;
 }
 
-function eventsOf(
-  { view }: VersionedView,
-  states: ReadonlySet<string>,
-  presences: ReadonlyMap<string, PresenceChange>,
-): Told[] {
+const desiredBody = ({ deviceId, desired }: VersionedView['view']): string =>
+  eventBody('desired', { deviceId, ...desired });
+
+function eventsOf({ view }: VersionedView, { states, presences, desired }: Gathered): Told[] {
   const { customerId, deviceId } = view;
   const change = presences.get(deviceId);
   return [
     ...(states.has(deviceId) ? [{ customerId, body: eventBody('state', view) }] : []),
     ...(change ? [{ customerId, body: eventBody('presence', change) }] : []),
+    ...(desired.has(deviceId) ? [{ customerId, body: desiredBody(view) }] : []),
   ];
 }

@@ -1,3 +1,4 @@
+import { convergenceWords } from './desired-sheet.ts';
 import { plain } from './table.ts';
 
 type Item = Readonly<Record<string, unknown>>;
@@ -7,6 +8,7 @@ export function eventLine(event: string, body: Item): string {
   const id = plain(body['deviceId']);
   if (event === 'presence')
     return `${plain(body['since'])}  ${id}  ${plain(body['previous'])} -> ${plain(body['presence'])}`;
+  if (event === 'desired') return `${id}  desired: ${plain(convergenceWords(body))}`;
   const report = (body['lastReport'] ?? {}) as Item;
   const trigger = plain((report['trigger'] as Item | undefined)?.['kind']);
   const readings = Object.entries((body['readings'] ?? {}) as Record<string, Item>).map(readingText);

@@ -11,7 +11,9 @@ const LISTEN = {
   schema: {
     tags: ['events'],
     operationId: 'listen',
-    summary: 'Server-sent events: `state` (a device), `presence` (a change of presence), `ready` (up to date), `reset`',
+    summary:
+      'Server-sent events: `state` (a device), `presence` (a change of presence), `desired` (something else is desired of ' +
+      'a device, or reported of that), `ready` (up to date), `reset`',
     description:
       'Each event has an id. Sent back as Last-Event-ID, to any instance of the service, it brings what changed ' +
       'since: the newest state of each device, not every step. An id of another database brings `reset` and then ' +

@@ -16,7 +16,7 @@ const Happening = fc.oneof(
   // The cloud comes back from a backup: versions go back, the epoch grows.
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('restore' as const), lost: fc.nat(5) }) },
   { weight: 2, arbitrary: fc.constant({ kind: 'start' } as const) },
-  { weight: 1, arbitrary: fc.constant({ kind: 'lose the file' } as const) },
+  { weight: 2, arbitrary: fc.constant({ kind: 'lose the file' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'another life' } as const) },
   { weight: 1, arbitrary: fc.constant({ kind: 'the disk fails' } as const) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('time' as const), known: fc.boolean() }) },
@@ -82,7 +82,7 @@ class World {
 
 it('never goes back, and has the newest in the end, whatever is lost, late, repeated or cut off', async () => {
   await fc.assert(
-    fc.asyncProperty(fc.array(Happening, { maxLength: 60 }), async (happenings) => {
+    fc.asyncProperty(fc.array(Happening, { maxLength: 60, size: 'max' }), async (happenings) => {
       const world = new World();
       await world.begin();
       for (const what of happenings) await world.happens(what);
@@ -94,6 +94,6 @@ it('never goes back, and has the newest in the end, whatever is lost, late, repe
       expect(backwards).toEqual([]);
       await bench.keeper.stop();
     }),
-    { numRuns: 300 },
+    { numRuns: 200 },
   );
 });
