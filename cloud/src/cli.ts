@@ -3,6 +3,8 @@ import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { ApiError, type Item } from './adapters/api-client.ts';
 import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
+import { addAssign } from './cli-assign.ts';
+import { addAssignments, addFirmware } from './cli-assignments.ts';
 import { addAudit } from './cli-audit.ts';
 import { addBackup } from './cli-backup.ts';
 import { addBundle } from './cli-bundle.ts';
@@ -20,6 +22,7 @@ import { SETTINGS, type SettingName } from './settings.ts';
 import { ProofError, verifyProof } from './proof/verify.ts';
 import { addBrokerConfig } from './cli-broker-config.ts';
 import { addCredentials } from './cli-credentials.ts';
+import { addDesired } from './cli-desired.ts';
 import { addInventory } from './cli-inventory.ts';
 import {
   CATALOGUES,
@@ -82,9 +85,11 @@ function program(quiet: boolean): Command {
     .exitOverride();
   addServe(root);
   addDevices(root);
+  addDesired(root);
   for (const words of CATALOGUES) addCatalogue(root, words);
   addTokens(root);
   addVerify(root);
+  addAssignments(root);
   addInstances(root);
   addRoot(root);
   addCa(root);
@@ -188,6 +193,8 @@ function addDevices(root: Command): void {
 
   addShow(devices);
   addInventory(devices);
+  addFirmware(devices);
+  addAssign(devices);
   addCredentials(devices);
   addEdit(devices, { one: 'device', id: 'device-id', attributes: DEVICE_ATTRIBUTES, pathOf: devicePath });
 

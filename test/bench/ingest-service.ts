@@ -49,7 +49,16 @@ const keyDir = await mkdtemp(join(tmpdir(), 'paddock-bench-'));
 const { signing } = await loadOnlineKey(keyDir);
 await rm(keyDir, { recursive: true });
 const opener = startOpener({ program: OPENER_PROGRAM });
-const answers = new Answers({ broker, signing, clock, metrics, log, epoch: 7, keyList: () => 3, desiredVersion: () => 0 });
+const answers = new Answers({
+  broker,
+  signing,
+  clock,
+  metrics,
+  log,
+  epoch: 7,
+  keyList: () => 3,
+  desiredVersion: () => 0,
+});
 const rejections = new Rejections({ sql: store, clock, metrics, log, audit: new CollectedAudit() });
 const ingest = new Ingest({ store, keys, opener, answers, rejections, clock, metrics, log, errorAt: () => 100 });
 

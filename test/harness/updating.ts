@@ -47,7 +47,9 @@ export async function withdrawRelease(store: Store, { name, counter }: Release):
 /** Registers devices of the model that releases fit, and calls them online: of that others judge. */
 export async function addKiosks(store: Store, ids: readonly string[], presence = 'online'): Promise<void> {
   const key = await makeTestKey();
-  const keyed = await Promise.all(ids.map(async (deviceId, at) => ({ deviceId, key: at === 0 ? key : await makeTestKey() })));
+  const keyed = await Promise.all(
+    ids.map(async (deviceId, at) => ({ deviceId, key: at === 0 ? key : await makeTestKey() })),
+  );
   await addDevices(store, keyed);
   await fit(store, ids, presence);
 }
@@ -135,7 +137,13 @@ export class UpdatingDevice {
   async report(state: UpdateState, more: Partial<ReportedFirmware> = {}, fields: Partial<Report> = {}): Promise<void> {
     this.#sequence += 1;
     const nonce = `bm9uY2U${String(this.#sequence).padStart(8, '0')}`;
-    const firmware = { status: UPDATE_STATES[state], state, slot: 'a', running: this.running, committed: true } as const;
+    const firmware = {
+      status: UPDATE_STATES[state],
+      state,
+      slot: 'a',
+      running: this.running,
+      committed: true,
+    } as const;
     await this.device.report({
       sequence: this.#sequence,
       uptimeMs: 60_000 + this.#sequence,

@@ -18,7 +18,9 @@ export async function applyState(state: Desired['state'], handlers: Handlers): P
   const unknown = Object.keys(state)
     .filter((key) => !Object.hasOwn(handlers, key))
     .map((key): [string, DesiredError] => [key, errorOf('desired_key_unknown')]);
-  const errors = [...(await Promise.all(results)), ...unknown].filter((one): one is [string, DesiredError] => one[1] !== null);
+  const errors = [...(await Promise.all(results)), ...unknown].filter(
+    (one): one is [string, DesiredError] => one[1] !== null,
+  );
   return Object.fromEntries(errors.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 

@@ -31,4 +31,5 @@ export async function parseTakenUp(bytes: Uint8Array | null): Promise<TakenUp | 
 }
 
 /** Tells damage, not forgery: the file is the device's own. */
-const checkOf = async (line: string): Promise<string> => (await sha256Base64url(`paddock-desired ${line}`)).slice(0, 22);
+const checkOf = async (line: string): Promise<string> =>
+  (await sha256Base64url(`paddock-desired ${line}`)).slice(0, 22);

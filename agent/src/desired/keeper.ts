@@ -14,8 +14,9 @@ import { openDesiredMessage } from './open.ts';
 
 /** Messages that wait to be verified: whoever may publish on our topic must not fill the memory. */
 const WAITING = 8;
-/** How often it is looked whether what is waited for has come. */
+/** How often, and how many times, it is looked whether what is waited for has come; after that with each answer. */
 const LOOK_EVERY_MS = 5_000;
+const LOOKS = 60;
 /** How long a version may be on its way after an answer named it. */
 const ON_ITS_WAY_MS = 120_000;
 
@@ -39,10 +40,10 @@ export interface DesiredOptions {
 }
 
 export interface DesiredKeeper {
-  /** Hears every message. */
-  message(topic: string, payload: string): void;
-  /** An answer was taken, which says what is current. */
-  answered(current: Version): void;
+  /** Hears every message. Resolves when it was handled. */
+  message(topic: string, payload: string): Promise<void>;
+  /** An answer was taken, which says what is current. Resolves when what waited for it was looked at. */
+  answered(current: Version): Promise<void>;
   /** What holds on this device; null when nothing was ever taken up. */
   reported(): ReportedDesired | null;
   /** @param changed called when what is reported has changed */
@@ -53,7 +54,8 @@ export interface DesiredKeeper {
 /** Good so far, or by a key that is not known yet: judged again when there is news. The newest of each. */
 interface Pending {
   verified: Desired | null;
-  unverified: string | null;
+  /** With the keys that did not verify it: only others may. */
+  unverified: { readonly text: string; readonly keys: string } | null;
 }
 
 /**
@@ -83,6 +85,7 @@ class Keeper implements DesiredKeeper {
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
   #isLooking = false;
+  #looksLeft = 0;
   #missed: Version | null = null;
   #changed = (): void => undefined;
 
@@ -101,21 +104,21 @@ class Keeper implements DesiredKeeper {
     this.#changed = changed;
   }
 
-  message(topic: string, payload: string): void {
+  async message(topic: string, payload: string): Promise<void> {
     // Empty: what was retained is taken away, which says nothing of what was taken up.
     if (topic !== topicOf('desired', this.#options.device) || payload === '') return;
     if (this.#waiting >= WAITING) return this.#tell('desired_flood', DESIRED_REFUSALS.desired_flood);
     this.#waiting += 1;
-    this.#inTurn(async () => {
+    await this.#inTurn(async () => {
       this.#waiting -= 1;
       await this.#read(payload);
     });
   }
 
-  answered(current: Version): void {
+  async answered(current: Version): Promise<void> {
     this.#current = current;
     this.#watchFor(current);
-    if (this.#isPending()) this.#inTurn(() => this.#lookAgain());
+    await this.#inTurn(() => this.#lookAgain());
   }
 
   reported(): ReportedDesired | null {
@@ -129,8 +132,9 @@ class Keeper implements DesiredKeeper {
     await this.#last;
   }
 
-  #inTurn(work: () => Promise<void>): void {
+  #inTurn(work: () => Promise<void>): Promise<void> {
     this.#last = this.#last.then(() => (this.#stopping.signal.aborted ? undefined : work()));
+    return this.#last;
   }
 
   async #read(text: string): Promise<void> {
@@ -142,7 +146,7 @@ class Keeper implements DesiredKeeper {
     } catch (cause) {
       const code = codeOf(cause);
       if (code !== 'key_unknown') return this.#tell(code, 'Desired state was not taken up', cause);
-      this.#pending.unverified = text;
+      this.#pending.unverified = { text, keys: this.#keyIds() };
       this.#tell('desired_waits_for_keys', DESIRED_WAITS.desired_waits_for_keys);
       listBehind(null);
       this.#lookLater();
@@ -166,7 +170,7 @@ class Keeper implements DesiredKeeper {
   #hold(desired: Desired): void {
     const { verified } = this.#pending;
     if (verified === null || compareVersions(desired, verified) >= 0) this.#pending.verified = desired;
-    this.#lookLater();
+    if (!this.#isLooking) this.#lookLater();
   }
 
   /** Invariant: the floor is on the disk before anything is applied. */
@@ -193,26 +197,36 @@ class Keeper implements DesiredKeeper {
     this.#parts.log.info(fields, 'Desired state is applied');
   }
 
-  #isPending(): boolean {
-    return this.#pending.verified !== null || this.#pending.unverified !== null;
-  }
-
   async #lookAgain(): Promise<void> {
     const { verified, unverified } = this.#pending;
     this.#pending.verified = null;
-    this.#pending.unverified = null;
     if (verified !== null) await this.#judge(verified);
-    if (unverified !== null) await this.#read(unverified);
+    if (unverified === null || unverified.keys === this.#keyIds()) return;
+    this.#pending.unverified = null;
+    await this.#read(unverified.text);
+  }
+
+  #keyIds(): string {
+    return this.#options
+      .keys()
+      .map(({ keyId }) => keyId)
+      .join();
   }
 
   #lookLater(): void {
-    if (this.#isLooking) return;
+    this.#looksLeft = LOOKS;
+    if (!this.#isLooking) void this.#look();
+  }
+
+  async #look(): Promise<void> {
+    const { signal } = this.#stopping;
     this.#isLooking = true;
-    const { clock } = this.#parts;
-    void clock.sleep(LOOK_EVERY_MS, this.#stopping.signal).then(() => {
-      this.#isLooking = false;
-      if (this.#isPending()) this.#inTurn(() => this.#lookAgain());
-    });
+    for (; this.#looksLeft > 0 && !signal.aborted; this.#looksLeft -= 1) {
+      await this.#parts.clock.sleep(LOOK_EVERY_MS, signal);
+      await this.#inTurn(() => this.#lookAgain());
+      if (this.#pending.verified === null && this.#pending.unverified === null) break;
+    }
+    this.#isLooking = false;
   }
 
   /** Said once for a version that answers name and that does not come. */

@@ -36,8 +36,8 @@ export interface SessionParts {
   readonly inventory?: { digest(): string | null; answered(wants: Answer['wants']): void };
   /** What shall last on this device: reports say what of it holds, and hear of what was taken up. */
   readonly desired?: {
-    message(topic: string, payload: string): void;
-    answered(current: Answer['desired']): void;
+    message(topic: string, payload: string): Promise<void>;
+    answered(current: Answer['desired']): Promise<void>;
     reported(): ReportedDesired | null;
     begin(changed: () => void): void;
   };

@@ -61,11 +61,11 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     if (isExchange) reporter.exchanged();
     connection.answered(digest);
     parts.inventory?.answered(wants);
-    parts.desired?.answered(desired);
+    void parts.desired?.answered(desired);
   });
   const message = (topic: string, payload: string): void => {
     readAnswer(topic, payload);
-    parts.desired?.message(topic, payload);
+    void parts.desired?.message(topic, payload);
   };
   parts.desired?.begin(() => void reporter.report({ kind: 'desired' }));
   const events = createEventIntake(clock, (...event) => reporter.report(...event));

@@ -43,7 +43,7 @@ export class ApiClient {
   }
 
   async send(
-    method: 'POST' | 'PATCH' | 'DELETE',
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
     path: string,
     body?: object,
     ifMatch?: string | null,

@@ -33,8 +33,9 @@ const WRITE = `
  * Sets one key of what a device shall be, or takes it away. To be called in a transaction, as everything here that takes
  * an actor; whoever sets it for several devices in one goes in the order of their ids.
  * @param value null takes the key away
+ * @param expectedVersion as the editor read it; null edits whatever is there
  * @throws FleetError `device_unknown`, `device_retired`, `desired_key_invalid`, `desired_value_invalid`,
- *   `desired_too_large`, `time_zone_invalid`
+ *   `desired_too_large`, `time_zone_invalid`, `version_conflict`
  */
 export const setDesired = (
   sql: Sql,
@@ -42,13 +43,10 @@ export const setDesired = (
   deviceId: string,
   key: string,
   value: unknown,
-): Promise<DesiredChange> => patchDesired(sql, actor, deviceId, { [key]: value });
+  expectedVersion: number | null = null,
+): Promise<DesiredChange> => patchDesired(sql, actor, deviceId, { [key]: value }, expectedVersion);
 
-/**
- * Sets and takes away keys, and leaves the others.
- * @param expectedVersion as the editor read it; null edits whatever is there
- * @throws FleetError as `setDesired`, `version_conflict`
- */
+/** Sets and takes away keys, and leaves the others. @throws FleetError as `setDesired` */
 export const patchDesired = (
   sql: Sql,
   actor: Actor,
@@ -63,7 +61,7 @@ export const patchDesired = (
   });
 };
 
-/** The whole of it at once. @throws FleetError as `patchDesired` */
+/** The whole of it at once. @throws FleetError as `setDesired` */
 export const replaceDesired = (
   sql: Sql,
   actor: Actor,

@@ -52,16 +52,19 @@ const CLAIM = `
 export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim[]> {
   const { epoch, now, deviceIds, missing, limit } = request;
   const [issuedAt, expiresAt] = [toInstant(now), toInstant(wallMs(now + VALID_MS))];
-  const rows = await sql.query<{ device_id: string; version: number; state: DesiredState; incarnation: string }>(CLAIM, [
-    epoch,
-    issuedAt,
-    expiresAt,
-    deviceIds,
-    toInstant(wallMs(now + RENEW_MS)),
-    missing,
-    toInstant(wallMs(now - JUST_NOW_MS)),
-    limit,
-  ]);
+  const rows = await sql.query<{ device_id: string; version: number; state: DesiredState; incarnation: string }>(
+    CLAIM,
+    [
+      epoch,
+      issuedAt,
+      expiresAt,
+      deviceIds,
+      toInstant(wallMs(now + RENEW_MS)),
+      missing,
+      toInstant(wallMs(now - JUST_NOW_MS)),
+      limit,
+    ],
+  );
   return rows.map(({ device_id, version, state, incarnation }) => ({
     deviceId: device_id,
     incarnation,

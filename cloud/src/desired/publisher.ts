@@ -126,7 +126,8 @@ export class DesiredPublisher {
 
   /** What could not be done is done the next time. */
   #failed(news: News, cause: unknown): void {
-    if (!this.#failing) this.#parts.log.warn({ err: cause }, 'Desired state could not be published; trying until it can');
+    if (!this.#failing)
+      this.#parts.log.warn({ err: cause }, 'Desired state could not be published; trying until it can');
     this.#failing = true;
     this.#wake((next) => {
       for (const id of news.changed) next.changed.add(id);
@@ -151,11 +152,15 @@ export class DesiredPublisher {
     this.#failing = false;
   }
 
-  async #publish(deviceIds: readonly string[] | null, missing: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+  async #publish(
+    deviceIds: readonly string[] | null,
+    missing: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { store, clock, epoch } = this.#parts;
     if (deviceIds?.length === 0) return;
     let lacking = [...missing];
-    for (let full = true; full && !signal.aborted; ) {
+    for (let full = true; full && !signal.aborted;) {
       const request = { epoch, now: clock.wall(), deviceIds, missing: lacking, limit: PAGE };
       const claims = await claim(store, request);
       full = claims.length === PAGE;
@@ -190,6 +195,8 @@ export class DesiredPublisher {
     for (const deviceId of await claimRetired(store, deviceIds))
       await broker
         .publish(topicOf('desired', deviceId), '', { retain: true })
-        .catch((cause: unknown) => log.warn({ err: cause, deviceId }, 'Desired state of a retired device still stands'));
+        .catch((cause: unknown) =>
+          log.warn({ err: cause, deviceId }, 'Desired state of a retired device still stands'),
+        );
   }
 }

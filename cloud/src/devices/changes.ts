@@ -28,6 +28,8 @@ export interface Changes {
   readonly isReset: boolean;
   readonly states: readonly { readonly deviceId: string; readonly revision: number }[];
   readonly presences: readonly (PresenceChange & { readonly revision: number })[];
+  /** Devices of which something else is desired, or reported of it. */
+  readonly desired: readonly { readonly deviceId: string; readonly revision: number }[];
 }
 
 /** More revisions than are given out while one transaction is under way. */
@@ -71,12 +73,8 @@ export async function changesSince(sql: Sql, scope: Scope, { revision, horizon }
   const isReset = revision > now.revision || horizon > now.next;
   const from = isReset ? 0 : revision;
   const values = [scope.customerId, from, Math.max(0, from - REORDERED), horizon];
-  const states = await sql.query<{ device_id: string; revision: number }>(
-    `SELECT d.device_id, c.revision FROM devices d
-     JOIN (SELECT device_id, revision, xmin AS written_by FROM device_state) c ON c.device_id = d.device_id
-     ${CHANGED} ORDER BY c.revision`,
-    values,
-  );
+  const states = await sql.query<ChangedRow>(changedIn('device_state'), values);
+  const desired = await sql.query<ChangedRow>(changedIn('desired_states'), values);
   const presences = await sql.query<PresenceRow>(
     `SELECT d.device_id, c.revision, c.state, c.previous, c.moment FROM devices d
      JOIN (SELECT device_id, revision, state, previous, since AS moment, xmin AS written_by FROM presence) c ON c.device_id = d.device_id
@@ -85,10 +83,23 @@ export async function changesSince(sql: Sql, scope: Scope, { revision, horizon }
   );
   return {
     isReset,
-    states: states.map((row) => ({ deviceId: row.device_id, revision: row.revision })),
+    states: states.map(changedOf),
     presences: presences.map(presenceOf),
+    desired: desired.map(changedOf),
   };
 }
+
+interface ChangedRow {
+  device_id: string;
+  revision: number;
+}
+
+const changedIn = (rows: 'device_state' | 'desired_states'): string =>
+  `SELECT d.device_id, c.revision FROM devices d
+   JOIN (SELECT device_id, revision, xmin AS written_by FROM ${rows}) c ON c.device_id = d.device_id
+   ${CHANGED} ORDER BY c.revision`;
+
+const changedOf = ({ device_id, revision }: ChangedRow) => ({ deviceId: device_id, revision });
 
 interface PresenceRow {
   device_id: string;

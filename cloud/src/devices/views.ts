@@ -1,3 +1,4 @@
+import type { ReportedDesired } from '@paddock/shared/desired.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Host, Reading, Trigger } from '@paddock/shared/report.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
@@ -9,6 +10,7 @@ import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
 import { clockView, type ClockView } from './clock-view.ts';
 import { scopeOf, whereOf, type Condition } from './conditions.ts';
+import { convergenceOf, type Convergence } from './convergence.ts';
 import { decodeCursor, pageOf, type Page } from './cursor.ts';
 import { DELIVERY_COLUMNS, deliveryOf, type DeliveryRow, type DeliveryView } from './delivery.ts';
 import { hasExchanged, lifeOfClock, newestLives } from './lives.ts';
@@ -51,6 +53,8 @@ export interface DeviceView {
   /** Null until a report was recorded. */
   readonly clock: ClockView | null;
   readonly delivery: LastDelivery | null;
+  /** How it does with what shall last on it; null until anything was set. */
+  readonly desired: Convergence | null;
 }
 
 /** A view with what travels beside it: the version of the attributes, and its place among all changes. */
@@ -79,9 +83,10 @@ const PRESENCE = `CASE WHEN d.retired_at IS NOT NULL THEN 'retired' ELSE coalesc
 const COLUMNS = `
   d.device_id, d.name, d.customer_id, d.site_id, d.model_id, d.serial_number, d.registered_at, d.retired_at, d.version,
   ${PRESENCE} AS presence, coalesce(p.since, d.registered_at) AS presence_since,
-  greatest(s.revision, p.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
+  greatest(s.revision, p.revision, t.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
   s.received_at, s.earliest, s.latest, s.basis, s.segment, s.envelope, c.record AS clock, c.faults,
-  st.start IS NOT NULL AS has_start, ${DELIVERY_COLUMNS}`;
+  st.start IS NOT NULL AS has_start, ${DELIVERY_COLUMNS},
+  (SELECT max(epoch) FROM epochs) AS epoch, t.version AS desired_version, t.reported AS desired_reported`;
 
 const JOINS = `
   FROM devices d
@@ -89,6 +94,7 @@ const JOINS = `
   LEFT JOIN device_state s ON s.device_id = d.device_id
   LEFT JOIN clocks c ON c.device_id = s.device_id AND c.boot_id = s.boot_id
     AND c.segment = s.segment
+  LEFT JOIN desired_states t ON t.device_id = d.device_id
   LEFT JOIN starts st ON st.device_id = s.device_id AND st.incarnation = s.incarnation AND st.start = s.start`;
 
 interface ViewRow extends Omit<PlacedRow, 'received_at'>, DeliveryRow {
@@ -112,6 +118,9 @@ interface ViewRow extends Omit<PlacedRow, 'received_at'>, DeliveryRow {
   clock: PackedClock | null;
   faults: ClockFault[] | null;
   has_start: boolean;
+  epoch: number;
+  desired_version: number | null;
+  desired_reported: ReportedDesired | null;
 }
 
 /** Reads devices as people see them; never writes. */
@@ -202,6 +211,8 @@ export class DeviceViews {
       presence: row.presence,
       presenceSince: instant(row.presence === 'retired' && row.retired_at ? row.retired_at : row.presence_since),
       ...this.#lastKnown(row, record, life),
+      desired:
+        row.desired_version === null ? null : convergenceOf(row.epoch, row.desired_version, row.desired_reported),
     };
     return { view, version: row.version, revision: row.revision };
   }

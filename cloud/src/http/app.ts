@@ -17,6 +17,7 @@ import { authorityRoutes, type AuthorityParts } from './routes/authorities.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { credentialRoutes } from './routes/credentials.ts';
+import { desiredRoutes } from './routes/desired.ts';
 import { deviceFirmwareRoutes } from './routes/device-firmware.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { firmwareRoutes } from './routes/firmware.ts';
@@ -125,6 +126,7 @@ export async function createApp(parts: HttpParts): Promise<App> {
 async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceViews, archive: Archive): Promise<void> {
   await guarded.register(deviceRoutes({ ...parts, views }));
   await guarded.register(credentialRoutes(parts));
+  await guarded.register(desiredRoutes(parts));
   await guarded.register(reportRoutes({ archive, views }));
   await guarded.register(lifeRoutes({ ...parts, views }));
   await guarded.register(inventoryRoutes({ ...parts, views }));

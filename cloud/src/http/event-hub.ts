@@ -2,6 +2,8 @@ import { ALL_CUSTOMERS, type Scope } from '../customers/scope.ts';
 import { changesSince, currentPosition, type Position, type PresenceChange } from '../devices/changes.ts';
 import type { DeviceViews, VersionedView } from '../devices/views.ts';
 import type { Clock, Log, Store } from '../ports.ts';
+import { assignmentsSince, type AssignmentNews } from '../rollouts/changes.ts';
+import { AssignmentsTold, type Told } from './assignments-told.ts';
 import { EventBarrier } from './event-barrier.ts';
 import { eventBody, withId } from './event-id.ts';
 
@@ -49,11 +51,26 @@ export interface Audience {
   isAllowed(): Promise<boolean>;
 }
 
+/** What has changed and is not told yet. */
+interface Gathered {
+  readonly states: Set<string>;
+  readonly presences: Map<string, PresenceChange>;
+  readonly desired: Set<string>;
+  readonly assignments: AssignmentsTold;
+}
+
+const nothing = (): Gathered => ({
+  states: new Set(),
+  presences: new Map(),
+  desired: new Set(),
+  assignments: new AssignmentsTold(),
+});
+
 interface Listener extends Audience {
   /** What it has been told of, whatever connection or instance it comes back to. */
   position: Position;
   /** While it catches up: what moved meanwhile, to be told afterwards. */
-  held: { states: Set<string>; presences: Map<string, PresenceChange> } | null;
+  held: Gathered | null;
 }
 
 /** Tells every listener of this instance what any instance recorded. Slow listeners cost a bounded amount of memory. */
@@ -63,8 +80,7 @@ export class EventHub {
   readonly #barrier: EventBarrier;
   readonly #listeners = new Set<Listener>();
   readonly #stopping = new AbortController();
-  #states = new Set<string>();
-  #presences = new Map<string, PresenceChange>();
+  #gathered = nothing();
   #flushing: Promise<void> | null = null;
   #checking: Promise<void> | null = null;
   #stopListening: (() => Promise<void>)[] = [];
@@ -83,6 +99,8 @@ export class EventHub {
       await this.#barrier.open(),
       await store.listen('paddock_recorded', (payload) => this.#recorded(payload), missed),
       await store.listen('paddock_presence', (payload) => this.#moved(payload), missed),
+      await store.listen('paddock_desired', (deviceId) => this.#gather(({ desired }) => desired.add(deviceId)), missed),
+      await store.listen('paddock_assignments', (payload) => this.#assigned(payload), missed),
     ];
     void this.#beat();
   }
@@ -102,7 +120,7 @@ export class EventHub {
   /** Serves a listener until its connection ends: first what it missed, then what happens. */
   async serve(audience: Audience, last: Position | null): Promise<void> {
     const { sink } = audience;
-    const held = { states: new Set<string>(), presences: new Map<string, PresenceChange>() };
+    const held = nothing();
     const listener: Listener = { ...audience, position: last ?? { revision: 0, horizon: 0 }, held };
     this.#listeners.add(listener);
     sink.closed.addEventListener('abort', () => this.#listeners.delete(listener));
@@ -112,24 +130,34 @@ export class EventHub {
     listener.position = position;
     sink.write(withId(position, eventBody('ready', {})));
     listener.held = null;
-    for (const deviceId of held.states) this.#states.add(deviceId);
-    for (const [deviceId, change] of held.presences) this.#presences.set(deviceId, change);
+    for (const deviceId of held.states) this.#gathered.states.add(deviceId);
+    for (const deviceId of held.desired) this.#gathered.desired.add(deviceId);
+    for (const [deviceId, change] of held.presences) this.#gathered.presences.set(deviceId, change);
+    this.#gathered.assignments.addAll(held.assignments);
     this.#wake();
   }
 
   async #catchUp(listener: Listener, last: Position): Promise<void> {
     const { store, views } = this.#parts;
-    const { isReset, states, presences } = await changesSince(store, listener.scope, last);
+    const { isReset, states, presences, desired } = await changesSince(store, listener.scope, last);
+    const told = new Set(states.map(({ deviceId }) => deviceId));
+    // A state says what is desired, too.
+    const changed = [...told, ...desired.flatMap(({ deviceId }) => (told.has(deviceId) ? [] : [deviceId]))];
     if (isReset) listener.sink.write(withId(last, eventBody('reset', {})));
-    for (let at = 0; at < states.length; at += this.#settings.pageSize) {
-      const ids = states.slice(at, at + this.#settings.pageSize).map(({ deviceId }) => deviceId);
+    for (let at = 0; at < changed.length; at += this.#settings.pageSize) {
+      const ids = changed.slice(at, at + this.#settings.pageSize);
       // While it catches up, its id stays where it was: who is cut off in the middle begins again there.
-      for (const versioned of await views.some(listener.scope, ids))
-        listener.sink.write(withId(last, eventBody('state', versioned.view)));
+      for (const { view } of await views.some(listener.scope, ids)) {
+        if (told.has(view.deviceId)) listener.sink.write(withId(last, eventBody('state', view)));
+        else listener.sink.write(withId(last, desiredBody(view)));
+      }
       await this.#drained(listener);
     }
     for (const { revision: _, ...change } of presences)
       listener.sink.write(withId(last, eventBody('presence', change)));
+    const assigned = await assignmentsSince(store, listener.scope, isReset ? { ...last, revision: 0 } : last);
+    for (const { body } of heardBy(listener, await AssignmentsTold.of(assigned).read(store)))
+      listener.sink.write(withId(last, body));
   }
 
   /** Waits until a listener that catches up has taken most of it. */
@@ -139,20 +167,30 @@ export class EventHub {
   }
 
   #recorded(payload: string): void {
-    if (this.#listeners.size === 0) return;
-    for (const deviceId of JSON.parse(payload) as string[]) {
-      this.#states.add(deviceId);
-      for (const { held } of this.#listeners) held?.states.add(deviceId);
-    }
-    this.#wake();
+    const ids = JSON.parse(payload) as string[];
+    this.#gather(({ states }) => ids.forEach((deviceId) => states.add(deviceId)));
   }
 
   #moved(payload: string): void {
-    if (this.#listeners.size === 0) return;
     const change = JSON.parse(payload) as PresenceChange;
-    this.#presences.set(change.deviceId, change);
-    for (const { held } of this.#listeners) held?.presences.set(change.deviceId, change);
+    this.#gather(({ presences }) => presences.set(change.deviceId, change));
+  }
+
+  #assigned(payload: string): void {
+    const news = JSON.parse(payload) as AssignmentNews;
+    this.#gather(({ assignments }) => assignments.add(news));
+  }
+
+  #gather(add: (gathered: Gathered) => unknown): void {
+    if (this.#listeners.size === 0) return;
+    add(this.#gathered);
+    for (const { held } of this.#listeners) if (held !== null) add(held);
     this.#wake();
+  }
+
+  #hasGathered(): boolean {
+    const { states, presences, desired, assignments } = this.#gathered;
+    return states.size + presences.size + desired.size + assignments.size > 0;
   }
 
   #wake(): void {
@@ -161,7 +199,7 @@ export class EventHub {
   }
 
   async #flush(): Promise<void> {
-    while ((this.#states.size > 0 || this.#presences.size > 0) && !this.#stopping.signal.aborted) {
+    while (this.#hasGathered() && !this.#stopping.signal.aborted) {
       await this.#parts.clock.sleep(this.#settings.gatherMs, this.#stopping.signal);
       if (this.#stopping.signal.aborted) return;
       await this.#tellGathered().catch((error: unknown) => {
@@ -176,23 +214,22 @@ export class EventHub {
     const position = await this.#barrier.pass();
     // Who is still catching up has these among what is held, and is told afterwards.
     const audience = [...this.#listeners].filter(({ held }) => held === null);
-    const states = this.#states;
-    const presences = this.#presences;
-    this.#states = new Set();
-    this.#presences = new Map();
-    const ids = [...new Set([...states, ...presences.keys()])];
+    const gathered = this.#gathered;
+    this.#gathered = nothing();
+    const assigned = await gathered.assignments.read(this.#parts.store);
+    const ids = [...new Set([...gathered.states, ...gathered.presences.keys(), ...gathered.desired])];
     for (let at = 0; at < ids.length; at += this.#settings.pageSize) {
       const page = await this.#parts.views.some(ALL_CUSTOMERS, ids.slice(at, at + this.#settings.pageSize));
-      const told = page.toSorted((a, b) => a.revision - b.revision).flatMap((one) => eventsOf(one, states, presences));
-      const isLast = at + this.#settings.pageSize >= ids.length;
+      const told = page.toSorted((a, b) => a.revision - b.revision).flatMap((one) => eventsOf(one, gathered));
+      const isLast = at + this.#settings.pageSize >= ids.length && assigned.length === 0;
       for (const listener of audience) this.#tell(listener, told, isLast ? position : null);
     }
+    for (const listener of audience) this.#tell(listener, assigned, position);
   }
 
   /** @param position where the listener stands after these; null: where it stood, more is to come */
   #tell(listener: Listener, told: readonly Told[], position: Position | null): void {
-    const { customerId } = listener.scope;
-    const bodies = told.filter((one) => customerId === null || one.customerId === customerId).map(({ body }) => body);
+    const bodies = heardBy(listener, told).map(({ body }) => body);
     const last = position === null ? undefined : bodies.pop();
     // Whoever is cut off in the middle begins again where it stood.
     let text = bodies.map((body) => withId(listener.position, body)).join('');
@@ -231,20 +268,18 @@ export class EventHub {
   }
 }
 
-interface Told {
-  readonly customerId: string;
-  readonly body: string;
-}
+const heardBy = ({ scope: { customerId } }: Audience, told: readonly Told[]): readonly Told[] =>
+  told.filter((one) => customerId === null || one.customerId === customerId);
 
-function eventsOf(
-  { view }: VersionedView,
-  states: ReadonlySet<string>,
-  presences: ReadonlyMap<string, PresenceChange>,
-): Told[] {
+const desiredBody = ({ deviceId, desired }: VersionedView['view']): string =>
+  eventBody('desired', { deviceId, ...desired });
+
+function eventsOf({ view }: VersionedView, { states, presences, desired }: Gathered): Told[] {
   const { customerId, deviceId } = view;
   const change = presences.get(deviceId);
   return [
     ...(states.has(deviceId) ? [{ customerId, body: eventBody('state', view) }] : []),
     ...(change ? [{ customerId, body: eventBody('presence', change) }] : []),
+    ...(desired.has(deviceId) ? [{ customerId, body: desiredBody(view) }] : []),
   ];
 }

@@ -98,6 +98,21 @@ export const Delivery = {
   lostOrOnTheWay: Type.Integer({ minimum: 0, description: 'Of the missing, those that nothing explains' }),
 } as const;
 
+const DesiredErrorView = Type.Object({ code: Type.String(), detail: Type.Optional(Type.String()) });
+/** How a device does with its desired state. */
+export const convergence = {
+  epoch: Count,
+  version: Type.Integer({ minimum: 0, description: 'What holds; 0 when nothing was ever set' }),
+  reported: Nullable(
+    Type.Object(
+      { epoch: Count, version: Count, errors: Type.Optional(Type.Record(Type.String(), DesiredErrorView)) },
+      { description: 'What the device holds, with the keys of it that it could not apply' },
+    ),
+  ),
+  converged: Type.Boolean({ description: 'The device holds this version, and could apply all of it' }),
+} as const;
+export const Convergence = Type.Object(convergence, { description: 'Null until anything was set' });
+
 export const Identity = {
   incarnation: Type.String({ pattern: '^[A-Za-z0-9_-]{11}$' }),
   start: Count,

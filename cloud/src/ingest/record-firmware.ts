@@ -111,7 +111,10 @@ const versionsOf = ({ root, timestamp, snapshot, targets }: Versions): Versions 
   ...(targets !== undefined && { targets }),
 });
 
-function changeRow({ message: { deviceId, report, receivedAt }, interval }: PlacedReport, batch: readonly PlacedReport[]) {
+function changeRow(
+  { message: { deviceId, report, receivedAt }, interval }: PlacedReport,
+  batch: readonly PlacedReport[],
+) {
   const { firmware } = report;
   if (firmware === undefined) return [];
   const { name = null, version = null, counter = null, sha256 = null } = firmware.running ?? {};

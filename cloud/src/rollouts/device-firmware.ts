@@ -118,7 +118,12 @@ export async function listFirmwareChanges(
     const estimate = earliest === null ? shown.estimate : wallMs((earliest + shown.latest) / 2);
     return timeView({ earliest, latest: shown.latest, estimate, basis: shown.basis });
   };
-  return pageOf(rows, limit, ({ change_id }) => [change_id], (row) => changeOf(row, timeOf(row)));
+  return pageOf(
+    rows,
+    limit,
+    ({ change_id }) => [change_id],
+    (row) => changeOf(row, timeOf(row)),
+  );
 }
 
 /** The report before, as it was placed. */

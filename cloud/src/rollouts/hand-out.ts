@@ -84,5 +84,4 @@ export async function takeBack(
 export const isHanded = (
   { name, counter, sha256 }: Pick<AssignmentRow, 'name' | 'counter' | 'sha256'>,
   desired: DesiredFirmware | null,
-): boolean =>
-  desired !== null && desired.name === name && desired.counter === counter && desired.sha256 === sha256;
+): boolean => desired !== null && desired.name === name && desired.counter === counter && desired.sha256 === sha256;

@@ -41,13 +41,7 @@ export interface Progress {
 const PATIENT: readonly string[] = ['waiting-for-window', 'waiting-for-lock'] satisfies UpdateState[];
 const ENDED_BADLY: readonly string[] = ['failed', 'rolled-back'] satisfies UpdateState[];
 /** From here on a device goes through with it, whatever is desired meanwhile. */
-const BEGUN: readonly string[] = [
-  'armed',
-  'switched',
-  'trial',
-  'committed',
-  'rolling-back',
-] satisfies UpdateState[];
+const BEGUN: readonly string[] = ['armed', 'switched', 'trial', 'committed', 'rolling-back'] satisfies UpdateState[];
 
 /** A device is updated when its signed report shows the release running and committed: nothing else counts. */
 export const hasCommitted = (firmware: ReportedFirmware | null, sha256: string): boolean =>

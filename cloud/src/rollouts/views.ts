@@ -11,7 +11,12 @@ import { DEVICE_STATES, type AssignmentState, type DeviceState } from './states.
 export interface AssignmentView {
   readonly assignmentId: number;
   readonly customerId: string | null;
-  readonly release: { readonly name: string; readonly version: string; readonly counter: number; readonly sha256: string };
+  readonly release: {
+    readonly name: string;
+    readonly version: string;
+    readonly counter: number;
+    readonly sha256: string;
+  };
   readonly filter: TargetFilter | null;
   readonly standing: boolean;
   readonly options: AssignmentOptions;
@@ -80,10 +85,7 @@ export async function listAssignments(
     ...(name === undefined ? [] : [['a.name = ?', name] as const]),
     ...after,
   ]);
-  const rows = await sql.query<ViewRow>(
-    `${VIEW} ${where} ORDER BY a.assignment_id DESC LIMIT ${limit + 1}`,
-    values,
-  );
+  const rows = await sql.query<ViewRow>(`${VIEW} ${where} ORDER BY a.assignment_id DESC LIMIT ${limit + 1}`, values);
   return pageOf(rows, limit, (row) => [row.assignment_id], viewOf);
 }
 

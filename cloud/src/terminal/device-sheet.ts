@@ -1,4 +1,5 @@
 import { fromInstant } from '@paddock/shared/time.ts';
+import { convergenceWords } from './desired-sheet.ts';
 import { plain, sheet, table, type Column } from './table.ts';
 
 type Item = Readonly<Record<string, unknown>>;
@@ -60,13 +61,17 @@ const CHANGE_COLUMNS: readonly Column<Item>[] = [
 
 /** A device for people: what it is, its readings, what they changed, its clock, and what became of its reports. */
 export function deviceSheet(device: Item, changes: readonly Item[]): string {
-  const { readings, clock, delivery, lastReport, ...attributes } = device;
+  const { readings, clock, delivery, desired, lastReport, ...attributes } = device;
   const rows = Object.entries((readings ?? {}) as Record<string, Item>).map(([sensor, reading]) => ({
     sensor,
     ...reading,
   }));
   return [
-    sheet({ ...attributes, lastReport: lastReport ? reportWords(lastReport as ShownReport) : null }),
+    sheet({
+      ...attributes,
+      lastReport: lastReport ? reportWords(lastReport as ShownReport) : null,
+      ...(desired ? { desired: convergenceWords(desired as Item) } : {}),
+    }),
     ...(clock ? [sheet(clockWords(clock as ShownClock))] : []),
     ...(delivery ? [sheet(deliveryWords(delivery as ShownDelivery))] : []),
     table(rows, READING_COLUMNS),

@@ -36,7 +36,9 @@ const Filter = Input({
   customer: Type.Optional(Id),
   site: Type.Optional(Id),
   model: Type.Optional(Id),
-  running: Type.Optional(Type.String({ pattern: BUNDLE_NAME_PATTERN, description: 'The name of the bundle that runs' })),
+  running: Type.Optional(
+    Type.String({ pattern: BUNDLE_NAME_PATTERN, description: 'The name of the bundle that runs' }),
+  ),
   presence: Type.Optional(PresenceState),
 });
 
@@ -84,7 +86,9 @@ const Assignment = Type.Object({
   since: Instant,
   totals: Type.Unsafe<AssignmentView['totals']>(
     Type.Object(
-      Object.fromEntries(Object.entries(DEVICE_STATES).map(([state, description]) => [state, Type.Integer({ description })])),
+      Object.fromEntries(
+        Object.entries(DEVICE_STATES).map(([state, description]) => [state, Type.Integer({ description })]),
+      ),
     ),
   ),
 });

@@ -10,6 +10,7 @@ import { HttpError } from '../problem.ts';
 import type { Routes } from '../routes.ts';
 import {
   Clock,
+  Convergence,
   Count,
   Cursor,
   DEFAULT_LIMIT,
@@ -75,6 +76,7 @@ export const DeviceView = Type.Object({
       { description: 'Reports of the newest start; `waiting` is what the newest one says of the outbox' },
     ),
   ),
+  desired: Nullable(Convergence),
 });
 
 const attributes = {

@@ -111,9 +111,10 @@ describe.each(BOTH_BROKERS)('desired state on its way through %s', (name) => {
     await set(device.deviceId, 'agent', { logLevel: 'debug' });
     const first = await device.desires(() => true);
     await cloud.close();
-    await database.store.query(`UPDATE desired_states SET expires_at = now() + interval '9 days' WHERE device_id = $1`, [
-      device.deviceId,
-    ]);
+    await database.store.query(
+      `UPDATE desired_states SET expires_at = now() + interval '9 days' WHERE device_id = $1`,
+      [device.deviceId],
+    );
     await start();
     await device.close();
     device = new TestDevice(device.deviceId, device.key, cloudKey);

@@ -182,7 +182,11 @@ describe('an assignment of devices that report', () => {
     await operator.turn();
     await withdrawRelease(database.store, withdrawn);
     await operator.turn();
-    expect(await operator.view(id)).toMatchObject({ state: 'halted', code: 'release_withdrawn', totals: { waiting: 2 } });
+    expect(await operator.view(id)).toMatchObject({
+      state: 'halted',
+      code: 'release_withdrawn',
+      totals: { waiting: 2 },
+    });
     await expect(operator.steer(id, 'resume')).rejects.toMatchObject({ code: 'release_withdrawn' });
   });
 
@@ -252,7 +256,11 @@ describe('what a device runs', () => {
     await one.report('idle', { slot: 'b' });
     const [newest, first, ...more] = await historyOf(one);
     expect(more).toEqual([]);
-    expect(newest).toMatchObject({ running: { ...NEW, published: true }, slot: 'b', report: { start: 1, sequence: 4 } });
+    expect(newest).toMatchObject({
+      running: { ...NEW, published: true },
+      slot: 'b',
+      report: { start: 1, sequence: 4 },
+    });
     expect(first).toMatchObject({ running: { ...OLD, published: true }, slot: 'a', time: { earliest: null } });
     expect(Date.parse(newest?.time.latest ?? '')).toBeGreaterThan(Date.parse(first?.time.latest ?? ''));
     expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({
