@@ -1,7 +1,3 @@
-import { CollectedAudit } from './audit.ts';
-import { addDevices, TestDevice } from './device.ts';
-import { CountedMetrics, type TestIngest } from './ingest.ts';
-import { makeTestKey } from './signing.ts';
 import { pino } from 'pino';
 import { assign, ASSIGNMENT_DEFAULTS, type NewAssignment } from '@paddock/cloud/rollouts/assign.ts';
 import { ALL_CUSTOMERS, type Scope } from '@paddock/cloud/customers/scope.ts';
@@ -12,6 +8,10 @@ import type { Store } from '@paddock/cloud/ports.ts';
 import { UPDATE_STATES, type ReportedFirmware, type UpdateState } from '@paddock/shared/firmware.ts';
 import type { Report } from '@paddock/shared/report.ts';
 import { wallMs } from '@paddock/shared/time.ts';
+import { CollectedAudit } from './audit.ts';
+import { addDevices, TestDevice } from './device.ts';
+import { CountedMetrics, type TestIngest } from './ingest.ts';
+import { makeTestKey } from './signing.ts';
 
 export const MODEL = 'kiosk-9';
 type Release = NonNullable<ReportedFirmware['running']>;
@@ -92,7 +92,8 @@ export class Operator {
 
   /** One turn of the job. @param laterMs how much later it is by then */
   turn(laterMs = 0, store = this.#store): Promise<void> {
-    return workRollouts({ ...this, log: pino({ level: 'silent' }) }, store, wallMs(Date.now() + laterMs));
+    const { audit, metrics } = this;
+    return workRollouts({ audit, metrics, log: pino({ level: 'silent' }) }, store, wallMs(Date.now() + laterMs));
   }
 
   view(id: number) {

@@ -1,6 +1,6 @@
 import { actAs, actorName, type Actor, type Scope } from '../customers/scope.ts';
 import { checkKey } from '../desired/check.ts';
-import { readRelease } from '../firmware/releases.ts';
+import { readRelease, type Release } from '../firmware/releases.ts';
 import type { Sql } from '../ports.ts';
 import { RolloutError } from './errors.ts';
 import { desiredOf } from './hand-out.ts';
@@ -41,38 +41,41 @@ const ADD = `
  *   FleetError `device_unknown`, `time_zone_invalid`, `desired_value_invalid`
  */
 export async function assign(sql: Sql, scope: Scope, actor: Actor, input: NewAssignment): Promise<number> {
-  const { release: wanted, targets, standing, cap, haltAfter, stalledAfterMs, options } = input;
-  const isOfList = targets.devices !== undefined;
-  if (isOfList === (targets.filter !== undefined) || (isOfList && standing))
-    throw new RolloutError('assignment_targets_invalid');
+  const { targets, standing } = input;
+  if (targets.devices !== undefined && standing) throw new RolloutError('assignment_targets_invalid');
   await lockRollouts(sql);
-  const release = await readRelease(sql, wanted.name, wanted.counter ?? wanted.version ?? '');
-  const which = `${wanted.name} ${wanted.counter ?? wanted.version ?? ''}`;
-  if (release === null) throw new RolloutError('release_unknown', which);
-  if (release.withdrawn) throw new RolloutError('release_withdrawn', which);
-  const { name, counter, version, sha256, models } = release;
+  const release = await publishedRelease(sql, input.release);
   await actAs(sql, actor);
-  const [added] = await sql.query<{ assignment_id: number }>(ADD, [
-    scope.customerId,
-    name,
-    counter,
-    version,
-    sha256,
-    models,
-    JSON.stringify(options),
-    targets.filter === undefined ? null : JSON.stringify(targets.filter),
-    standing,
-    cap,
-    haltAfter,
-    stalledAfterMs,
-    actorName(actor),
-  ]);
-  const assignment = await assignmentAt(sql, added?.assignment_id ?? 0);
-  if (assignment === null) throw new Error('The database did not keep the assignment');
+  const assignment = await add(sql, scope, actor, { ...input, release });
   checkKey('firmware', desiredOf(assignment));
   await take(sql, assignment, scope, targets);
   if (!standing) await requireSome(sql, assignment);
   return assignment.assignment_id;
+}
+
+/** @throws RolloutError `release_unknown`, `release_withdrawn` */
+async function publishedRelease(sql: Sql, { name, counter, version = '' }: ReleaseName): Promise<Release> {
+  const which = counter ?? version;
+  const release = await readRelease(sql, name, which);
+  if (release === null) throw new RolloutError('release_unknown', `${name} ${which}`);
+  if (release.withdrawn) throw new RolloutError('release_withdrawn', `${name} ${which}`);
+  return release;
+}
+
+async function add(
+  sql: Sql,
+  { customerId }: Scope,
+  actor: Actor,
+  { release, targets, options, standing, cap, haltAfter, stalledAfterMs }: NewAssignment & { readonly release: Release },
+): Promise<AssignmentRow> {
+  const { name, counter, version, sha256, models } = release;
+  const filter = targets.filter === undefined ? null : JSON.stringify(targets.filter);
+  const terms = [JSON.stringify(options), filter, standing, cap, haltAfter, stalledAfterMs];
+  const values = [customerId, name, counter, version, sha256, models, ...terms, actorName(actor)];
+  const [added] = await sql.query<{ assignment_id: number }>(ADD, values);
+  const assignment = added ? await assignmentAt(sql, added.assignment_id) : null;
+  if (assignment === null) throw new Error('The database did not keep the assignment');
+  return assignment;
 }
 
 const TAKEN = `

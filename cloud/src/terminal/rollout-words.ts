@@ -22,7 +22,7 @@ function totalsWords(totals: unknown): string {
 }
 
 const withCode = (state: unknown, code: unknown): string =>
-  code === null || code === undefined ? String(state) : `${String(state)} (${String(code)})`;
+  typeof code === 'string' ? `${plain(state)} (${code})` : plain(state);
 
 /** Where a device is on its way, and how much of the download is there. */
 function stepWords({ step, percent }: Item): string | null {
@@ -45,7 +45,7 @@ export const ASSIGNED_DEVICE_COLUMNS: readonly Column<Item>[] = [
   { heading: 'SINCE', show: ({ since }) => since },
   {
     heading: 'DETAIL',
-    show: ({ detail, supersededBy }) => detail ?? (supersededBy && `by assignment ${String(supersededBy)}`),
+    show: ({ detail, supersededBy }) => detail ?? (supersededBy && `by assignment ${plain(supersededBy)}`),
   },
 ];
 

@@ -1,12 +1,12 @@
+import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { setDesired } from '@paddock/cloud/desired/change.ts';
 import { readDesired } from '@paddock/cloud/desired/views.ts';
 import { takeTurn } from '@paddock/cloud/instances/elected.ts';
 import { LeaseLostError } from '@paddock/cloud/instances/lease.ts';
 import { listFirmwareChanges, readFirmware } from '@paddock/cloud/rollouts/device-firmware.ts';
-import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
-import { pino } from 'pino';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { CountedMetrics, startIngest, type TestIngest } from '../../../harness/ingest.ts';
 import { addReleases, Operator, releaseOf, UpdatingDevice, withdrawRelease } from '../../../harness/updating.ts';
