@@ -66,7 +66,15 @@ async function add(
   sql: Sql,
   { customerId }: Scope,
   actor: Actor,
-  { release, targets, options, standing, cap, haltAfter, stalledAfterMs }: NewAssignment & { readonly release: Release },
+  {
+    release,
+    targets,
+    options,
+    standing,
+    cap,
+    haltAfter,
+    stalledAfterMs,
+  }: NewAssignment & { readonly release: Release },
 ): Promise<AssignmentRow> {
   const { name, counter, version, sha256, models } = release;
   const filter = targets.filter === undefined ? null : JSON.stringify(targets.filter);
