@@ -39,7 +39,7 @@ async function send(request: FastifyRequest, reply: FastifyReply, path: string, 
   const tag = `"${file.tag}"`;
   reply.headers({
     etag: tag,
-    'last-modified': new Date(file.modifiedAt).toUTCString(),
+    'last-modified': file.modified,
     'accept-ranges': 'bytes',
     // All names but this one have one content for ever.
     'cache-control': path === TIMESTAMP ? 'no-cache' : 'public, max-age=31536000, immutable',
