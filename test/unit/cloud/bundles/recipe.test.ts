@@ -31,9 +31,7 @@ describe('a recipe', () => {
   it('is read, with one directory or several as its payload', () => {
     expect(parseRecipe(JSON.stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
     expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: 'out' })).payload).toEqual(['out']);
-    expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: ['../common', 'out'] })).payload).toEqual([
-      'out',
-    ]);
+    expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: ['../common', 'out'] })).payload).toEqual(['out']);
     expect(parseRecipe(JSON.stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
   });
 
