@@ -15,6 +15,7 @@ import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
 import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
 import { NOTIFICATION_TYPES } from '@paddock/cloud/monitoring/notifications.ts';
 import { CONNECTION_REFUSALS, METRICS } from '@paddock/cloud/ports.ts';
+import { REPOSITORY_ERRORS } from '@paddock/cloud/tuf/repository-error.ts';
 import { MIGRATION_ERRORS } from '@paddock/cloud/store/migrate.ts';
 import { describe, expect, it } from 'vitest';
 
@@ -164,6 +165,13 @@ describe('a recipe of a bundle', () => {
   it('has a row for every code, in the words of the code', () => {
     const rows = rowsUnder('| `code` of a recipe |').map(([key, text]) => [key, text]);
     expect(rows).toEqual(Object.entries(RECIPE_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+});
+
+describe('the repository of firmware', () => {
+  it('has a row for every code, in the words of the code', () => {
+    const known = Object.entries(REPOSITORY_ERRORS).map(([one, { title }]) => [code(one), title]);
+    expect(rowsUnder('| `code` of the repository |')).toEqual(known);
   });
 });
 
