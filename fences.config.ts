@@ -20,6 +20,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/desired': ['customers', 'devices'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/enrolment': ['audit', 'aws', 'customers', 'devices', 'trust'],
+  'cloud/firmware': ['bundles', 'customers', 'tuf'],
   'cloud/ingest': ['clock', 'monitoring'],
   'cloud/instances': ['monitoring'],
   'cloud/inventory': ['clock', 'customers', 'devices', 'ingest', 'monitoring'],
@@ -59,6 +60,7 @@ export const ROOM_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'cloud/bundles': ['yaml'],
   'cloud/http': ['fastify', '@fastify/[^/]+'],
   'cloud/trust': ['@peculiar/x509'],
+  'cloud/tuf': ['@tufjs/canonical-json'],
 };
 
 /** Parts of Node that compute and touch nothing but memory. */

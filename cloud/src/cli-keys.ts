@@ -67,6 +67,7 @@ function addInit(keys: Command): void {
     const options = init.optsWithGlobals<InitOptions>();
     const folder = await readKeyFolder(directory);
     if (folder.roots.length > 0 || folder.draft) throw new RepositoryError('firmware_root_exists', directory);
+    checkCounts(options);
     const online = await onlineKeys(init, options.online);
     const passphrase = passphrases(options.passphraseFile, 'new');
     const make = async (role: OfflineRole, count: number) => {
@@ -94,6 +95,13 @@ function addInit(keys: Command): void {
     );
   });
 }
+
+/** Before the first key is made. @throws RepositoryError `firmware_root_invalid` */
+function checkCounts({ rootKeys, rootThreshold, targetsKeys, targetsThreshold }: InitOptions): void {
+  if (rootThreshold > rootKeys || targetsThreshold > targetsKeys)
+    throw new RepositoryError('firmware_root_invalid', 'a threshold is greater than the count of keys');
+}
+
 const HANDED_OUT = 'Give each key to another person, keep copies elsewhere, and leave none on this machine.';
 
 function addOnline(keys: Command): void {

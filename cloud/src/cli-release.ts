@@ -170,17 +170,16 @@ async function upload(command: Command, client: ApiClient, file: string): Promis
   tell(`sending ${bytes} bytes`);
   let isDone = false;
   for await (const event of client.upload('/firmware/bundles', await openAsBlob(file, { type: OCTETS }))) {
-    const { kind, code, detail, from } = event;
+    const { kind, code, detail } = event;
     if (kind === 'failed') throw new ApiError(String(code), String(detail));
     if (kind === 'checked') tell('it is whole');
-    if (kind === 'packed')
-      tell(
-        `a pack of ${String(event['bytes'])} bytes ${from === null ? 'with everything' : `from counter ${String(from)}`}`,
-      );
+    if (kind === 'packed') tell(packLine(event));
     isDone ||= kind === 'done';
   }
   if (!isDone) throw new ApiError('service_unreachable', 'The service broke off its answer');
 }
+const packLine = ({ from, bytes }: Item): string =>
+  `a pack of ${String(bytes)} bytes ${typeof from === 'number' ? `from counter ${from}` : 'with everything'}`;
 const OCTETS = 'application/octet-stream';
 
 function addViews(release: Command): void {

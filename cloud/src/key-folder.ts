@@ -31,7 +31,10 @@ export interface KeyFolder {
 
 export async function readKeyFolder(directory: string): Promise<KeyFolder> {
   const names = await readdir(directory).catch(() => [] as string[]);
-  const versions = names.flatMap((name) => Number(ROOT_FILE.exec(name)?.[1] ?? []));
+  const versions = names.flatMap((name) => {
+    const version = ROOT_FILE.exec(name)?.[1];
+    return version === undefined ? [] : [Number(version)];
+  });
   const roots: Metadata<'root'>[] = [];
   let draft: Metadata<'root'> | null = null;
   for (const version of versions.toSorted((a, b) => a - b)) {

@@ -66,8 +66,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   background((signal) => member.run(signal));
   const watch = createWatch({ ...base, listenerId: base.identity.instanceId, now: databaseNow });
   background((signal) => watch.run(signal));
-  const { firmware, files: firmwareFiles, watch: watchFirmware } = openFirmware(base, dataDir.path, keepKeyList);
-  await watchFirmware(background, started);
+  const { firmware, files } = await openFirmware(base, dataDir.path, keepKeyList, background, started);
   runJobs(base, watch, firmware, background);
   await deliverWebhooks(base, background);
   const prepared = await prepareBroker(base, background);
@@ -78,7 +77,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
       base,
       () => deviceUrlOf(config, prepared.broker),
       await openAws(base, background, started),
-      firmwareFiles,
+      files,
       started,
     ),
   );
@@ -99,10 +98,7 @@ export async function serve(config: CloudConfig): Promise<Service> {
   });
   started.defer(() => app.close());
   const http = await named(['httpPort'], app.listen({ host: config.httpHost, port: config.httpPort }));
-  const heard = (is: boolean): void => {
-    reachable = is;
-    watch.reachable(is);
-  };
+  const heard = (is: boolean): void => watch.reachable((reachable = is));
   await named(
     ['mqttPort', 'mqttTlsPort'],
     takeIn(base, prepared, { reachable: heard, errorAt: member.errors.at }, started),

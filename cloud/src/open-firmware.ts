@@ -16,15 +16,19 @@ export interface OpenFirmware {
   readonly firmware: Firmware;
   /** As devices get them. */
   readonly files: RepositoryFiles;
-  /** Keeps the files as the database has them. */
-  readonly watch: (background: Background, started: AsyncDisposableStack) => Promise<void>;
 }
 
 /**
- * The operator's repository of firmware in the data directory.
+ * The operator's repository of firmware in the data directory; its files are kept as the database has them.
  * @param rootInstalled the list of keys has to name another root
  */
-export function openFirmware(base: Base, dataDir: string, rootInstalled: () => Promise<void>): OpenFirmware {
+export async function openFirmware(
+  base: Base,
+  dataDir: string,
+  rootInstalled: () => Promise<void>,
+  background: Background,
+  started: AsyncDisposableStack,
+): Promise<OpenFirmware> {
   const files = repositoryFiles(firmwareDirectoryOf(dataDir));
   const firmware = new Firmware({
     ...base,
@@ -38,15 +42,10 @@ export function openFirmware(base: Base, dataDir: string, rootInstalled: () => P
     },
     rootInstalled,
   });
-  return {
-    firmware,
-    files,
-    async watch(background, started) {
-      const changed = (): void => firmware.changed();
-      started.defer(await base.store.listen('paddock_firmware', changed, changed));
-      background((signal) => firmware.run(signal));
-    },
-  };
+  const changed = (): void => firmware.changed();
+  started.defer(await base.store.listen('paddock_firmware', changed, changed));
+  background((signal) => firmware.run(signal));
+  return { firmware, files };
 }
 
 /** What a web server serves. */

@@ -1,5 +1,3 @@
-import type { WallMs } from '@paddock/shared/time.ts';
-
 /** A file that does not change while it is read. */
 export interface StillFile {
   readonly bytes: number;
@@ -29,7 +27,8 @@ export interface Payload {
 /** A file of the repository, opened to be sent. */
 export interface SentFile {
   readonly bytes: number;
-  readonly modifiedAt: WallMs;
+  /** When its content was written, as HTTP says it. */
+  readonly modified: string;
   /** Another one for another content. */
   readonly tag: string;
   /** Closes the file at its end, and when nobody reads on. */

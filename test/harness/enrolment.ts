@@ -10,6 +10,7 @@ import { Enrolment, type EnrolmentParts } from '@paddock/cloud/enrolment/enrolme
 import { addBatch } from '@paddock/cloud/enrolment/factory-keys.ts';
 import { createEnrolApp } from '@paddock/cloud/http/enrol-app.ts';
 import type { Clock, Store } from '@paddock/cloud/ports.ts';
+import type { RepositoryFiles } from '@paddock/cloud/ports-firmware.ts';
 import { newAuthorityCertificate, openAuthority, type Authority } from '@paddock/cloud/trust/authority.ts';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { parseEnrolled, type Claim, type Enrolled, type EnrolmentRequest } from '@paddock/shared/enrolment.ts';
@@ -53,6 +54,7 @@ export async function startEnrolment(
   parts: Partial<EnrolmentParts> = {},
   clock: Clock = systemClock,
   door: Partial<TlsServerOptions> = {},
+  firmwareFiles: Pick<RepositoryFiles, 'open'> = { open: async () => null },
 ): Promise<EnrolServer> {
   const authority = await newAuthority();
   const [onlineKey, root] = [await makeTestKey(), await makeTestKey()];
@@ -81,6 +83,7 @@ export async function startEnrolment(
     clock: systemClock,
     log: pino({ level: 'silent' }),
     enrolment,
+    firmwareFiles,
     keyList: async () => 'a.key.list',
     keyListOf: async (version) => (version === 1 ? 'a.key.list' : null),
     authorityPem: () => authority.certificatePem,

@@ -13,6 +13,7 @@ import type { Store } from '@paddock/cloud/ports.ts';
 import { Authorities } from '@paddock/cloud/trust/authorities.ts';
 import { CollectedAudit } from './audit.ts';
 import { newAuthority } from './authority.ts';
+import { testFirmware } from './firmware.ts';
 import { makeTestKey, type TestKey } from './signing.ts';
 
 /** An answer, with its body parsed where it is JSON. */
@@ -75,6 +76,7 @@ export async function startHttp(store: Store, parts: Partial<HttpParts> = {}): P
       root: cloudKey.publicJwk as Claim['root'],
     }),
     openSpool: () => openSpool(tmpdir()),
+    firmware: parts.firmware ?? (await testFirmware(store)).firmware,
     exposition: metrics,
     probes: [{ name: 'database', check: async () => store.query('SELECT 1').then(() => ({ ready: true })) }],
     ...parts,

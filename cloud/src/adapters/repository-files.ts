@@ -3,7 +3,6 @@ import { constants, type Stats } from 'node:fs';
 import { access, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
-import { wallMs } from '@paddock/shared/time.ts';
 import type { RepositoryFiles, SentFile } from '../ports-firmware.ts';
 
 const PIECE_BYTES = 65_536;
@@ -42,7 +41,7 @@ async function sent(handle: FileHandle): Promise<SentFile | null> {
   }
   return {
     bytes: look.size,
-    modifiedAt: wallMs(Math.floor(look.mtimeMs)),
+    modified: look.mtime.toUTCString(),
     tag: tagOf(look),
     close: () => handle.close(),
     read(from, bytes) {

@@ -9,7 +9,7 @@ import type { Signer } from '../tuf/signatures.ts';
 import type { TargetsChanges } from '../tuf/targets.ts';
 import { expiringSoon, expiries } from './expiry.ts';
 import { layOut } from './lay-out.ts';
-import { allRoots, published } from './metadata-store.ts';
+import { allRoots, firmwareRoot, published } from './metadata-store.ts';
 import { installRoots, publishTargets, renewOnline, type OnlineSigners } from './publish.ts';
 import { tidy } from './tidy.ts';
 import { takeIn, type UploadEvent, type UploadParts } from './upload.ts';
@@ -99,6 +99,8 @@ export class Firmware {
 
   /** The job: makes anew what expires. @param store writes only while the lease is held */
   async renew(store: Store, now: WallMs): Promise<void> {
+    // Without a root nobody has to have keys, and none are made.
+    if ((await firmwareRoot(store)) === undefined) return;
     const signers = await this.#parts.keyring.all();
     const made = await store.transaction((sql) => renewOnline(sql, now, signers));
     if (made.length > 0) this.#parts.log.info({ roles: made.join(' ') }, 'Metadata of firmware were signed anew');

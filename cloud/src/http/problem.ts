@@ -127,12 +127,8 @@ const CONNECTION_LOST = /^(Connection terminated|timeout exceeded when trying to
 /** What a thrown thing means for the client. Nothing of an unexpected error reaches it. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof HttpError) return problem(error.code, error.message, error.code, error.errors);
-  if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
-  if (error instanceof KeyListError) return problem(KEY_LIST_KINDS[error.code], error.message, error.code);
-  if (error instanceof EnrolmentError) return problem(ENROLMENT_KINDS[error.kind], error.message, error.code);
-  if (error instanceof RepositoryError || error instanceof RolloutError)
-    return problem(REPOSITORY_KINDS[error.kind], error.message, error.code);
-  if (error instanceof BundleError) return problem('request_invalid', error.message, error.code);
+  const refused = refusalOf(error);
+  if (refused !== null) return refused;
   if (error instanceof Refusal) return problem(ofRefusal(error.code), error.message, error.code);
   if (error instanceof KeyError || error instanceof TrustError)
     return problem(ofCredential(error.code), error.message, error.code);
@@ -145,6 +141,17 @@ export function problemOf(error: unknown): Problem {
   if (ours !== undefined) return problem(ours);
   if (UNAVAILABLE.test(code)) return problem('unavailable');
   return problem('internal');
+}
+
+/** What features refuse by tables of their own; null for anything else. */
+function refusalOf(error: unknown): Problem | null {
+  if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
+  if (error instanceof KeyListError) return problem(KEY_LIST_KINDS[error.code], error.message, error.code);
+  if (error instanceof EnrolmentError) return problem(ENROLMENT_KINDS[error.kind], error.message, error.code);
+  if (error instanceof RepositoryError || error instanceof RolloutError)
+    return problem(REPOSITORY_KINDS[error.kind], error.message, error.code);
+  if (error instanceof BundleError) return problem('request_invalid', error.message, error.code);
+  return null;
 }
 
 function problem(kind: ProblemCode, detail?: string, code: string = kind, errors?: readonly Misfit[]): Problem {

@@ -46,7 +46,6 @@ export async function nextKeyList(
   const known = await named([...believed.keys, ...before]);
   const kept = known.filter(({ keyId }) => !wanted.keyIds?.includes(keyId));
   const [root] = await named([believed.root]);
-  const firmwareRoot = believed.firmwareRoot ?? newest?.firmwareRoot;
   const next = {
     v: PAYLOAD_VERSION,
     version: (newest?.version ?? 0) + 1,
@@ -55,9 +54,14 @@ export async function nextKeyList(
     keys: kept.map(({ jwk }) => jwk).slice(0, MAX_KEYS),
     authorities: authoritiesOf(newest, believed, wanted),
     epoch: Math.max(believed.epoch, newest?.epoch ?? 0),
-    ...(firmwareRoot && { firmwareRoot }),
+    ...firmwareRootOf(newest, believed),
   } as KeyList;
   return newest !== null && wanted.again !== true && contentOf(newest) === contentOf(next) ? null : next;
+}
+
+function firmwareRootOf(newest: KeyList | null, believed: Believed): Pick<KeyList, 'firmwareRoot'> {
+  const firmwareRoot = believed.firmwareRoot ?? newest?.firmwareRoot;
+  return firmwareRoot ? { firmwareRoot } : {};
 }
 
 function authoritiesOf(newest: KeyList | null, { authorities, beside = [] }: Believed, wanted: Wanted): string[] {

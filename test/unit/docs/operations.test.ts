@@ -8,11 +8,14 @@ import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
+import { RecipeSchema } from '@paddock/cloud/bundles/recipe.ts';
+import { RECIPE_ERRORS } from '@paddock/cloud/bundles/recipe-error.ts';
 import { SETTINGS } from '@paddock/cloud/settings.ts';
 import { CLOCK_FAULTS } from '@paddock/cloud/clock/evidence.ts';
 import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
 import { NOTIFICATION_TYPES } from '@paddock/cloud/monitoring/notifications.ts';
 import { CONNECTION_REFUSALS, METRICS } from '@paddock/cloud/ports.ts';
+import { REPOSITORY_ERRORS } from '@paddock/cloud/tuf/repository-error.ts';
 import { MIGRATION_ERRORS } from '@paddock/cloud/store/migrate.ts';
 import { describe, expect, it } from 'vitest';
 
@@ -145,6 +148,30 @@ describe('metadata of firmware', () => {
   it('have a row for every code, in the words of the code', () => {
     const rows = rowsUnder('| `code` of metadata |').map(([key, text]) => [key, text]);
     expect(rows).toEqual(Object.entries(TUF_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+});
+
+describe('a recipe of a bundle', () => {
+  it('has a row for every key: its default, or whether it is required', () => {
+    const rows = rowsUnder('| key of `bundle.yaml` |').map(([key = '', , fallback = '']) => [key, fallback]);
+    const required = new Set([...RecipeSchema.required, ...RecipeSchema.properties.health.required]);
+    const known = keysOf(RecipeSchema).map(([path, fallback]) => {
+      const isRequired = required.has(path.replace('health.', '') as 'name') && !path.includes('probe');
+      return [code(path), fallback === undefined ? (isRequired ? 'required' : '-') : written(fallback)];
+    });
+    expect(rows).toEqual(known);
+  });
+
+  it('has a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of a recipe |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(RECIPE_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+});
+
+describe('the repository of firmware', () => {
+  it('has a row for every code, in the words of the code', () => {
+    const known = Object.entries(REPOSITORY_ERRORS).map(([one, { title }]) => [code(one), title]);
+    expect(rowsUnder('| `code` of the repository |')).toEqual(known);
   });
 });
 

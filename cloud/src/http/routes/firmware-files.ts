@@ -15,24 +15,31 @@ export const firmwareFileRoutes =
   (files: Pick<RepositoryFiles, 'open'>): Routes =>
   async (app) => {
     let sending = 0;
-    app.get<{ Params: { '*': string } }>('/*', { exposeHeadRoute: true }, async (request, reply) => {
+    // Its own HEAD: that of the framework knows the length of what it sends only.
+    const route = { method: ['GET', 'HEAD'], url: '/*', exposeHeadRoute: false };
+    app.route<{ Params: { '*': string } }>({ ...route, handler: (request, reply) => answer(request, reply) });
+
+    async function answer(
+      request: FastifyRequest<{ Params: { '*': string } }>,
+      reply: FastifyReply,
+    ): Promise<FastifyReply> {
       const path = request.params['*'];
       if (!isRepositoryPath(path)) throw new HttpError('not_found');
-      if (sending >= MOST_SENT) throw new HttpError('unavailable');
-      const file = await files.open(path);
-      if (file === null) throw new HttpError('not_found');
+      if (sending >= MOST_SENT || reply.raw.closed) throw new HttpError('unavailable');
       sending += 1;
       reply.raw.once('close', () => (sending -= 1));
       reply.raw.setTimeout(STALLED_MS, () => reply.raw.destroy());
+      const file = await files.open(path);
+      if (file === null) throw new HttpError('not_found');
       return send(request, reply, path, file);
-    });
+    }
   };
 
 async function send(request: FastifyRequest, reply: FastifyReply, path: string, file: SentFile): Promise<FastifyReply> {
   const tag = `"${file.tag}"`;
   reply.headers({
     etag: tag,
-    'last-modified': new Date(file.modifiedAt).toUTCString(),
+    'last-modified': file.modified,
     'accept-ranges': 'bytes',
     // All names but this one have one content for ever.
     'cache-control': path === TIMESTAMP ? 'no-cache' : 'public, max-age=31536000, immutable',
