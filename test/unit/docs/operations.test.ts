@@ -5,6 +5,7 @@ import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
+import { DESIRED_KEY_ERRORS, DESIRED_NOTES, DESIRED_REFUSALS, DESIRED_WAITS } from '@paddock/agent/desired/codes.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { EMBEDDED_POSTGRES_ERRORS } from '@paddock/cloud/adapters/embedded-postgres/errors.ts';
@@ -141,6 +142,14 @@ describe('a key on a token', () => {
   it('has a row for every code, in the words of the code', () => {
     const rows = new Map(rowsUnder('| `code` of a token |').map(([key = '', text = '']) => [key, text]));
     for (const [one, text] of Object.entries(TOKEN_ERRORS)) expect(rows.get(code(one))).toBe(text);
+  });
+});
+
+describe('desired state', () => {
+  it('has a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of desired state |').map(([key, text]) => [key, text]);
+    const known = { ...DESIRED_REFUSALS, ...DESIRED_WAITS, ...DESIRED_NOTES, ...DESIRED_KEY_ERRORS };
+    expect(rows).toEqual(Object.entries(known).map(([one, text]) => [code(one), text]));
   });
 });
 
