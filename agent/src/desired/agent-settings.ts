@@ -6,11 +6,11 @@ import type { DesiredHandler } from './handler.ts';
 /** What of the agent can be set while it runs. */
 export interface AgentControls {
   /** @param schedule null: that of the agent's file */
-  setSchedule(schedule: { readonly cron: string; readonly gapMs: number } | null): void;
+  readonly setSchedule: (schedule: { readonly cron: string; readonly gapMs: number } | null) => void;
   /** @param level null: that of the agent's file */
-  setLogLevel(level: LogLevel | null): void;
+  readonly setLogLevel: (level: LogLevel | null) => void;
   /** The longest time between two runs, in ms. @throws an error when it is no cron expression */
-  gapMs(cron: string): number;
+  readonly gapMs: (cron: string) => number;
 }
 
 /**

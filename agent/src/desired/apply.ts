@@ -1,6 +1,6 @@
 import type { Desired, DesiredError } from '@paddock/shared/desired.ts';
 import { codeOf } from '../report/log.ts';
-import { DESIRED_KEY_ERRORS } from './codes.ts';
+import type { DESIRED_KEY_ERRORS } from './codes.ts';
 import type { DesiredHandler } from './handler.ts';
 
 export type Handlers = Readonly<Record<string, DesiredHandler>>;

@@ -37,13 +37,8 @@ export async function createReporter(
   events: ReporterEvents,
 ): Promise<Reporter> {
   const { clock, log, time } = parts;
-  const origin = {
-    device: options.device,
-    incarnation: options.incarnation,
-    start: options.start,
-    agentVersion: options.agentVersion,
-    bootId: await parts.machine.bootId(),
-  };
+  const { device, incarnation, start, agentVersion } = options;
+  const origin = { device, incarnation, start, agentVersion, bootId: await parts.machine.bootId() };
   const write = createWriter(origin, {
     ...parts,
     readings: (at) => parts.sensors.readings(at),

@@ -33,9 +33,8 @@ const WRITE = `
  * Sets one key of what a device shall be, or takes it away. To be called in a transaction, as everything here that takes
  * an actor; whoever sets it for several devices in one goes in the order of their ids.
  * @param value null takes the key away
- * @param expectedVersion as the editor read it; null edits whatever is there
  * @throws FleetError `device_unknown`, `device_retired`, `desired_key_invalid`, `desired_value_invalid`,
- *   `desired_too_large`, `time_zone_invalid`, `version_conflict`
+ *   `desired_too_large`, `time_zone_invalid`
  */
 export const setDesired = (
   sql: Sql,
@@ -43,10 +42,13 @@ export const setDesired = (
   deviceId: string,
   key: string,
   value: unknown,
-  expectedVersion: number | null = null,
-): Promise<DesiredChange> => patchDesired(sql, actor, deviceId, { [key]: value }, expectedVersion);
+): Promise<DesiredChange> => patchDesired(sql, actor, deviceId, { [key]: value });
 
-/** Sets and takes away keys, and leaves the others. @throws FleetError as `setDesired` */
+/**
+ * Sets and takes away keys, and leaves the others.
+ * @param expectedVersion as the editor read it; null edits whatever is there
+ * @throws FleetError as `setDesired`, `version_conflict`
+ */
 export const patchDesired = (
   sql: Sql,
   actor: Actor,
@@ -61,7 +63,7 @@ export const patchDesired = (
   });
 };
 
-/** The whole of it at once. @throws FleetError as `setDesired` */
+/** The whole of it at once. @throws FleetError as `patchDesired` */
 export const replaceDesired = (
   sql: Sql,
   actor: Actor,

@@ -1,4 +1,4 @@
-import type { ReportedDesired } from '@paddock/shared/desired.ts';
+import type { DesiredError, ReportedDesired } from '@paddock/shared/desired.ts';
 import type { Sql } from '../ports.ts';
 
 /** What is to be known of a device with every report of it. */
@@ -53,7 +53,10 @@ export function reportedOf(desired: ReportedDesired | undefined): ReportedDesire
   if (desired === undefined) return null;
   const { epoch, version, errors = {} } = desired;
   const named = Object.entries(errors).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const plain = named.map(([key, { code, detail }]) => [key, { code, ...(detail !== undefined && { detail }) }]);
+  const plain = named.map(([key, { code, detail }]): [string, DesiredError] => [
+    key,
+    { code, ...(detail !== undefined && { detail }) },
+  ]);
   return { epoch, version, ...(named.length > 0 && { errors: Object.fromEntries(plain) }) };
 }
 

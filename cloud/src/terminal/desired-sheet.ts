@@ -31,7 +31,7 @@ export function convergenceWords({ epoch, version, converged, ...rest }: Item): 
 export function desiredSheet(body: Item): string {
   const state = body['state'] as Item;
   const reported = body['reported'] as ShownReport | null;
-  const errors = Object.entries(reported?.errors ?? {}).map(([key, { code, detail }]) => [
+  const errors = Object.entries(reported?.errors ?? {}).map(([key, { code, detail }]): [string, string] => [
     `error ${key}`,
     detail === undefined ? code : `${code} (${detail})`,
   ]);

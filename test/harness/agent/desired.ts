@@ -11,8 +11,8 @@ import { makeTestKey, type TestKey } from '../signing.ts';
 import { FakeClock } from './fake-clock.ts';
 import { MemoryDisk } from './memory-disk.ts';
 
-export const DEVICE = 'kiosk-0001';
-export const LIFE = 'aaaaaaaaaaa';
+const DEVICE = 'kiosk-0001';
+const LIFE = 'aaaaaaaaaaa';
 const HOUR_MS = 3_600_000;
 
 /** A keeper of desired state in virtual time, with a cloud that says what a test wants. */

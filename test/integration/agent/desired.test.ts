@@ -96,12 +96,6 @@ async function losesItsFile(): Promise<void> {
   expect((await newest())?.nextWithinMs).toBe(SET_PACE_MS);
 }
 
-async function fallsBack(): Promise<void> {
-  await paddockOn(cloud, 'desired', 'unset', member.device ?? '', 'agent');
-  await expect.poll(converged, WITHIN).toBe(5);
-  expect((await newest())?.nextWithinMs).toBe(OWN_PACE_MS);
-}
-
 describe('an agent converges upon what is desired of it', () => {
   it(
     'through the embedded broker, which forgets what it retained when the service starts again',
@@ -131,6 +125,8 @@ describe('an agent converges upon what is desired of it', () => {
     await takesUpAndKeeps();
     await onMosquitto.mosquitto.restart();
     await losesItsFile();
-    await fallsBack();
+    await paddockOn(cloud, 'desired', 'unset', member.device ?? '', 'agent');
+    await expect.poll(converged, WITHIN).toBe(5);
+    expect((await newest())?.nextWithinMs).toBe(OWN_PACE_MS);
   });
 });

@@ -1,7 +1,7 @@
 import Type from 'typebox';
 import { DESIRED_KEY_PATTERN } from '@paddock/shared/desired.ts';
 import { readDevice } from '../../devices/registry.ts';
-import { patchDesired, replaceDesired, setDesired, type DesiredChange } from '../../desired/change.ts';
+import { patchDesired, replaceDesired, type DesiredChange } from '../../desired/change.ts';
 import { listDesiredEdits, readDesired, type DesiredView } from '../../desired/views.ts';
 import type { Scope } from '../../customers/scope.ts';
 import type { Sql, Store } from '../../ports.ts';
@@ -133,41 +133,16 @@ const LIST_EDITS = {
 export const desiredRoutes =
   ({ store }: { readonly store: Store }): Routes =>
   async (app) => {
-    /** A device that the scope does not reach is none. */
-    const edit = async (scope: Scope, deviceId: string, work: (sql: Sql) => Promise<DesiredChange>) => {
-      await store.transaction(async (sql) => {
-        await readDevice(sql, scope, deviceId);
-        return work(sql);
-      });
-      return readDesired(store, scope, deviceId);
-    };
+    await app.register(readingRoutes(store));
+    await app.register(editingRoutes(store));
+  };
 
+const readingRoutes =
+  (store: Store): Routes =>
+  async (app) => {
     app.get('/devices/:deviceId/desired', GET_STATE, async (request, reply) => {
       const view = await readDesired(store, principalOf(request).scope, request.params.deviceId);
-      reply.header('etag', etagOf(view.version));
-      return bodyOf(view);
-    });
-
-    app.put('/devices/:deviceId/desired', PUT_STATE, async (request, reply) => {
-      const { scope, actor } = principalOf(request);
-      const { deviceId } = request.params;
-      const expected = expectedOf(request.headers);
-      const view = await edit(scope, deviceId, (sql) =>
-        replaceDesired(sql, actor, deviceId, request.body.state, expected),
-      );
-      reply.header('etag', etagOf(view.version));
-      return bodyOf(view);
-    });
-
-    app.patch('/devices/:deviceId/desired', PATCH_STATE, async (request, reply) => {
-      const { scope, actor } = principalOf(request);
-      const { deviceId } = request.params;
-      const expected = expectedOf(request.headers);
-      const view = await edit(scope, deviceId, (sql) =>
-        patchDesired(sql, actor, deviceId, request.body.state, expected),
-      );
-      reply.header('etag', etagOf(view.version));
-      return bodyOf(view);
+      return shown(reply, view);
     });
 
     app.get('/devices/:deviceId/desired/keys/:key', GET_KEY, async (request, reply) => {
@@ -178,27 +153,6 @@ export const desiredRoutes =
       return { deviceId, version, value: state[key] };
     });
 
-    app.put('/devices/:deviceId/desired/keys/:key', PUT_KEY, async (request, reply) => {
-      const { scope, actor } = principalOf(request);
-      const { deviceId, key } = request.params;
-      const { value } = request.body;
-      const expected = expectedOf(request.headers);
-      const view = await edit(scope, deviceId, (sql) =>
-        setDesired(sql, actor, deviceId, key, value ?? undefined, expected),
-      );
-      reply.header('etag', etagOf(view.version));
-      return bodyOf(view);
-    });
-
-    app.delete('/devices/:deviceId/desired/keys/:key', DELETE_KEY, async (request, reply) => {
-      const { scope, actor } = principalOf(request);
-      const { deviceId, key } = request.params;
-      const expected = expectedOf(request.headers);
-      const view = await edit(scope, deviceId, (sql) => setDesired(sql, actor, deviceId, key, null, expected));
-      reply.header('etag', etagOf(view.version));
-      return bodyOf(view);
-    });
-
     app.get('/devices/:deviceId/desired/history', LIST_EDITS, async (request) => {
       const { limit = DEFAULT_LIMIT, cursor } = request.query;
       const { scope } = principalOf(request);
@@ -207,7 +161,58 @@ export const desiredRoutes =
     });
   };
 
-const bodyOf = (view: DesiredView) => ({ ...view, state: { ...view.state } });
+const editingRoutes =
+  (store: Store): Routes =>
+  async (app) => {
+    app.put('/devices/:deviceId/desired', PUT_STATE, async (request, reply) => {
+      const { deviceId } = request.params;
+      const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
+      const work = (sql: Sql) => replaceDesired(sql, actor, deviceId, request.body.state, expected);
+      return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
+    });
+
+    app.patch('/devices/:deviceId/desired', PATCH_STATE, async (request, reply) => {
+      const { deviceId } = request.params;
+      const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
+      const work = (sql: Sql) => patchDesired(sql, actor, deviceId, request.body.state, expected);
+      return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
+    });
+
+    app.put('/devices/:deviceId/desired/keys/:key', PUT_KEY, async (request, reply) => {
+      const { deviceId, key } = request.params;
+      const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
+      // Null would take it away.
+      const patch = { [key]: request.body.value ?? undefined };
+      const work = (sql: Sql) => patchDesired(sql, actor, deviceId, patch, expected);
+      return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
+    });
+
+    app.delete('/devices/:deviceId/desired/keys/:key', DELETE_KEY, async (request, reply) => {
+      const { deviceId, key } = request.params;
+      const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
+      const work = (sql: Sql) => patchDesired(sql, actor, deviceId, { [key]: null }, expected);
+      return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
+    });
+  };
+
+/** A device that the scope does not reach is none. */
+async function edit(
+  store: Store,
+  scope: Scope,
+  deviceId: string,
+  work: (sql: Sql) => Promise<DesiredChange>,
+): Promise<DesiredView> {
+  await store.transaction(async (sql) => {
+    await readDevice(sql, scope, deviceId);
+    return work(sql);
+  });
+  return readDesired(store, scope, deviceId);
+}
+
+function shown(reply: { header(name: string, value: string): unknown }, view: DesiredView) {
+  reply.header('etag', etagOf(view.version));
+  return { ...view, state: { ...view.state } };
+}
 
 /** Null edits whatever is there. */
 const expectedOf = (headers: { 'if-match'?: string }): number | null =>
