@@ -163,7 +163,7 @@ async function* piecesOf(file: StillFile, { name, at, bytes }: Member): AsyncGen
 
 function contentOfObject(file: StillFile, { encoding, member, ...object }: PlacedObject): AsyncGenerator<Uint8Array> {
   const pieces = piecesOf(file, member);
-  const content = encoding === 'zstd' ? inflate(pieces, member.bytes, object.size) : pieces;
+  const content = encoding === 'zstd' ? inflate(pieces, member.bytes) : pieces;
   return verified(content, object, `object ${object.sha256}`);
 }
 

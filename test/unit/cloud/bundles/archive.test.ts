@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { zstdCompressSync } from 'node:zlib';
 import { formatIndex, isFile, parseIndex } from '@paddock/shared/bundle-index.ts';
+import { verified } from '@paddock/cloud/bundles/content.ts';
 import { readBundle } from '@paddock/cloud/bundles/read.ts';
 import { BLOCK_BYTES, formatHead, paddingOf } from '@paddock/cloud/bundles/tar.ts';
 import fc from 'fast-check';
@@ -201,6 +202,33 @@ describe('an archive', () => {
       'manifest_version_unsupported',
     );
     expect(await refused(withManifest(archive, (manifest) => ({ ...manifest, sudo: true })))).toBe('manifest_invalid');
+  });
+
+  it('is refused with anything in it that says nothing: behind a member, in a head, in the end', async () => {
+    const archive = await archiveOf(TREE);
+    const [manifest] = membersOf(archive) as [Member];
+    const altered = (at: number, text: string): Buffer => {
+      const copy = Buffer.from(archive);
+      copy.write(text, at, 'latin1');
+      return copy;
+    };
+    expect(await refused(altered(BLOCK_BYTES + manifest.content.length, 'x'))).toBe('bundle_malformed');
+    expect(await refused(altered(archive.length - 1, 'x'))).toBe('bundle_malformed');
+    // The owner's name, with a checksum that counts it.
+    const sum =
+      Number.parseInt(archive.toString('latin1', 148, 154), 8) +
+      'root'.split('').reduce((total, letter) => total + letter.charCodeAt(0), 0);
+    const named = altered(265, 'root');
+    named.write(sum.toString(8).padStart(6, '0'), 148, 'latin1');
+    expect(await refused(named)).toBe('bundle_malformed');
+  });
+
+  it('is refused as soon as more comes than was said', async () => {
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      for (;;) yield Buffer.alloc(10);
+    }
+    const said = { sha256: sha256(''), size: 25 };
+    expect(await refusalOf(() => bytesFrom(verified(endless(), said, 'a file')))).toBe('size_mismatch');
   });
 
   it('is refused, or says the same, whichever byte of it is another one', async () => {

@@ -29,10 +29,11 @@ const changed = (change: object): string[] => mistakes(JSON.stringify({ ...RECIP
 
 describe('a recipe', () => {
   it('is read, with one directory or several as its payload', () => {
+    const payloadOf = (payload: unknown): readonly string[] =>
+      parseRecipe(JSON.stringify({ ...RECIPE, payload })).payload;
     expect(parseRecipe(JSON.stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
-    expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: 'out' })).payload).toEqual(['out']);
-    expect(parseRecipe(JSON.stringify({ ...RECIPE, payload: ['../common', 'out'] })).payload).toEqual(['out']);
-    expect(parseRecipe(JSON.stringify(RECIPE))).toEqual({ ...RECIPE, payload: ['payload'] });
+    expect(payloadOf('out')).toEqual(['out']);
+    expect(payloadOf(['../common', 'out'])).toEqual(['../common', 'out']);
   });
 
   it.each<[string, object, string]>([
