@@ -27,6 +27,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/instances': ['monitoring'],
   'cloud/inventory': ['clock', 'customers', 'devices', 'ingest', 'monitoring'],
   'cloud/monitoring': ['devices'],
+  'cloud/rollouts': ['customers', 'desired', 'devices', 'firmware', 'monitoring'],
 };
 
 /** The vendor library of each adapter, its parts (`name-part.ts`, `name/part.ts`) included. Without a row: none. */

@@ -3,6 +3,8 @@ import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { ApiError, type Item } from './adapters/api-client.ts';
 import { api, EXIT, EXIT_HELP, isJson, print, printList, sub, type Options } from './cli-command.ts';
+import { addAssign } from './cli-assign.ts';
+import { addAssignments, addFirmware } from './cli-assignments.ts';
 import { addAudit } from './cli-audit.ts';
 import { addBackup } from './cli-backup.ts';
 import { addBundle } from './cli-bundle.ts';
@@ -87,6 +89,7 @@ function program(quiet: boolean): Command {
   for (const words of CATALOGUES) addCatalogue(root, words);
   addTokens(root);
   addVerify(root);
+  addAssignments(root);
   addInstances(root);
   addRoot(root);
   addCa(root);
@@ -190,6 +193,8 @@ function addDevices(root: Command): void {
 
   addShow(devices);
   addInventory(devices);
+  addFirmware(devices);
+  addAssign(devices);
   addCredentials(devices);
   addEdit(devices, { one: 'device', id: 'device-id', attributes: DEVICE_ATTRIBUTES, pathOf: devicePath });
 

@@ -8,6 +8,7 @@ import { runElected, type Job } from './instances/elected.ts';
 import { forgetCertificates } from './trust/certificate-bounds.ts';
 import { tell } from './monitoring/telling.ts';
 import type { Watch } from './monitoring/watch.ts';
+import { workRollouts } from './rollouts/round.ts';
 import { keepPartitions } from './store/partitions.ts';
 import { forgetOld } from './store/retention.ts';
 
@@ -19,6 +20,7 @@ const PRESENCE = { everyMs: 2_000, retryMs: 2_000, leaseMs: LEASE_MS } as const;
 const ENROLMENT = { everyMs: 60_000, retryMs: 60_000, leaseMs: LEASE_MS } as const;
 /** Timestamps are good for a day and made anew after half of it. */
 const FIRMWARE = { everyMs: 300_000, retryMs: 60_000, leaseMs: 60_000 } as const;
+const ROLLOUTS = { everyMs: 2_000, retryMs: 5_000, leaseMs: LEASE_MS } as const;
 const CLOCKS = { everyMs: 10_000, retryMs: 10_000, leaseMs: LEASE_MS } as const;
 
 /** Starts what one instance does for all of them, whichever comes first when it is due. */
@@ -27,7 +29,8 @@ export function runJobs(base: Base, watch: Watch, firmware: Firmware, background
   for (const job of jobsOf(base, watch, firmware)) background((signal) => runElected(parts, job, signal));
 }
 
-function jobsOf({ config, log }: Base, watch: Watch, firmware: Firmware): Job[] {
+function jobsOf(base: Base, watch: Watch, firmware: Firmware): Job[] {
+  const { config, log } = base;
   return [
     {
       job: 'partitions',
@@ -65,6 +68,7 @@ function jobsOf({ config, log }: Base, watch: Watch, firmware: Firmware): Job[] 
       },
     },
     { job: 'firmware', ...FIRMWARE, work: (store, now) => firmware.renew(store, now) },
+    { job: 'rollouts', ...ROLLOUTS, work: (store, now) => workRollouts(base, store, now) },
     { job: 'presence', ...PRESENCE, work: async (store, now) => void (await watch.judge(store, now)) },
     {
       job: 'clocks',

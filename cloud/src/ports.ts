@@ -299,6 +299,11 @@ export const METRICS = {
     help: 'When published metadata of firmware expire, by role, in seconds since 1970',
     labels: ['role'],
   },
+  paddock_assignment_devices_total: {
+    type: 'counter',
+    help: 'How often a device came into a state of an assignment, by state',
+    labels: ['state'],
+  },
   paddock_webhook_deliveries_total: { type: 'counter', help: 'Webhook deliveries, by outcome', labels: ['outcome'] },
 } as const satisfies Record<
   string,

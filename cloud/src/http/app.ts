@@ -11,12 +11,14 @@ import { EventHub, type HubSettings } from './event-hub.ts';
 import { DOCUMENT } from './document.ts';
 import { framework, type FrameworkParts } from './framework.ts';
 import type { Http } from './routes.ts';
+import { assignmentRoutes } from './routes/assignments.ts';
 import { auditRoutes } from './routes/audit.ts';
 import { authorityRoutes, type AuthorityParts } from './routes/authorities.ts';
 import { cloudKeyRoutes } from './routes/cloud-keys.ts';
 import { customerRoutes } from './routes/customers.ts';
 import { credentialRoutes } from './routes/credentials.ts';
 import { desiredRoutes } from './routes/desired.ts';
+import { deviceFirmwareRoutes } from './routes/device-firmware.ts';
 import { deviceRoutes } from './routes/devices.ts';
 import { firmwareRoutes } from './routes/firmware.ts';
 import { releaseRoutes } from './routes/releases.ts';
@@ -140,6 +142,8 @@ async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceVie
   await guarded.register(auditRoutes(parts));
   await guarded.register(releaseRoutes(parts));
   await guarded.register(firmwareRoutes(parts));
+  await guarded.register(assignmentRoutes(parts));
+  await guarded.register(deviceFirmwareRoutes(parts));
 }
 
 const routeName = (method: string, url: string): string => `${method} ${url.replace(/:(\w+)/g, '{$1}')}`;

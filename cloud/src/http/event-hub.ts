@@ -2,6 +2,8 @@ import { ALL_CUSTOMERS, type Scope } from '../customers/scope.ts';
 import { changesSince, currentPosition, type Position, type PresenceChange } from '../devices/changes.ts';
 import type { DeviceViews, VersionedView } from '../devices/views.ts';
 import type { Clock, Log, Store } from '../ports.ts';
+import { assignmentsSince, type AssignmentNews } from '../rollouts/changes.ts';
+import { AssignmentsTold, type Told } from './assignments-told.ts';
 import { EventBarrier } from './event-barrier.ts';
 import { eventBody, withId } from './event-id.ts';
 
@@ -54,9 +56,15 @@ interface Gathered {
   readonly states: Set<string>;
   readonly presences: Map<string, PresenceChange>;
   readonly desired: Set<string>;
+  readonly assignments: AssignmentsTold;
 }
 
-const nothing = (): Gathered => ({ states: new Set(), presences: new Map(), desired: new Set() });
+const nothing = (): Gathered => ({
+  states: new Set(),
+  presences: new Map(),
+  desired: new Set(),
+  assignments: new AssignmentsTold(),
+});
 
 interface Listener extends Audience {
   /** What it has been told of, whatever connection or instance it comes back to. */
@@ -92,6 +100,7 @@ export class EventHub {
       await store.listen('paddock_recorded', (payload) => this.#recorded(payload), missed),
       await store.listen('paddock_presence', (payload) => this.#moved(payload), missed),
       await store.listen('paddock_desired', (deviceId) => this.#gather(({ desired }) => desired.add(deviceId)), missed),
+      await store.listen('paddock_assignments', (payload) => this.#assigned(payload), missed),
     ];
     void this.#beat();
   }
@@ -124,6 +133,7 @@ export class EventHub {
     for (const deviceId of held.states) this.#gathered.states.add(deviceId);
     for (const deviceId of held.desired) this.#gathered.desired.add(deviceId);
     for (const [deviceId, change] of held.presences) this.#gathered.presences.set(deviceId, change);
+    this.#gathered.assignments.addAll(held.assignments);
     this.#wake();
   }
 
@@ -145,6 +155,9 @@ export class EventHub {
     }
     for (const { revision: _, ...change } of presences)
       listener.sink.write(withId(last, eventBody('presence', change)));
+    const assigned = await assignmentsSince(store, listener.scope, isReset ? { ...last, revision: 0 } : last);
+    for (const { body } of heardBy(listener, await AssignmentsTold.of(assigned).read(store)))
+      listener.sink.write(withId(last, body));
   }
 
   /** Waits until a listener that catches up has taken most of it. */
@@ -163,6 +176,11 @@ export class EventHub {
     this.#gather(({ presences }) => presences.set(change.deviceId, change));
   }
 
+  #assigned(payload: string): void {
+    const news = JSON.parse(payload) as AssignmentNews;
+    this.#gather(({ assignments }) => assignments.add(news));
+  }
+
   #gather(add: (gathered: Gathered) => unknown): void {
     if (this.#listeners.size === 0) return;
     add(this.#gathered);
@@ -171,8 +189,8 @@ export class EventHub {
   }
 
   #hasGathered(): boolean {
-    const { states, presences, desired } = this.#gathered;
-    return states.size + presences.size + desired.size > 0;
+    const { states, presences, desired, assignments } = this.#gathered;
+    return states.size + presences.size + desired.size + assignments.size > 0;
   }
 
   #wake(): void {
@@ -198,19 +216,20 @@ export class EventHub {
     const audience = [...this.#listeners].filter(({ held }) => held === null);
     const gathered = this.#gathered;
     this.#gathered = nothing();
+    const assigned = await gathered.assignments.read(this.#parts.store);
     const ids = [...new Set([...gathered.states, ...gathered.presences.keys(), ...gathered.desired])];
     for (let at = 0; at < ids.length; at += this.#settings.pageSize) {
       const page = await this.#parts.views.some(ALL_CUSTOMERS, ids.slice(at, at + this.#settings.pageSize));
       const told = page.toSorted((a, b) => a.revision - b.revision).flatMap((one) => eventsOf(one, gathered));
-      const isLast = at + this.#settings.pageSize >= ids.length;
+      const isLast = at + this.#settings.pageSize >= ids.length && assigned.length === 0;
       for (const listener of audience) this.#tell(listener, told, isLast ? position : null);
     }
+    for (const listener of audience) this.#tell(listener, assigned, position);
   }
 
   /** @param position where the listener stands after these; null: where it stood, more is to come */
   #tell(listener: Listener, told: readonly Told[], position: Position | null): void {
-    const { customerId } = listener.scope;
-    const bodies = told.filter((one) => customerId === null || one.customerId === customerId).map(({ body }) => body);
+    const bodies = heardBy(listener, told).map(({ body }) => body);
     const last = position === null ? undefined : bodies.pop();
     // Whoever is cut off in the middle begins again where it stood.
     let text = bodies.map((body) => withId(listener.position, body)).join('');
@@ -249,10 +268,8 @@ export class EventHub {
   }
 }
 
-interface Told {
-  readonly customerId: string;
-  readonly body: string;
-}
+const heardBy = ({ scope: { customerId } }: Audience, told: readonly Told[]): readonly Told[] =>
+  told.filter((one) => customerId === null || one.customerId === customerId);
 
 const desiredBody = ({ deviceId, desired }: VersionedView['view']): string =>
   eventBody('desired', { deviceId, ...desired });

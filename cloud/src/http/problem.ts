@@ -7,6 +7,7 @@ import { KeyListError } from '../trust/key-lists.ts';
 import { AwsTransportError } from '../aws/errors.ts';
 import { EnrolmentError, type EnrolmentErrorKind } from '../enrolment/errors.ts';
 import { TrustError, type TrustErrorCode } from '../trust/errors.ts';
+import { RolloutError, type RolloutErrorKind } from '../rollouts/errors.ts';
 import { RepositoryError, type RepositoryErrorKind } from '../tuf/repository-error.ts';
 
 /**
@@ -110,12 +111,12 @@ const ENROLMENT_KINDS = {
   unready: 'unavailable',
 } as const satisfies Record<EnrolmentErrorKind, ProblemCode>;
 
-/** What the kinds of refusal of the repository of firmware mean. */
+/** What the kinds of refusal of the repository of firmware, and of assignments, mean. */
 const REPOSITORY_KINDS = {
   missing: 'not_found',
   invalid: 'request_invalid',
   refused: 'conflict',
-} as const satisfies Record<RepositoryErrorKind, ProblemCode>;
+} as const satisfies Record<RepositoryErrorKind | RolloutErrorKind, ProblemCode>;
 
 /** The database is away, full or busy: SQLSTATE classes 08, 40, 53 and 57, or the system's codes of connections. */
 const UNAVAILABLE =
@@ -147,7 +148,8 @@ function refusalOf(error: unknown): Problem | null {
   if (error instanceof FleetError) return problem(FLEET_KINDS[error.kind], error.message, error.code);
   if (error instanceof KeyListError) return problem(KEY_LIST_KINDS[error.code], error.message, error.code);
   if (error instanceof EnrolmentError) return problem(ENROLMENT_KINDS[error.kind], error.message, error.code);
-  if (error instanceof RepositoryError) return problem(REPOSITORY_KINDS[error.kind], error.message, error.code);
+  if (error instanceof RepositoryError || error instanceof RolloutError)
+    return problem(REPOSITORY_KINDS[error.kind], error.message, error.code);
   if (error instanceof BundleError) return problem('request_invalid', error.message, error.code);
   return null;
 }

@@ -6,6 +6,7 @@ import { decide, type Decision } from './decide.ts';
 import { addStarts } from './first-contact.ts';
 import { loadLedger, startKeyOf, type BootEntry, type StartEntry } from './ledger.ts';
 import { toMultirange } from './ranges.ts';
+import { recordFirmware } from './record-firmware.ts';
 import type { PlacedReport } from './reconcile.ts';
 import { intervalColumns, recordTime } from './record-time.ts';
 import type { SeenChanges } from './seen-changes.ts';
@@ -156,8 +157,11 @@ async function writeDecision(
   }
   const moving = decision.reports.length > 0 ? moveStates(sql, decision.newest) : Promise.resolve([]);
   const [moved] = await Promise.all([moving, ...writing]);
-  const late = decision.newest.filter(({ message }) => !moved.includes(message.deviceId));
+  const forward = new Set(moved);
+  const late = decision.newest.filter(({ message }) => !forward.has(message.deviceId));
   await hear(sql, late);
+  const current = decision.newest.filter(({ message }) => forward.has(message.deviceId));
+  await recordFirmware(sql, current, decision.reports);
   return late;
 }
 

@@ -14,6 +14,7 @@ export const NOTIFICATION_TYPES = [
   'device.clone',
   'device.new-incarnation',
   'device.inventory',
+  'assignment.halted',
 ] as const;
 export type NotificationType = (typeof NOTIFICATION_TYPES)[number];
 

@@ -18,6 +18,10 @@ const LINES = {
   'device.clone': { level: 'error', message: 'Clone alarm: two devices claim one identity' },
   'device.new-incarnation': { level: 'warn', message: 'A device lost its state file, or its board was swapped' },
   'device.inventory': { level: 'warn', message: 'Components of a device are others than before' },
+  'assignment.halted': {
+    level: 'warn',
+    message: 'An assignment of firmware halted: nothing is handed out until it is resumed',
+  },
   'cloud.clock-agrees': { level: 'info', message: 'The clocks of the cloud agree again' },
 } as const satisfies Record<Notice['type'], { level: 'info' | 'warn' | 'error'; message: string }>;
 

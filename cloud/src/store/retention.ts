@@ -96,6 +96,17 @@ const FORGET_INVENTORIES = `
   gone AS (DELETE FROM inventories v USING old WHERE v.inventory_id = old.inventory_id RETURNING 1)
   SELECT count(*) AS forgotten FROM gone`;
 
+// The newest of those that are past the retention stays: it says what the device ran when the retention began.
+const FORGET_FIRMWARE = `
+  WITH old AS (
+    SELECT c.change_id FROM firmware_changes c
+    WHERE c.received_at < $1 AND EXISTS (
+      SELECT FROM firmware_changes n
+      WHERE n.device_id = c.device_id AND n.change_id > c.change_id AND n.received_at < $1)
+    LIMIT $2 FOR UPDATE SKIP LOCKED),
+  gone AS (DELETE FROM firmware_changes c USING old WHERE c.change_id = old.change_id RETURNING 1)
+  SELECT count(*) AS forgotten FROM gone`;
+
 const STEPS = {
   changes: { statement: FORGET_CHANGES, mayBeLate: false },
   starts: { statement: FORGET_STARTS, mayBeLate: true },
@@ -103,12 +114,13 @@ const STEPS = {
   clockHistory: { statement: FORGET_PIECES, mayBeLate: true },
   inventoryChanges: { statement: FORGET_INVENTORY_CHANGES, mayBeLate: false },
   inventories: { statement: FORGET_INVENTORIES, mayBeLate: false },
+  firmwareChanges: { statement: FORGET_FIRMWARE, mayBeLate: false },
 } as const;
 type Forgotten = Record<keyof typeof STEPS, number>;
 
 /**
- * Forgets what is known of starts, boots, clocks and changes when it belongs to no report that is kept, and old
- * inventories, in steps of bounded size. What one turn leaves, the next one takes. Safe beside ingest: rows that it holds are passed over.
+ * Forgets what is known of starts, boots, clocks and changes when it belongs to no report that is kept,, old
+ * inventories, and what devices ran before, in steps of bounded size. What one turn leaves, the next one takes. Safe beside ingest: rows that it holds are passed over.
  */
 export async function forgetOld(
   store: Store,
@@ -123,6 +135,7 @@ export async function forgetOld(
     clockHistory: 0,
     inventoryChanges: 0,
     inventories: 0,
+    firmwareChanges: 0,
   };
   for (const what of Object.keys(STEPS) as (keyof typeof STEPS)[]) {
     const { statement, mayBeLate } = STEPS[what];

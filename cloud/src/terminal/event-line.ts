@@ -1,4 +1,5 @@
 import { convergenceWords } from './desired-sheet.ts';
+import { assignedDeviceLine, assignmentLine } from './rollout-words.ts';
 import { plain } from './table.ts';
 
 type Item = Readonly<Record<string, unknown>>;
@@ -9,6 +10,8 @@ export function eventLine(event: string, body: Item): string {
   if (event === 'presence')
     return `${plain(body['since'])}  ${id}  ${plain(body['previous'])} -> ${plain(body['presence'])}`;
   if (event === 'desired') return `${id}  desired: ${plain(convergenceWords(body))}`;
+  if (event === 'assignment') return assignmentLine(body);
+  if (event === 'assignment-device') return assignedDeviceLine(body);
   const report = (body['lastReport'] ?? {}) as Item;
   const trigger = plain((report['trigger'] as Item | undefined)?.['kind']);
   const readings = Object.entries((body['readings'] ?? {}) as Record<string, Item>).map(readingText);

@@ -139,3 +139,17 @@ test('of inventories stay the current one and what a device was made of when the
   expect(kept.map(({ uptime_ms }) => 100 - uptime_ms)).toEqual([40, 20, 10]);
   expect(await database.store.query('SELECT FROM inventory_changes')).toHaveLength(2);
 });
+
+test('of what devices ran stays what each ran when the retention began, and all after', async () => {
+  const { deviceId } = await deviceNamed('kiosk-ran');
+  await database.store.query(
+    `INSERT INTO firmware_changes (device_id, name, version, counter, sha256, incarnation, start, sequence, boot_id, segment,
+       uptime_ms, received_at, latest, basis)
+     SELECT $1, 'kiosk', '1', 100 - days, 's', 'i', 1, 1, 'b', 0, 1, now() - days * interval '1 day', now(), 'arrival'
+     FROM unnest(ARRAY[60, 50, 40, 20, 10]) AS days ORDER BY days DESC`,
+    [deviceId],
+  );
+  expect(await forget({ rows: 1, steps: 9 })).toMatchObject({ firmwareChanges: 2 });
+  const kept = await database.store.query<{ counter: number }>('SELECT counter FROM firmware_changes ORDER BY 1');
+  expect(kept.map(({ counter }) => 100 - counter)).toEqual([40, 20, 10]);
+});

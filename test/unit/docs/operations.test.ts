@@ -24,6 +24,8 @@ import { PRESENCE_WORDS } from '@paddock/cloud/devices/presence.ts';
 import { NOTIFICATION_TYPES } from '@paddock/cloud/monitoring/notifications.ts';
 import { CONNECTION_REFUSALS, METRICS } from '@paddock/cloud/ports.ts';
 import { REPOSITORY_ERRORS } from '@paddock/cloud/tuf/repository-error.ts';
+import { ROLLOUT_ERRORS } from '@paddock/cloud/rollouts/errors.ts';
+import { ASSIGNMENT_STATES, DEVICE_STATES, ROLLOUT_CODES } from '@paddock/cloud/rollouts/states.ts';
 import { MIGRATION_ERRORS } from '@paddock/cloud/store/migrate.ts';
 import { describe, expect, it } from 'vitest';
 
@@ -216,6 +218,21 @@ describe('installing', () => {
 
   it('names every variable that the launcher passes on', () => {
     expect(PASSED_ON.filter((name) => !page.includes(code(name)))).toEqual([]);
+  });
+});
+
+describe('assignments', () => {
+  it.each([
+    ['| state of an assignment | meaning |', ASSIGNMENT_STATES],
+    ['| state of a device in it | meaning |', DEVICE_STATES],
+    ['| `code` of an assignment or of a device in it |', ROLLOUT_CODES],
+  ])('%s has a row for every word', (head, words) => {
+    expect(rowsUnder(head)).toEqual(Object.entries(words).map(([one, text]) => [code(one), text]));
+  });
+
+  it('are refused with codes of which each has a row', () => {
+    const rows = rowsUnder('| `code` of a refused request |');
+    expect(rows).toEqual(Object.entries(ROLLOUT_ERRORS).map(([one, { title }]) => [code(one), title]));
   });
 });
 

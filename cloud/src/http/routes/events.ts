@@ -13,7 +13,8 @@ const LISTEN = {
     operationId: 'listen',
     summary:
       'Server-sent events: `state` (a device), `presence` (a change of presence), `desired` (something else is desired of ' +
-      'a device, or reported of that), `ready` (up to date), `reset`',
+      'a device, or reported of that), `assignment` (with its totals), `assignment-device` (how far a device is in one), ' +
+      '`ready` (up to date), `reset`',
     description:
       'Each event has an id. Sent back as Last-Event-ID, to any instance of the service, it brings what changed ' +
       'since: the newest state of each device, not every step. An id of another database brings `reset` and then ' +

@@ -1,0 +1,293 @@
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
+import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { setDesired } from '@paddock/cloud/desired/change.ts';
+import { readDesired } from '@paddock/cloud/desired/views.ts';
+import { takeTurn } from '@paddock/cloud/instances/elected.ts';
+import { LeaseLostError } from '@paddock/cloud/instances/lease.ts';
+import { listFirmwareChanges, readFirmware } from '@paddock/cloud/rollouts/device-firmware.ts';
+import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { CountedMetrics, startIngest, type TestIngest } from '../../../harness/ingest.ts';
+import { addReleases, Operator, releaseOf, UpdatingDevice, withdrawRelease } from '../../../harness/updating.ts';
+
+const HOUR_MS = 3_600_000;
+const [OLD, NEW, BAD] = [releaseOf(1), releaseOf(2), releaseOf(3)];
+
+let database: FreshDatabase;
+let cloud: TestIngest;
+let operator: Operator;
+let devices: UpdatingDevice[];
+let count = 0;
+
+/** Devices of one test, in the order in which they get their turn. */
+async function join(many: number): Promise<UpdatingDevice[]> {
+  const joined = [];
+  for (let at = 0; at < many; at += 1) {
+    count += 1;
+    joined.push(await UpdatingDevice.join(database.store, cloud, `kiosk-${String(count).padStart(3, '0')}`));
+  }
+  devices.push(...joined);
+  return joined;
+}
+const idsOf = (some: readonly UpdatingDevice[]): string[] => some.map(({ device }) => device.deviceId);
+const desiredOf = async (one: UpdatingDevice) =>
+  (await readDesired(database.store, ALL_CUSTOMERS, one.device.deviceId)).state['firmware'];
+const statesOf = async (id: number): Promise<string[]> => Object.values(await operator.states(id));
+
+beforeAll(async () => {
+  database = await freshDatabase();
+  cloud = await startIngest(database.store, { epoch: 0 });
+  await addReleases(database.store, [OLD, NEW, BAD]);
+});
+afterAll(async () => {
+  await cloud.close();
+  await database.drop();
+});
+beforeEach(() => {
+  operator = new Operator(database.store);
+  devices = [];
+});
+afterEach(() => Promise.all(devices.map((one) => one.close())));
+
+describe('an assignment of devices that report', () => {
+  it('goes through them, no more at once than its cap, until signed reports show all of them updated', async () => {
+    const all = await join(3);
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 2 });
+    await operator.turn();
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updating', 'updating', 'waiting']);
+    const [first, second, third] = all;
+    await first?.offered(NEW);
+    await first?.report('downloading', { target: NEW, progressPercent: 41 });
+    await operator.turn();
+    expect((await operator.view(id)).totals).toMatchObject({ waiting: 1, updating: 2, updated: 0 });
+    const [row] = await database.store.query('SELECT step, percent FROM assignment_devices WHERE device_id = $1', [
+      first?.device.deviceId,
+    ]);
+    expect(row).toEqual({ step: 'downloading', percent: 41 });
+    if (first) first.running = NEW;
+    await first?.report('trial', { target: NEW, committed: false });
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updating', 'updating', 'waiting']);
+    await first?.report('committed');
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updated', 'updating', 'updating']);
+    await Promise.all([second?.update(NEW), third?.update(NEW)]);
+    await operator.turn();
+    await operator.turn();
+    expect(await operator.view(id)).toMatchObject({ state: 'completed', totals: { updated: 3, waiting: 0 } });
+    expect(operator.metrics.of('paddock_assignment_devices_total', 'updated')).toBe(3);
+  });
+
+  it('halts with as many failures as it allows, and takes the release back from those that have not begun', async () => {
+    const all = await join(5);
+    const [first, second, third, fourth] = all;
+    await database.store.transaction((sql) => setDesired(sql, 'test', third?.device.deviceId ?? '', 'firmware', OLD));
+    const id = await operator.assign(BAD, { targets: { devices: idsOf(all) }, cap: 4, haltAfter: 2 });
+    await operator.turn();
+    await first?.fail(BAD);
+    await operator.turn();
+    expect(await operator.view(id)).toMatchObject({ state: 'active', totals: { failed: 1, updating: 4 } });
+    await fourth?.offered(BAD);
+    await fourth?.report('armed', { target: BAD });
+    await second?.fail(BAD);
+    await operator.turn();
+    await operator.turn();
+    const [one = '', two = ''] = idsOf(all);
+    expect(await operator.view(id)).toMatchObject({
+      state: 'halted',
+      code: 'too_many_failures',
+      detail: `${one} health_probe_failed, ${two} health_probe_failed`,
+    });
+    expect(await statesOf(id)).toEqual([
+      'failed health_probe_failed',
+      'failed health_probe_failed',
+      'waiting',
+      'updating',
+      'waiting',
+    ]);
+    expect(await Promise.all(all.map(desiredOf))).toEqual([BAD, BAD, OLD, BAD, undefined]);
+    const told = await database.store.query("SELECT data FROM notifications WHERE type = 'assignment.halted'");
+    expect(told).toMatchObject([{ data: { assignmentId: id, code: 'too_many_failures' } }]);
+    expect(operator.audit.entries).toMatchObject([{ actor: 'service', action: 'haltAssignment' }]);
+
+    await operator.steer(id, 'resume');
+    await operator.turn();
+    expect(await statesOf(id)).toEqual([
+      'failed health_probe_failed',
+      'failed health_probe_failed',
+      'updating',
+      'updating',
+      'updating',
+    ]);
+  });
+
+  it('goes past a device from which nothing comes, counts it as a failure, and takes it when it comes back', async () => {
+    const all = await join(4);
+    const [silent] = all;
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 1, haltAfter: 2 });
+    await operator.turn();
+    await operator.turn(HOUR_MS - 10_000);
+    expect(await statesOf(id)).toEqual(['updating', 'waiting', 'waiting', 'waiting']);
+    await operator.turn(HOUR_MS + 10_000);
+    expect(await statesOf(id)).toEqual(['stalled device_silent', 'updating', 'waiting', 'waiting']);
+    await silent?.update(NEW);
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updated', 'updating', 'waiting', 'waiting']);
+    await operator.turn(2 * HOUR_MS);
+    await operator.turn(4 * HOUR_MS);
+    expect(await operator.view(id)).toMatchObject({ state: 'halted', totals: { updated: 1, waiting: 3 } });
+  });
+
+  it('hands nothing out while it is paused, and goes on when it is resumed', async () => {
+    const all = await join(2);
+    const [first] = all;
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 1 });
+    await operator.turn();
+    await operator.steer(id, 'pause');
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['waiting', 'waiting']);
+    expect(first && (await desiredOf(first))).toBeUndefined();
+    await operator.steer(id, 'pause');
+    await operator.steer(id, 'resume');
+    await operator.turn();
+    await first?.update(NEW);
+    await operator.steer(id, 'cancel');
+    await operator.turn();
+    expect(await operator.view(id)).toMatchObject({ state: 'cancelled', totals: { updated: 0, cancelled: 2 } });
+    await expect(operator.steer(id, 'resume')).rejects.toMatchObject({ code: 'assignment_ended' });
+  });
+
+  it('gives way to a later one, and to whoever sets something else', async () => {
+    const all = await join(2);
+    const [first, second] = all;
+    const earlier = await operator.assign(NEW, { targets: { devices: idsOf(all) } });
+    await operator.turn();
+    const later = await operator.assign(BAD, { targets: { devices: idsOf(all).slice(0, 1) } });
+    await database.store.transaction((sql) => setDesired(sql, 'test', second?.device.deviceId ?? '', 'firmware', null));
+    await operator.turn();
+    await operator.turn();
+    expect(await statesOf(earlier)).toEqual(['superseded superseded', 'superseded desired_changed']);
+    expect(await operator.view(earlier)).toMatchObject({ state: 'completed' });
+    expect(await statesOf(later)).toEqual(['updating']);
+    expect(first && (await desiredOf(first))).toEqual(BAD);
+  });
+
+  it('halts when its release is withdrawn', async () => {
+    const withdrawn = releaseOf(9);
+    await addReleases(database.store, [withdrawn]);
+    const all = await join(2);
+    const id = await operator.assign(withdrawn, { targets: { devices: idsOf(all) }, cap: 1 });
+    await operator.turn();
+    await withdrawRelease(database.store, withdrawn);
+    await operator.turn();
+    expect(await operator.view(id)).toMatchObject({
+      state: 'halted',
+      code: 'release_withdrawn',
+      totals: { waiting: 2 },
+    });
+    await expect(operator.steer(id, 'resume')).rejects.toMatchObject({ code: 'release_withdrawn' });
+  });
+
+  it('calls a device updated that could not at first, tried again by itself, and can', async () => {
+    const all = await join(1);
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) } });
+    await operator.turn();
+    await all[0]?.offered(NEW);
+    await all[0]?.report('failed', { target: NEW, error: { code: 'download_failed' } });
+    await operator.turn();
+    await operator.turn();
+    expect([await statesOf(id), (await operator.view(id)).state]).toEqual([['failed download_failed'], 'completed']);
+    if (all[0]) all[0].running = NEW;
+    await all[0]?.report('committed');
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updated']);
+  });
+});
+
+describe('the job on another instance', () => {
+  const elected = (instanceId: string, leaseMs: number, work: (own: FreshDatabase['store']) => Promise<void>) =>
+    takeTurn(
+      {
+        store: database.store,
+        clock: systemClock,
+        metrics: new CountedMetrics(),
+        log: pino({ level: 'silent' }),
+        instanceId,
+      },
+      { job: 'rollouts', everyMs: 1, retryMs: 1, leaseMs, work: (own) => work(own) },
+    );
+
+  it('goes on where one stood still, which hands nothing out any more', async () => {
+    // The first one to ask makes the lease.
+    await elected('first', 200, async () => undefined);
+    const all = await join(4);
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 2 });
+    const stopped = elected('stopped', 200, async (own) => {
+      await systemClock.sleep(400);
+      await elected('second', 5_000, (other) => operator.turn(0, other));
+      await operator.turn(0, own);
+    });
+    await expect(stopped).rejects.toBeInstanceOf(LeaseLostError);
+    expect(await statesOf(id)).toEqual(['updating', 'updating', 'waiting', 'waiting']);
+  });
+
+  it('hands out no more than the cap, were both at it at once', async () => {
+    const all = await join(4);
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 2 });
+    await Promise.all([operator.turn(), operator.turn(), operator.turn()]);
+    expect(await statesOf(id)).toEqual(['updating', 'updating', 'waiting', 'waiting']);
+  });
+});
+
+describe('what a device runs', () => {
+  const historyOf = async ({ device }: UpdatingDevice) => {
+    const reading = { sql: database.store, cloudErrorMs: () => 100 };
+    return (await listFirmwareChanges(reading, ALL_CUSTOMERS, device.deviceId, { limit: 10 })).items;
+  };
+
+  it('is kept with the report that shows it, once it is committed, and with when that was', async () => {
+    const [one] = await join(1);
+    if (one === undefined) return;
+    await operator.assign(NEW, { targets: { devices: idsOf([one]) } });
+    await operator.turn();
+    await one.update(NEW);
+    await one.report('idle', { slot: 'b' });
+    const [newest, first, ...more] = await historyOf(one);
+    expect(more).toEqual([]);
+    expect(newest).toMatchObject({
+      running: { ...NEW, published: true },
+      slot: 'b',
+      report: { start: 1, sequence: 4 },
+    });
+    expect(first).toMatchObject({ running: { ...OLD, published: true }, slot: 'a', time: { earliest: null } });
+    expect(Date.parse(newest?.time.latest ?? '')).toBeGreaterThan(Date.parse(first?.time.latest ?? ''));
+    expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({
+      firmware: { state: 'idle', running: NEW, committed: true },
+      published: true,
+    });
+  });
+
+  it('is shown as what nobody published when it is that', async () => {
+    const [one] = await join(1);
+    if (one === undefined) return;
+    one.running = { ...OLD, sha256: 'f'.repeat(64) };
+    await one.report('idle');
+    expect((await historyOf(one)).map(({ running }) => running?.published)).toEqual([false, true]);
+    expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({ published: false });
+  });
+
+  it('is not what a report says that comes late', async () => {
+    const [one] = await join(1);
+    if (one === undefined) return;
+    one.running = NEW;
+    await one.report('idle', {}, { sequence: 50, uptimeMs: 90_000 });
+    one.running = OLD;
+    await one.report('idle', {}, { sequence: 40, uptimeMs: 80_000 });
+    expect((await historyOf(one)).map(({ running }) => running?.counter)).toEqual([2, 1]);
+    expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({
+      firmware: { running: NEW },
+    });
+  });
+});
