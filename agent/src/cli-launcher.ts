@@ -9,6 +9,7 @@ import { serveLauncher } from './adapters/launcher-socket.ts';
 import { createStarter } from './adapters/starter.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { createTreeCalls } from './adapters/tree-calls.ts';
+import { APP_DIRECTORY } from './slots/environment.ts';
 import { SlotLauncher } from './launcher/launcher.ts';
 import { MARK } from './launcher/program.ts';
 import type { Clock } from './ports.ts';
@@ -105,7 +106,7 @@ async function launch(options: Options, log: Log, stop: AbortSignal): Promise<vo
   const release = lockDataDir(options.slots, 'launcher');
   try {
     const directory = realpathSync(options.slots);
-    const appDirectory = appDirectoryOf(options.appDir ?? join(directory, 'data'), log);
+    const appDirectory = appDirectoryOf(options.appDir ?? join(directory, APP_DIRECTORY), log);
     const clock = createSystemClock();
     const launcher = new SlotLauncher(
       { calls: createTreeCalls(directory), starter: createStarter(`${MARK}=${directory}`), clock, log },

@@ -304,6 +304,7 @@ function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentCon
         ...firmware,
         slots: resolve(home, firmware.slots),
         ...(firmware.root !== undefined && { root: resolve(home, firmware.root) }),
+        ...(firmware.appDir !== undefined && { appDir: resolve(home, firmware.appDir) }),
       },
     }),
   };

@@ -28,6 +28,7 @@ export interface JoiningParts {
 /** A device that enrols by itself, and connects with the certificate that it got. */
 export interface Joining {
   readonly enrolment: Enrolment;
+  readonly pin: Pin;
   /** Makes a connection to the broker, by the certificate and the authorities as they are now. */
   readonly dial: NonNullable<MqttLinkOptions['dial']>;
 }
@@ -66,7 +67,7 @@ export async function openJoining(config: AgentConfig, pin: Pin, parts: JoiningP
     openWeb: await webOpener(pin.url, clock),
     random: Math.random,
   });
-  return { enrolment, dial: dialer(config, enrolment, parts) };
+  return { enrolment, pin, dial: dialer(config, enrolment, parts) };
 }
 
 /** What TLS and HTTP take is loaded only by a device that enrols. */
@@ -96,7 +97,7 @@ function dialer(
 }
 
 /** Speaks as the device that it was let in as; what is renewed later counts from the next connection on. */
-export function speakingAs({ cloud }: AgentConfig, { enrolment, dial }: Joining): Speaking {
+export function speakingAs({ cloud }: AgentConfig, { enrolment, dial, pin }: Joining): Speaking {
   const { device = '', mqttUrl } = enrolment.standing() ?? {};
   return {
     device,
@@ -108,6 +109,7 @@ export function speakingAs({ cloud }: AgentConfig, { enrolment, dial }: Joining)
     leastEpoch: () => enrolment.standing()?.epoch ?? 0,
     keyUnknown: () => enrolment.keyUnknown(),
     keyListSeen: (version, epoch) => enrolment.keyListSeen(version, epoch),
+    enrolled: { pin, standing: () => enrolment.standing() },
   };
 }
 

@@ -10,8 +10,8 @@ import { lookInProcess } from './adapters/machine-facts-process.ts';
 import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
 import type { AgentConfig } from './config.ts';
 import { agentSettings, NO_FIRMWARE } from './desired/agent-settings.ts';
-import type { DesiredHandler } from './desired/handler.ts';
 import { keepDesired, type DesiredKeeper } from './desired/keeper.ts';
+import type { Pin } from './enrol/pin.ts';
 import type { BegunStart } from './identity/identity.ts';
 import { keepInventory, type InventoryKeeper } from './inventory/keeper.ts';
 import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
@@ -21,6 +21,7 @@ import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
 import { createSensing } from './sensing.ts';
+import type { Updating, UpdatingParts } from './updating.ts';
 
 const MS_PER_DAY = 86_400_000;
 
@@ -39,15 +40,18 @@ export interface Own {
   readonly program: string;
   /** Sets how much is logged; null: as it is configured. */
   readonly setLogLevel: (level: LogLevel | null) => void;
-  /** Installs what shall run; missing where nothing is installed. */
-  readonly firmware?: DesiredHandler;
 }
 
 /** As whom the device speaks, to whom, and whom it believes. */
 export interface Speaking
   extends Connecting, Pick<SessionOptions, 'cloudKeys' | 'leastEpoch' | 'keyUnknown' | 'keyListSeen'> {
   readonly watch?: (link: Link) => Link;
+  /** Missing for a device that was registered by hand. */
+  readonly enrolled?: Pick<UpdatingParts, 'standing'> & { readonly pin: Pin };
 }
+
+/** It has no certificate, and nobody's repository. */
+const BY_HAND = { pin: null, standing: () => null } as const;
 
 /** Starts to read, to report and to connect. */
 export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
@@ -57,8 +61,9 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   const sensors = createSensing(config, clock);
   const inventory = await beginInventory(device, own, link);
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
-  const desired = await beginDesired(own, speaking, pace);
-  const made = { sensors, inventory, desired };
+  const updating = await beginUpdating(config, own, speaking, () => sensors.readings());
+  const desired = await beginDesired(own, speaking, pace, updating);
+  const made = { sensors, inventory, desired, ...(updating && { firmware: updating }) };
   const session = await startSession(
     { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, ...made },
     {
@@ -79,7 +84,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   return {
     outbox: () => session.outbox(),
     quiet: (work) => session.quiet(work),
-    stop: async () => void (await Promise.all([inventory.stop(), desired.stop(), session.stop()])),
+    stop: async () => void (await Promise.all([updating?.stop(), inventory.stop(), desired.stop(), session.stop()])),
   };
 }
 
@@ -93,12 +98,26 @@ const beginInventory = async (
     { device, incarnation, start, bootId: await machine.bootId() },
   );
 
+/** Null where nothing is installed: then nothing of it is loaded either. */
+async function beginUpdating(
+  { firmware }: AgentConfig,
+  own: Own,
+  { enrolled = BY_HAND }: Speaking,
+  readings: UpdatingParts['readings'],
+): Promise<Updating | null> {
+  if (firmware === undefined) return null;
+  const updating = await import('./updating.ts');
+  return updating.beginUpdating(firmware, { ...own, ...enrolled, bootId: await own.machine.bootId(), readings });
+}
+
 /** What was taken up before is applied when this resolves. */
 const beginDesired = (
-  { clock, disk, log, time, start: { incarnation }, setLogLevel, firmware = NO_FIRMWARE }: Own,
+  { clock, disk, log, time, start: { incarnation }, setLogLevel }: Own,
   { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen }: Speaking,
   pace: Pace,
+  updating: Updating | null,
 ): Promise<DesiredKeeper> => {
+  const firmware = updating?.handler ?? NO_FIRMWARE;
   const agent = agentSettings({ setSchedule: (schedule) => pace.set(schedule), setLogLevel, gapMs: longestGapMs });
   return keepDesired(
     { clock, disk, log, inflater, time, handlers: { agent, firmware } },

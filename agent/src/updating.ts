@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { rootCertificates } from 'node:tls';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Reading } from '@paddock/shared/report.ts';
 import { connectLauncher } from './adapters/launcher-client.ts';
 import { createPrograms } from './adapters/programs.ts';
@@ -16,12 +16,15 @@ import { openInstaller } from './installer.ts';
 import type { Clock, Disk, ServerTrust } from './ports.ts';
 import { codeOf, type Log } from './report/log.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
+import { APP_DIRECTORY, slotEnvironment, type SlotPlace } from './slots/environment.ts';
 import type { FirstRoot } from './tuf/beginning.ts';
 import { openUpdates, type Updates } from './update/updates.ts';
 
 const HTTPS_PORT = 443;
 /** Where the launcher answers, in the directory of the slots. */
 const SOCKET = 'launcher.sock';
+/** How long work under way may take to end when the agent stops: it is gone on with at the next start. */
+const ENDS_WITHIN_MS = 2_000;
 
 export interface UpdatingParts {
   readonly clock: Clock;
@@ -36,12 +39,34 @@ export interface UpdatingParts {
   readonly readings: () => Readonly<Record<string, Reading>>;
 }
 
+export interface Updating extends Updates {
+  stop(): Promise<void>;
+}
+
+/** Opens updates, and does from now on what there is to do. @throws what the disk throws */
+export async function beginUpdating(
+  firmware: NonNullable<AgentConfig['firmware']>,
+  parts: UpdatingParts,
+): Promise<Updating> {
+  const updates = await openUpdating(firmware, parts);
+  const stopping = new AbortController();
+  const run = updates.run(stopping.signal);
+  return {
+    ...updates,
+    async stop() {
+      stopping.abort();
+      await Promise.race([run, parts.clock.sleep(ENDS_WITHIN_MS)]);
+      await updates.close();
+    },
+  };
+}
+
 /**
  * Updates on this machine's slots, for a device whose configuration names them.
  * @throws what the disk throws
  */
 export async function openUpdating(
-  { slots, root, model }: NonNullable<AgentConfig['firmware']>,
+  { slots, root, model, appDir }: NonNullable<AgentConfig['firmware']>,
   parts: UpdatingParts,
 ): Promise<Updates & { close(): Promise<void> }> {
   const { clock, disk, log, time, bootId, pin, standing, readings } = parts;
@@ -54,7 +79,7 @@ export async function openUpdating(
     log,
     installer,
     launcher: connectLauncher(join(slots, SOCKET)),
-    programs: createPrograms(clock),
+    programs: createPrograms(clock, slotEnvironment(placeOf(slots, appDir), process.env)),
     zstd,
     time: time.at,
     firstRoot: () => rootFile ?? standing()?.firmwareRoot ?? null,
@@ -69,6 +94,11 @@ export async function openUpdating(
   });
   return { ...updates, close: () => installer.close() };
 }
+
+const placeOf = (slots: string, appDir = join(slots, APP_DIRECTORY)): SlotPlace => ({
+  appDirectory: appDir,
+  nodeDirectory: dirname(process.execPath),
+});
 
 /** One that cannot be read is none: the kiosk goes on with what it runs, and reports why it installs nothing. */
 async function readRoot(file: string, log: Log): Promise<FirstRoot | null> {

@@ -3,6 +3,7 @@ import { join, relative } from 'node:path';
 import { Api } from './api.ts';
 import { startChild, type Child } from './child.ts';
 import { startFleet, type Fleet } from './fleet/fleet.ts';
+import { paddockOf, publishFirst } from './firmware.ts';
 import { requireFreePorts } from './free-ports.ts';
 import { simulateHardware } from './hardware/simulate.ts';
 import { enrolledKiosk, KIOSK, prepareKiosk } from './kiosk.ts';
@@ -15,6 +16,7 @@ import { watch } from './watch.ts';
  */
 const ROOT = join(import.meta.dirname, '../..');
 const AGENT_STOPS_WITHIN_MS = 6_000;
+const LAUNCHER_STOPS_WITHIN_MS = 12_000;
 const CLOUD_STOPS_WITHIN_MS = 20_000;
 const SUMMARY_EVERY_MS = 5_000;
 /** All of the fleet comes from this machine. */
@@ -89,9 +91,15 @@ async function run(options: Options, running: Running, stopping: AbortController
   let kiosk = '';
   const watching = watch(api, signal, (deviceId) => kiosk === '' || deviceId === kiosk, print);
   const agent = child('agent', 'agent/bin/paddock-agent.cjs', ['run', '--config', config], AGENT_STOPS_WITHIN_MS);
-  const failures = [failed, unlessStopping(agent, signal)];
+  const slots = join(home, 'slots');
+  const launcher = child('launcher', 'agent/bin/paddock-launcher.cjs', ['--slots', slots], LAUNCHER_STOPS_WITHIN_MS);
+  const failures = [failed, unlessStopping(agent, signal), unlessStopping(launcher, signal)];
   kiosk = await Promise.race([enrolledKiosk(home, signal), ...failures]);
   print(whereToLook(options, config, kiosk));
+
+  const firmware = { root: ROOT, folder: join(folder, 'firmware') };
+  const published = publishFirst(firmware, paddockOf(ROOT, env), kiosk);
+  failures.push(published.then(() => new Promise<never>(() => {})));
 
   if (options.devices > 0) {
     const fleet = await Promise.race([withFleet(options, folder, api, signal), ...failures]);

@@ -8,6 +8,8 @@ export const FirmwareSchema = Type.Object(
     slots: Type.String({ minLength: 1 }),
     /** The root metadata to begin with, relative to the configuration file; absent: the list of keys names it. */
     root: Type.Optional(Type.String({ minLength: 1 })),
+    /** Where programs of the slots may write, as the launcher's `--app-dir`; absent: `data` in the directory of the slots. */
+    appDir: Type.Optional(Type.String({ minLength: 1 })),
     /** As manifests name it; absent: what the claim or `cloud.enrol` says. */
     model: Type.Optional(
       Type.String({

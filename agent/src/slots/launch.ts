@@ -35,7 +35,8 @@ function countedRun(calls: TreeCalls, refused: number | null): Prepared {
   const choice =
     chosen.trial === null || isWhole(chosen.run, whole) ? chosen : { ...chosen, run: chosen.notes.last, trial: null };
   if (!isSame(choice.notes, notes)) writeNotes(calls, choice.notes);
-  if (isWhole(choice.run, whole)) return { run: choice.run, trial: choice.trial };
+  // Nothing was ever committed: what lies in a slot is a trial that is over.
+  if (choice.run === null || isWhole(choice.run, whole)) return { run: choice.run, trial: choice.trial };
   return { run: anyWhole(whole), trial: null };
 }
 

@@ -52,7 +52,7 @@ function afterFailure(journal: Journal, action: Action, error: DesiredError): Co
   if (isSteering(action)) return { journal: counted, pause: 'network' };
   switch (dispositionOf(error.code)) {
     case 'wait':
-      return { journal, pause: 'settling' };
+      return { journal: { ...journal, error }, pause: 'settling' };
     case 'again':
       return { journal: { ...counted, error }, pause: 'network' };
     case 'whole':

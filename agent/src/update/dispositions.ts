@@ -6,6 +6,8 @@ export type Disposition =
   | 'final' // it follows from the release itself: only other desired state changes it
   | 'later'; // everything else: failed, and begun anew with long pauses
 
+/** For the first exchange, and for the list of keys that names the first root. */
+const WAITS = new Set(['tuf_time_unknown', 'tuf_root_missing']);
 const FINAL = new Set([
   'update_mismatch',
   'update_model_wrong',
@@ -22,7 +24,7 @@ const WHOLE = new Set(['update_base_damaged', 'install_object_missing']);
 const NETWORK = /^(fetch|tls|certificate)_/;
 
 export function dispositionOf(code: string): Disposition {
-  if (code === 'tuf_time_unknown') return 'wait';
+  if (WAITS.has(code)) return 'wait';
   if (WHOLE.has(code)) return 'whole';
   if (FINAL.has(code) || FINAL_KINDS.test(code)) return 'final';
   return NETWORK.test(code) ? 'again' : 'later';

@@ -6,7 +6,7 @@ import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { DESIRED_KEY_ERRORS, DESIRED_NOTES, DESIRED_REFUSALS, DESIRED_WAITS } from '@paddock/agent/desired/codes.ts';
-import { PASSED_ON } from '@paddock/agent/launcher/program.ts';
+import { PASSED_ON } from '@paddock/agent/slots/environment.ts';
 import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { FirmwareSchema } from '@paddock/agent/config/firmware-settings.ts';
