@@ -102,12 +102,12 @@ const beginInventory = async (
 async function beginUpdating(
   { firmware }: AgentConfig,
   own: Own,
-  { enrolled = BY_HAND }: Speaking,
+  { enrolled }: Speaking,
   readings: UpdatingParts['readings'],
 ): Promise<Updating | null> {
   if (firmware === undefined) return null;
   const updating = await import('./updating.ts');
-  return updating.beginUpdating(firmware, { ...own, ...enrolled, bootId: await own.machine.bootId(), readings });
+  return updating.beginUpdating(firmware, { ...own, ...(enrolled ?? BY_HAND), bootId: await own.machine.bootId(), readings });
 }
 
 /** What was taken up before is applied when this resolves. */
