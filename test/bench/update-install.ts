@@ -72,7 +72,13 @@ async function makePayload(home: string): Promise<void> {
   const index = formatIndex(files);
   const bytes = files.reduce((sum, { size }) => sum + size, 0);
   const manifest = {
-    ...{ v: 1, name: 'bench', version: '1.0.0', counter: 1, models: ['bench'], files: files.length, bytes },
+    v: 1,
+    name: 'bench',
+    version: '1.0.0',
+    counter: 1,
+    models: ['bench'],
+    files: files.length,
+    bytes,
     index: { sha256: sha256Of(index), bytes: index.length },
     sbom: { sha256: '0'.repeat(64), bytes: 0 },
     health: { withinSeconds: 60, settleSeconds: 1, sensors: false },

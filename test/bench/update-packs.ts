@@ -47,7 +47,9 @@ export async function makePacks(directory: string): Promise<Packs> {
       twoBumpedBytes: packs.twoBumped.bytes,
       oneLinePackSeconds: packs.oneLine.ms / 1_000,
     },
-    ...{ first, oneLine, twoBumped },
+    first,
+    oneLine,
+    twoBumped,
     packs: { full: packs.full.path, oneLine: packs.oneLine.path, twoBumped: packs.twoBumped.path },
   };
 }

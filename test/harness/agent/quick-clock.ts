@@ -4,6 +4,8 @@ import type { Clock } from '@paddock/agent/ports.ts';
 /** Time that passes as soon as somebody waits for it: a story of days is over in a second. */
 export class QuickClock implements Clock {
   #now = 1_000;
+  /** Called before each wait. */
+  waits: () => void = () => {};
 
   wall = () => wallMs(Date.UTC(2026, 10, 23) + this.#now);
   monotonic = (): UptimeMs => uptimeMs(this.#now);
@@ -14,6 +16,7 @@ export class QuickClock implements Clock {
   }
 
   sleep = (ms: number, signal?: AbortSignal): Promise<void> => {
+    this.waits();
     // Whoever waits for a day waits to be woken.
     const isLong = ms >= 24 * 60 * 60_000;
     return new Promise((resolve) => {
