@@ -7,6 +7,7 @@ import { readDesired } from '@paddock/cloud/desired/views.ts';
 import { takeTurn } from '@paddock/cloud/instances/elected.ts';
 import { LeaseLostError } from '@paddock/cloud/instances/lease.ts';
 import { listFirmwareChanges, readFirmware } from '@paddock/cloud/rollouts/device-firmware.ts';
+import { steer } from '@paddock/cloud/rollouts/steer.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { CountedMetrics, startIngest, type TestIngest } from '../../../harness/ingest.ts';
 import { addReleases, Operator, releaseOf, UpdatingDevice, withdrawRelease } from '../../../harness/updating.ts';
@@ -157,6 +158,19 @@ describe('an assignment of devices that report', () => {
     await operator.turn();
     expect(await operator.view(id)).toMatchObject({ state: 'cancelled', totals: { updated: 0, cancelled: 2 } });
     await expect(operator.steer(id, 'resume')).rejects.toMatchObject({ code: 'assignment_ended' });
+  });
+
+  it('hands nothing out once somebody is pausing it', async () => {
+    const all = await join(1);
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) } });
+    let turned: Promise<void> | undefined;
+    await database.store.transaction(async (sql) => {
+      await steer(sql, ALL_CUSTOMERS, 'token:test', id, 'pause');
+      turned = operator.turn();
+      await systemClock.sleep(500);
+    });
+    await turned;
+    expect(await statesOf(id)).toEqual(['waiting']);
   });
 
   it('gives way to a later one, and to whoever sets something else', async () => {
