@@ -107,7 +107,12 @@ async function beginUpdating(
 ): Promise<Updating | null> {
   if (firmware === undefined) return null;
   const updating = await import('./updating.ts');
-  return updating.beginUpdating(firmware, { ...own, ...(enrolled ?? BY_HAND), bootId: await own.machine.bootId(), readings });
+  return updating.beginUpdating(firmware, {
+    ...own,
+    ...(enrolled ?? BY_HAND),
+    bootId: await own.machine.bootId(),
+    readings,
+  });
 }
 
 /** What was taken up before is applied when this resolves. */

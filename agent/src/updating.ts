@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { rootCertificates } from 'node:tls';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Reading } from '@paddock/shared/report.ts';
 import { connectLauncher } from './adapters/launcher-client.ts';
 import { createPrograms } from './adapters/programs.ts';
@@ -16,7 +16,7 @@ import { openInstaller } from './installer.ts';
 import type { Clock, Disk, ServerTrust } from './ports.ts';
 import { codeOf, type Log } from './report/log.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
-import { APP_DIRECTORY, slotEnvironment, type SlotPlace } from './slots/environment.ts';
+import { APP_DIRECTORY, slotEnvironment } from './slots/environment.ts';
 import type { FirstRoot } from './tuf/beginning.ts';
 import { openUpdates, type Updates } from './update/updates.ts';
 
@@ -66,9 +66,10 @@ export async function beginUpdating(
  * @throws what the disk throws
  */
 export async function openUpdating(
-  { slots, root, model, appDir }: NonNullable<AgentConfig['firmware']>,
+  firmware: NonNullable<AgentConfig['firmware']>,
   parts: UpdatingParts,
 ): Promise<Updates & { close(): Promise<void> }> {
+  const { slots, root, model, appDir: appDirectory = join(slots, APP_DIRECTORY) } = firmware;
   const { clock, disk, log, time, bootId, pin, standing, readings } = parts;
   const installer = openInstaller(slots);
   const rootFile = root === undefined ? null : await readRoot(root, log);
@@ -79,7 +80,7 @@ export async function openUpdating(
     log,
     installer,
     launcher: connectLauncher(join(slots, SOCKET)),
-    programs: createPrograms(clock, slotEnvironment(placeOf(slots, appDir), process.env)),
+    programs: createPrograms(clock, (own, nodeDirectory) => slotEnvironment({ appDirectory, nodeDirectory }, own)),
     zstd,
     time: time.at,
     firstRoot: () => rootFile ?? standing()?.firmwareRoot ?? null,
@@ -94,11 +95,6 @@ export async function openUpdating(
   });
   return { ...updates, close: () => installer.close() };
 }
-
-const placeOf = (slots: string, appDir = join(slots, APP_DIRECTORY)): SlotPlace => ({
-  appDirectory: appDir,
-  nodeDirectory: dirname(process.execPath),
-});
 
 /** One that cannot be read is none: the kiosk goes on with what it runs, and reports why it installs nothing. */
 async function readRoot(file: string, log: Log): Promise<FirstRoot | null> {

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Programs } from '../ports-firmware.ts';
 import type { Clock } from '../ports.ts';
 
@@ -12,12 +13,16 @@ const OUTPUT_WITHIN_MS = 500;
 /** By this variable everything that a program starts is known as its own, unless it takes pains to hide. */
 const MARK = 'PADDOCK_PROGRAM';
 
+/** What programs get, from the environment and the directory of the node of who starts them. */
+type EnvironmentOf = (own: NodeJS.ProcessEnv, nodeDirectory: string) => NodeJS.ProcessEnv;
+
 /**
  * Programs in a process group of their own, with a mark in their environment. What is left of them is killed whether
  * they end in time or not: the group, and whoever left the group and still has the mark. A program that starts another
  * one with an environment of its own, in a session of its own, is not found: nothing short of a control group finds it.
  */
-export function createPrograms(clock: Pick<Clock, 'sleep'>, environment: NodeJS.ProcessEnv = process.env): Programs {
+export function createPrograms(clock: Pick<Clock, 'sleep'>, environmentOf: EnvironmentOf = (own) => own): Programs {
+  const environment = environmentOf(process.env, dirname(process.execPath));
   let count = 0;
   return {
     async run([file = '', ...args], { directory, timeoutMs, signal }) {
