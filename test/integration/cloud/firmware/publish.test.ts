@@ -1,6 +1,7 @@
 import { readFile, rm, truncate } from 'node:fs/promises';
 import { formatMetadata } from '@paddock/cloud/tuf/formats.ts';
 import { newSnapshot } from '@paddock/cloud/tuf/online.ts';
+import { nextTargets } from '@paddock/cloud/tuf/targets.ts';
 import { firmwareRoot } from '@paddock/cloud/firmware/metadata-store.ts';
 import { readRelease } from '@paddock/cloud/firmware/releases.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -108,13 +109,10 @@ test('a release needs its bundle, two keys of two people, and the counter that c
 
   await upload(one.file);
   const older = await operators.sign(repository, {});
-  const target = (await operators.sign({ ...repository, firmware: fresh() }, { add: [one] })).signed.targets;
+  const target = nextTargets(null, { add: [one] }, repository.now).signed.targets;
   const backwards = { ...older, signed: { ...older.signed, targets: { ...older.signed.targets, ...target } } };
   expect(await publish(signed(backwards, operators.targets.slice(0, 2)))).toEqual([409, 'release_counter']);
 });
-
-/** A repository without any release, to sign against. */
-const fresh = () => ({ state: async () => ({ targets: null }) }) as unknown as TestFirmware['firmware'];
 
 test('what was published is never another thing, and a withdrawn counter never comes back', async () => {
   const other = await bundleOf(2, { text: 'another content\n' });
