@@ -35,13 +35,21 @@ export function addAssign(devices: Command): void {
   assign.action(async (release: string, deviceIds: string[]) => {
     const options = assign.optsWithGlobals<Options>();
     const body = { release: releaseOf(release), ...targetsOf(deviceIds, options), ...termsOf(options) };
-    const client = await api(assign);
-    const { body: made } = await client.send('POST', '/assignments', body);
-    if (options['wait'] !== true) return print(assign, made, () => assignmentSheet(made));
-    const ended = await follow(assign, client, made);
-    print(assign, ended, () => assignmentSheet(ended));
-    if (!isDone(ended)) process.exitCode = EXIT.failed;
+    const made = await makeAssignment(assign, await api(assign), body, options['wait'] === true);
+    print(assign, made, () => assignmentSheet(made));
   });
+}
+
+/**
+ * @param waits tells how far it is until it ends, and has the command fail unless all devices were updated
+ * @returns it, as it is then
+ */
+export async function makeAssignment(command: Command, client: ApiClient, body: Item, waits: boolean): Promise<Item> {
+  const { body: made } = await client.send('POST', '/assignments', body);
+  if (!waits) return made;
+  const ended = await follow(command, client, made);
+  if (!isDone(ended)) process.exitCode = EXIT.failed;
+  return ended;
 }
 
 /** @throws ApiError `release_unknown` */

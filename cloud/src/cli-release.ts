@@ -5,6 +5,7 @@ import { openAsBlob } from 'node:fs';
 import { ApiError, type ApiClient, type Item } from './adapters/api-client.ts';
 import { copyRepository } from './adapters/repository-copy.ts';
 import { systemClock } from './adapters/system-clock.ts';
+import { makeAssignment } from './cli-assign.ts';
 import { withBundle } from './bundle-run.ts';
 import { api, isJson, print, printList, sub } from './cli-command.ts';
 import { PASSPHRASE, PASSPHRASE_HELP, tellProgress } from './cli-keys-change.ts';
@@ -13,6 +14,7 @@ import { readClientConfig } from './config-client.ts';
 import { signedBy, textOf, writeMetadata } from './key-folder.ts';
 import { firmwareDirectoryOf } from './open-firmware.ts';
 import { sheet } from './terminal/table.ts';
+import { assignmentSheet } from './terminal/rollout-words.ts';
 import { RELEASE_COLUMNS } from './terminal/words.ts';
 import { formatMetadata, parseRoot, parseTargets, type Metadata } from './tuf/formats.ts';
 import { RepositoryError } from './tuf/repository-error.ts';
@@ -135,8 +137,13 @@ function addPublish(release: Command): void {
     release,
     'publish <file...>',
     'give signed targets to the service, and the bundles they release',
-    ['release publish 1795866000.targets.json kiosk-2.bundle', 'release publish 1795866000.targets.json'],
-  );
+    [
+      'release publish 1795866000.targets.json kiosk-2.bundle',
+      'release publish 1795866000.targets.json kiosk-2.bundle --assign kiosk-0001 --wait',
+    ],
+  )
+    .option('--assign <device-id...>', 'let these devices run what is released, as `devices assign` does by default')
+    .option('--wait', 'with --assign: tell how far it is until it ends; exits with 1 unless all were updated');
   publish.action(async (files: string[]) => {
     const metadata = files.filter((file) => file.endsWith('.json'));
     const [targets] = await Promise.all(metadata.map(async (file) => parseTargets(await textOf(file))));
@@ -145,15 +152,24 @@ function addPublish(release: Command): void {
     const client = await api(publish);
     for (const file of files) if (!file.endsWith('.json')) await upload(publish, client, file);
     const { body } = await client.send('POST', '/firmware/targets', { targets: formatMetadata(targets) });
-    print(publish, body, () =>
-      [
-        `published targets ${String(body['version'])}`,
-        ...lines('released', body['released']),
-        ...lines('withdrawn', body['withdrawn']),
-      ].join('\n'),
-    );
+    const { assign: devices, wait = false } = publish.optsWithGlobals<{ assign?: string[]; wait?: boolean }>();
+    if (!isJson(publish)) console.log(publishedText(body));
+    const assignments = [];
+    for (const { name, counter } of devices ? releasedOf(body) : [])
+      assignments.push(await makeAssignment(publish, client, { release: { name, counter }, devices }, wait));
+    if (isJson(publish)) console.log(JSON.stringify({ ...body, ...(devices && { assignments }) }));
+    else for (const made of assignments) console.log(assignmentSheet(made));
   });
 }
+
+const releasedOf = ({ released }: Item): Item[] => (Array.isArray(released) ? (released as Item[]) : []);
+
+const publishedText = (body: Item): string =>
+  [
+    `published targets ${String(body['version'])}`,
+    ...lines('released', body['released']),
+    ...lines('withdrawn', body['withdrawn']),
+  ].join('\n');
 
 const lines = (word: string, items: unknown): string[] =>
   (Array.isArray(items) ? (items as Item[]) : []).map(

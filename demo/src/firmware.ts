@@ -21,13 +21,15 @@ export interface FirmwarePlaces {
 
 /**
  * `paddock` of this checkout.
- * @param env where the service is, as the commands that we print have it
+ * @param env where the service is
+ * @param signal ends what runs
  */
 export const paddockOf =
-  (root: string, env: Readonly<Record<string, string>>): Paddock =>
+  (root: string, env: Readonly<Record<string, string>>, signal: AbortSignal): Paddock =>
   async (...args) => {
-    const program = join(root, 'cloud/bin/paddock.cjs');
-    const { stdout } = await runFile(process.execPath, [program, ...args], { env: { ...process.env, ...env } });
+    const program = ['--import', join(import.meta.dirname, 'die-with-parent.ts'), join(root, 'cloud/bin/paddock.cjs')];
+    const options = { env: { ...process.env, ...env }, signal };
+    const { stdout } = await runFile(process.execPath, [...program, ...args], options);
     return stdout;
   };
 
@@ -40,18 +42,30 @@ const isPrepared = ({ folder }: FirmwarePlaces): boolean => existsSync(join(fold
  */
 export async function publishFirst(places: FirmwarePlaces, paddock: Paddock, kiosk: string): Promise<void> {
   if (isPrepared(places)) return;
-  const { root, folder } = places;
+  const { folder } = places;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const keys = join(folder, 'keys');
   if (!existsSync(keys)) await ceremony(folder, keys, paddock);
   await paddock('keys', 'install', join(keys, '1.root.json'));
+  if (!(await isReleased(paddock))) await release(places, keys, paddock);
+  await paddock('devices', 'assign', 'kiosk-app/1', kiosk);
+  await writeFile(join(folder, 'published'), '');
+}
+
+/** It may have been interrupted behind it. */
+async function isReleased(paddock: Paddock): Promise<boolean> {
+  const { items } = JSON.parse(await paddock('release', 'list', 'kiosk-app', '--json')) as {
+    items: readonly { readonly publishedAt: string | null }[];
+  };
+  return items.some(({ publishedAt }) => publishedAt !== null);
+}
+
+async function release({ root, folder }: FirmwarePlaces, keys: string, paddock: Paddock): Promise<void> {
   const bundle = join(folder, 'first.bundle');
   const targets = join(folder, 'first.targets.json');
   await paddock('bundle', 'build', join(root, 'firmware-bundles', FIRST), '--out', bundle);
   await paddock('release', 'sign', bundle, '--out', targets, '--key', ...(await targetsKeys(keys)), ...secret(folder));
   await paddock('release', 'publish', targets, bundle);
-  await paddock('devices', 'assign', 'kiosk-app/1', kiosk);
-  await writeFile(join(folder, 'published'), '');
 }
 
 /** In one folder, under one passphrase: three people with three machines would do it in earnest. */

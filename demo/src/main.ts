@@ -1,5 +1,5 @@
 import { mkdirSync, readFileSync } from 'node:fs';
-import { join, relative } from 'node:path';
+import { join } from 'node:path';
 import { Api } from './api.ts';
 import { startChild, type Child } from './child.ts';
 import { startFleet, type Fleet } from './fleet/fleet.ts';
@@ -9,6 +9,7 @@ import { simulateHardware } from './hardware/simulate.ts';
 import { enrolledKiosk, KIOSK, prepareKiosk } from './kiosk.ts';
 import { readOptions, type Options } from './options.ts';
 import { watch } from './watch.ts';
+import { howToRelease, whereToLook } from './where-to-look.ts';
 
 /**
  * `npm start`: the cloud service, a kiosk whose agent reads simulated hardware on real pseudo-terminals, and a
@@ -98,8 +99,8 @@ async function run(options: Options, running: Running, stopping: AbortController
   print(whereToLook(options, config, kiosk));
 
   const firmware = { root: ROOT, folder: join(folder, 'firmware') };
-  const published = publishFirst(firmware, paddockOf(ROOT, env), kiosk);
-  failures.push(published.then(() => new Promise<never>(() => {})));
+  const release = (): Promise<void> => publishFirst(firmware, paddockOf(ROOT, env, signal), kiosk);
+  failures.push(releasing(release, options, kiosk, signal));
 
   if (options.devices > 0) {
     const fleet = await Promise.race([withFleet(options, folder, api, signal), ...failures]);
@@ -115,6 +116,22 @@ async function unlessStopping(child: Child, signal: AbortSignal): Promise<never>
   if (signal.aborted) return new Promise(() => {});
   const words = child.lastWords();
   throw new Error(`The ${child.name} ended by itself (${how}). Its last words, from ${child.log}:\n${words}`);
+}
+
+/** Publishes the first release beside everything else, and says how the next one is made. Only ever rejects. */
+async function releasing(
+  release: () => Promise<void>,
+  options: Options,
+  kiosk: string,
+  signal: AbortSignal,
+): Promise<never> {
+  try {
+    await release();
+    print(howToRelease(options, kiosk));
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+  return new Promise(() => {});
 }
 
 /** Starts the fleet, and says now and then how it is doing. */
@@ -155,35 +172,6 @@ function onSignals(stopping: AbortController, { children }: Running): void {
     stopping.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-}
-
-function whereToLook({ dataDir, httpPort, mqttTlsPort, enrolPort }: Options, config: string, kiosk: string): string {
-  const short = (path: string): string => {
-    const fromHere = relative(process.cwd(), path);
-    return fromHere.startsWith('..') ? path : fromHere;
-  };
-  const folder = short(join(dataDir, 'demo'));
-  const changed = ['PADDOCK_DATA_DIR', 'PADDOCK_HTTP_PORT'].filter((variable) => process.env[variable]);
-  const settings = changed.map((variable) => `${variable}=${process.env[variable]} `).join('');
-  const token = short(join(dataDir, 'operator.token'));
-  return `
-Paddock is running.
-
-  API        curl -H "authorization: Bearer $(cat ${token})" http://127.0.0.1:${httpPort}/api/v1/devices
-  API page   http://127.0.0.1:${httpPort}/docs
-  MQTT       mqtts://127.0.0.1:${mqttTlsPort}, by mutual TLS
-  Enrolment  https://127.0.0.1:${enrolPort}
-  Kiosk      ${kiosk}, enrolled by a claim
-  Token      ${token}
-  Data       ${short(dataDir)}
-  Logs       ${folder}/cloud.log, ${folder}/agent.log
-  Commands   ${settings}npx paddock devices list
-             ${settings}npx paddock devices show ${kiosk}
-             npx paddock-agent doctor --config ${short(config)}
-  Stop       Ctrl-C
-
-What arrives:
-`;
 }
 
 await main();

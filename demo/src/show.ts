@@ -24,6 +24,15 @@ export interface ShownPresence {
   readonly since: string;
 }
 
+/** How far a device is on its way to a release. */
+export interface ShownUpdate {
+  readonly deviceId: string;
+  readonly state: string;
+  readonly step: string | null;
+  readonly code: string | null;
+  readonly detail: string | null;
+}
+
 /** One line: when, who, why, and the readings that are not what they were. Null when there is nothing new. */
 export function stateLine(device: ShownDevice, before: ShownDevice | undefined): string | null {
   const { lastReport, readings, deviceId } = device;
@@ -37,6 +46,12 @@ export function stateLine(device: ShownDevice, before: ShownDevice | undefined):
 
 export const presenceLine = ({ deviceId, presence, previous, since }: ShownPresence): string =>
   `${timeOf(since)}  ${deviceId}  presence  ${previous ?? 'never-seen'} -> ${presence}`;
+
+/** @param now RFC 3339 */
+export const updateLine = ({ deviceId, state, step, code, detail }: ShownUpdate, now: string): string =>
+  [timeOf(now), deviceId, 'firmware', [state, step, code, detail].filter((word) => word !== null).join(', ')].join(
+    '  ',
+  );
 
 const isSame = (a: ShownDevice['lastReport'], b: ShownDevice['lastReport'] | undefined): boolean =>
   a?.start === b?.start && a?.sequence === b?.sequence;

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Api } from './api.ts';
-import { presenceLine, stateLine, type ShownDevice, type ShownPresence } from './show.ts';
+import { presenceLine, stateLine, updateLine } from './show.ts';
+import type { ShownDevice, ShownPresence, ShownUpdate } from './show.ts';
 
 const AGAIN_AFTER_MS = 1000;
 
@@ -31,6 +32,8 @@ export async function watch(
         }
         if (event === 'presence' && interest((told as ShownPresence).deviceId))
           show(presenceLine(told as ShownPresence));
+        if (event === 'assignment-device' && interest((told as ShownUpdate).deviceId))
+          show(updateLine(told as ShownUpdate, new Date().toISOString()));
       }
     } catch {
       // The service is restarting, or stopping: then the signal says so soon.
