@@ -52,12 +52,14 @@ export async function publishFirst(places: FirmwarePlaces, paddock: Paddock, kio
   await writeFile(join(folder, 'published'), '');
 }
 
+interface Release {
+  readonly publishedAt: string | null;
+}
+
 /** It may have been interrupted behind it. */
 async function isReleased(paddock: Paddock): Promise<boolean> {
-  const { items } = JSON.parse(await paddock('release', 'list', 'kiosk-app', '--json')) as {
-    items: readonly { readonly publishedAt: string | null }[];
-  };
-  return items.some(({ publishedAt }) => publishedAt !== null);
+  const releases = JSON.parse(await paddock('release', 'list', 'kiosk-app', '--json')) as readonly Release[];
+  return releases.some(({ publishedAt }) => publishedAt !== null);
 }
 
 async function release({ root, folder }: FirmwarePlaces, keys: string, paddock: Paddock): Promise<void> {

@@ -87,7 +87,7 @@ describe('the installer', () => {
     const many = releaseOf(
       3,
       Object.fromEntries(
-        Array.from({ length: 1000 }, (_, at) => [`lib/file-${at}`, `content ${at} ${'x'.repeat(200)}`]),
+        Array.from({ length: 1000 }, (_, at) => [`lib/file-${at}`, `content ${at} ${'x'.repeat(2_000)}`]),
       ),
     );
     await bring(installer.objects, many);

@@ -84,14 +84,16 @@ describe('slots on a real disk', () => {
     runUntil(calls, OLD);
     bringObjects(calls, NEW);
     const slots = new SlotDirectory(calls);
-    const tryNew = (): void => {
+    const tryNew = (): number => {
       stage(calls, { content: NEW, ...slots.vacate() });
       slots.activate(NEW.release.sha256, LIMITS);
-      expect(prepareRun(calls).run?.slot).toBe('b');
+      const { run, trial } = prepareRun(calls);
+      expect(run?.slot).toBe('b');
+      return trial?.id ?? 0;
     };
-    tryNew();
+    const trial = tryNew();
     expect(codeOf(() => slots.vacate())).toBe('install_trial_running');
-    giveUp(calls, 1);
+    giveUp(calls, trial);
     expect(prepareRun(calls)).toEqual({ run: { slot: 'a', sha256: OLD.release.sha256 }, trial: null });
     expect(slots.status().trial).toMatchObject({ starts: 1, givenUp: true });
     tryNew();
