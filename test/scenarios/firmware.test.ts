@@ -75,7 +75,7 @@ describe('a kiosk that runs', () => {
     expect(published).toMatchObject({ code: 1 });
     expect(await ran()).toEqual(['1.1.0', '1.0.0']);
     const { output } = await demo.paddock('devices', 'firmware', kiosk);
-    expect(output).toMatch(/running +kiosk-app 1[.]1[.]0/);
+    expect(output).toMatch(/runs +kiosk-app 1[.]1[.]0/);
   });
 
   it('stops with everything that its launcher started', async () => {
