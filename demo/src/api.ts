@@ -60,6 +60,12 @@ export class Api {
     return claims;
   }
 
+  /** Whether it was told who may sign firmware. */
+  async hasFirmwareRoot(): Promise<boolean> {
+    const { roots } = (await this.#request('GET', '/firmware')) as { roots: readonly string[] };
+    return roots.length > 0;
+  }
+
   async cloudKeys(): Promise<KeySet> {
     return (await this.#request('GET', '/cloud-keys')) as KeySet;
   }

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { Api } from './api.ts';
 
 /** What the kiosk runs first. */
 const FIRST = 'kiosk-app/1.0.0';
@@ -38,15 +39,15 @@ const isPrepared = ({ folder }: FirmwarePlaces): boolean => existsSync(join(fold
 
 /**
  * Plays everybody who has to do with firmware, once: makes the keys that sign it, and publishes the first release of the
- * kiosk's application for this kiosk. All of it is what docs/operations.md tells operators to do.
+ * kiosk's application for this kiosk. Goes on where it was interrupted. All of it is what docs/operations.md tells operators to do.
  */
-export async function publishFirst(places: FirmwarePlaces, paddock: Paddock, kiosk: string): Promise<void> {
+export async function publishFirst(places: FirmwarePlaces, paddock: Paddock, api: Api, kiosk: string): Promise<void> {
   if (isPrepared(places)) return;
   const { folder } = places;
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const keys = join(folder, 'keys');
   if (!existsSync(keys)) await ceremony(folder, keys, paddock);
-  await paddock('keys', 'install', join(keys, '1.root.json'));
+  if (!(await api.hasFirmwareRoot())) await paddock('keys', 'install', join(keys, '1.root.json'));
   if (!(await isReleased(paddock))) await release(places, keys, paddock);
   await paddock('devices', 'assign', 'kiosk-app/1', kiosk);
   await writeFile(join(folder, 'published'), '');

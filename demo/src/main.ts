@@ -99,7 +99,7 @@ async function run(options: Options, running: Running, stopping: AbortController
   print(whereToLook(options, config, kiosk));
 
   const firmware = { root: ROOT, folder: join(folder, 'firmware') };
-  const release = (): Promise<void> => publishFirst(firmware, paddockOf(ROOT, env, signal), kiosk);
+  const release = (): Promise<void> => publishFirst(firmware, paddockOf(ROOT, env, signal), api, kiosk);
   failures.push(releasing(release, options, kiosk, signal));
 
   if (options.devices > 0) {
