@@ -62,7 +62,8 @@ describe('the launcher', () => {
     expect(after).toMatchObject({ slot: 'b', sha256: NEW.release.sha256, restarts: 0 });
     expect(after?.startedAt).toBeGreaterThan(before?.startedAt ?? Infinity);
     await ran(1, 2);
-    expect(readFileSync(`/proc/${after?.pid}/cmdline`, 'latin1')).toBe('sleep\u00001000\u0000');
+    const command = (): string => readFileSync(`/proc/${after?.pid}/cmdline`, 'latin1');
+    await until(() => command() === 'sleep\u00001000\u0000', 'the program in place of its shell');
     expect(() => process.kill(before?.pid ?? 0, 0)).toThrow('ESRCH');
   });
 
@@ -103,13 +104,13 @@ describe('the launcher', () => {
   it('leaves nothing behind when it is killed', async () => {
     launcher.commit(kiosk(1, 'setsid sleep 1000 & sleep 1000 & exec sleep 1001'));
     launcher.start();
-    await ran(1);
-    await launcher.kill();
     const left = async (): Promise<string[]> => (await launcher.processes()).map(({ command }) => command);
-    let now = await left();
-    for (const start = performance.now(); now.length > 1 && performance.now() - start < 10_000;) now = await left();
+    const sleeping = async (): Promise<number> =>
+      (await left()).filter((command) => command.startsWith('sleep')).length;
+    await expect.poll(sleeping, { timeout: 10_000 }).toBe(3);
+    await launcher.kill();
     // What had left the group, and does not last longer than the next start.
-    expect(now).toEqual(['sleep\u00001000\u0000']);
+    await expect.poll(left, { timeout: 10_000 }).toEqual(['sleep\u00001000\u0000']);
     launcher.start();
     await ran(1, 1);
     expect(told('launcher_leftovers')).toBe(true);
