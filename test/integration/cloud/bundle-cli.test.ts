@@ -90,7 +90,8 @@ describe('paddock bundle build', () => {
     const [first, second] = [path('first'), path('second/deeper')];
     for (const place of [first, second]) await cp(APPLICATION, place, { recursive: true });
     await utimes(join(second, 'application/screen/app.ts'), 0, 0);
-    for (const file of ['application/screen/app.ts', '1.1.0/payload/package.json']) await chmod(join(second, file), 0o600);
+    for (const file of ['application/screen/app.ts', '1.1.0/payload/package.json'])
+      await chmod(join(second, file), 0o600);
     await chmod(join(second, 'application/bin/probe'), 0o700);
     await build(join(first, '1.1.0'), 'a.bundle');
     const command = `umask 077; exec "$0" "$@"`;
