@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Report } from '@paddock/shared/report.ts';
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
 import { seal } from '@paddock/shared/envelope.ts';
@@ -62,6 +63,10 @@ export class HostileCloud {
     return toInstant(wallMs(this.now() + seconds * 1000)).replace(/\.\d{3}Z$/, 'Z');
   }
 
+  passes(seconds: number): Promise<void> {
+    return sleep(seconds * 1000);
+  }
+
   get repository(): UpdateRepository {
     return this.server.repository;
   }
@@ -70,11 +75,15 @@ export class HostileCloud {
     return this.enrolment.claim({ model: MODEL });
   }
 
-  /** @param firmware every call is other desired state, so that the kiosk looks at once @param key whose signature it carries */
-  async desire(firmware: Partial<DesiredFirmware>, key = this.key): Promise<number> {
+  /**
+   * @param firmware every call is other desired state, so that the kiosk looks at once; null: none
+   * @param key whose signature it carries
+   * @returns its version
+   */
+  async desire(firmware: Partial<DesiredFirmware> | null, key = this.key): Promise<number> {
     const { device } = this.enrolment;
     this.#version += 1;
-    const state = { firmware: { ...firmware, bytesPerSecond: 100_000_000 + this.#version } };
+    const state = firmware === null ? {} : { firmware: { ...firmware, bytesPerSecond: 100_000_000 + this.#version } };
     const payload = {
       v: 1,
       device,

@@ -19,13 +19,15 @@ const ELSE_EVERY_MS = 3_000;
 const PROGRAM = '#!/bin/sh\nexec sleep 1000\n';
 const HEALTH = { withinSeconds: 60, settleSeconds: 0, sensors: true };
 
-/** A release that no other is like. */
-export const plainRelease = (counter: number, other: object = {}, text = `release ${counter}\n`): TestRelease =>
+/** A release that no other is like, and that is mostly one file. @param seed of that file */
+export const plainRelease = (counter: number, other: object = {}, seed = String(counter)): TestRelease =>
   releaseOf(
     counter,
-    { 'bin/kiosk': PROGRAM, 'app.txt': text.repeat(200), 'same.txt': 'the same in every release\n'.repeat(500) },
+    { 'app.txt': digests(seed), 'bin/kiosk': PROGRAM, 'same.txt': 'the same in every release\n'.repeat(500) },
     { health: HEALTH, ...other },
   );
+const digests = (seed: string): string =>
+  Array.from({ length: 64 }, (_, n) => `${sha256Of(Buffer.from(`${seed} ${n}`))}\n`).join('');
 
 /** What an attack came to. */
 export interface Verdict {
@@ -74,7 +76,7 @@ export class HostileKiosk {
 
   /** What an attacker calls the next release. */
   forged(): TestRelease {
-    return plainRelease(this.genuine.length + 1, {}, 'mine, all mine\n');
+    return plainRelease(this.genuine.length + 1, {}, 'mine');
   }
 
   /** Of the newest report. */
@@ -98,13 +100,16 @@ export class HostileKiosk {
 
   /** Desires a release while somebody attacks, until a signed report says why it comes to nothing. */
   async attacked({ release }: Pick<TestRelease, 'release'>, change: Partial<DesiredFirmware> = {}): Promise<Verdict> {
+    await this.#forgetsWhyNot(release.sha256);
     const [before, ran] = [await this.standing(), this.reported?.running];
-    const version = await this.cloud.desire({ ...release, ...change });
-    await this.until(`a reason against ${release.version}`, () => this.#errorAt(version) !== null);
+    const wanted = { ...release, ...change };
+    const version = await this.cloud.desire(wanted);
+    const code = (): string | null => this.#errorAt(version, wanted.sha256);
+    await this.until(`a reason against ${release.version}`, () => code() !== null);
     const { running, committed } = this.reported ?? {};
     const says = isDeepStrictEqual(running, ran) && committed === true;
     const isUntouched = says && isDeepStrictEqual(await this.standing(), before);
-    return { code: this.#errorAt(version) ?? '', isUntouched, faults: this.faults() };
+    return { code: code() ?? '', isUntouched, faults: this.faults() };
   }
 
   /** The attack ends: the repository is what operators made of it. */
@@ -114,9 +119,17 @@ export class HostileKiosk {
     await this.install(release);
   }
 
-  #errorAt(version: number): string | null {
-    const report = this.cloud.reports.findLast(({ desired }) => desired?.version === version);
-    return report?.firmware?.error?.code ?? null;
+  /** What it says of a release that it was to install before is not what it says now. */
+  async #forgetsWhyNot(sha256: string): Promise<void> {
+    if (this.reported?.target?.sha256 !== sha256) return;
+    await this.cloud.desire(null);
+    await this.until('the old reason to go', () => this.reported?.error === undefined);
+  }
+
+  #errorAt(version: number, sha256: string): string | null {
+    const { desired, firmware } = this.cloud.reports.at(-1) ?? {};
+    const isMeant = desired?.version === version && firmware?.target?.sha256 === sha256;
+    return isMeant ? (firmware.error?.code ?? null) : null;
   }
 
   /** What runs, and since when. */
