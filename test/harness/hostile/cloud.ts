@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Report } from '@paddock/shared/report.ts';
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
 import { seal } from '@paddock/shared/envelope.ts';
@@ -33,6 +32,7 @@ export class HostileCloud {
   falsify: (answer: string) => string | null = (answer) => answer;
   #cloud: FakeCloud | null = null;
   #version = 0;
+  #jumpedMs = 0;
   readonly #began = performance.now();
 
   private constructor(enrolment: FakeEnrolment, broker: TestBroker, repository: UpdateRepository) {
@@ -56,15 +56,16 @@ export class HostileCloud {
     return new HostileCloud(enrolment, broker, repository);
   }
 
-  readonly now = (): WallMs => wallMs(EPOCH + HOUR_MS + Math.floor(performance.now() - this.#began));
+  readonly now = (): WallMs => wallMs(EPOCH + HOUR_MS + this.#jumpedMs + Math.floor(performance.now() - this.#began));
 
   /** As metadata say when they expire. */
   expiresIn(seconds: number): string {
     return toInstant(wallMs(this.now() + seconds * 1000)).replace(/\.\d{3}Z$/, 'Z');
   }
 
-  passes(seconds: number): Promise<void> {
-    return sleep(seconds * 1000);
+  /** An hour passes at once: while the agent does not run, or it would have to notice. */
+  jump(): void {
+    this.#jumpedMs += HOUR_MS;
   }
 
   get repository(): UpdateRepository {

@@ -53,17 +53,29 @@ export class HostileKiosk {
     this.launcher = launcher;
   }
 
-  /** Runs its first release. @param wallShiftMs by how much its wall clock is wrong */
-  static async start(wallShiftMs = 0): Promise<HostileKiosk> {
+  /** Runs its first release. */
+  static async start(): Promise<HostileKiosk> {
     const cloud = await HostileCloud.open();
     const launcher = new LauncherProcess();
     const agent = await MemberProcess.prepare(cloud.claim, `firmware: { slots: ${launcher.root} }\n`);
     const kiosk = new HostileKiosk(cloud, agent, launcher);
     launcher.start();
-    agent.start(wallShiftMs);
-    await kiosk.until('a first report', () => cloud.reports.length > 0);
+    await kiosk.startAgent();
     await kiosk.install(kiosk.publish());
     return kiosk;
+  }
+
+  /** @param wallShiftMs by how much its wall clock is wrong */
+  async startAgent(wallShiftMs = 0): Promise<void> {
+    const before = this.cloud.reports.at(-1)?.start;
+    this.agent.start(wallShiftMs);
+    await this.until('a first report', () => (this.cloud.reports.at(-1)?.start ?? before) !== before);
+  }
+
+  /** Waits until so many more came. */
+  async reports(count: number): Promise<void> {
+    const { length } = this.cloud.reports;
+    await this.until('more reports', () => this.cloud.reports.length >= length + count);
   }
 
   /** The next release, signed by all who have to. @param other of its manifest */
