@@ -7,7 +7,7 @@ export function canonicalJson(value: unknown): string {
   if (typeof value === 'string') return quoted(value);
   if (typeof value === 'boolean' || value === null || Number.isSafeInteger(value)) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(',')}]`;
-  if (typeof value !== 'object') throw new TypeError(`${String(value)} has no canonical form`);
+  if (typeof value !== 'object') throw new TypeError(`a ${typeof value} has no canonical form`);
   const members = Object.entries(value).toSorted(([a], [b]) => byBytes(a, b));
   return `{${members.map(([name, member]) => `${quoted(name)}:${canonicalJson(member)}`).join(',')}}`;
 }
