@@ -174,7 +174,9 @@ export class HostileKiosk {
     const end = performance.now() + withinMs;
     while (!(await isThere())) {
       if (performance.now() > end)
-        throw new Error(`Waited in vain for ${what}: ${JSON.stringify(this.reported)}\n${this.agent.log.slice(-3_000)}`);
+        throw new Error(
+          `Waited in vain for ${what}: ${JSON.stringify(this.reported)}\n${this.agent.log.slice(-3_000)}`,
+        );
       await sleep(LOOK_EVERY_MS);
     }
   }

@@ -87,11 +87,20 @@ describe('a repository over HTTPS', () => {
 
   it('keeps nothing waiting behind an answer that nobody reads, on a server that ends no connection', async () => {
     const refuse = (status: number, text: string) =>
-      on((request, response) => {
-        if (request.url === '/firmware/packs/x.pack') response.writeHead(status).end(text);
-        else response.end('next');
-      }, { answerWithinMs: 2_000 });
-    for (const [status, text] of [[404, ''], [404, '{"code":"not_found"}'], [416, ''], [500, ''], [200, 'short']] as const) {
+      on(
+        (request, response) => {
+          if (request.url === '/firmware/packs/x.pack') response.writeHead(status).end(text);
+          else response.end('next');
+        },
+        { answerWithinMs: 2_000 },
+      );
+    for (const [status, text] of [
+      [404, ''],
+      [404, '{"code":"not_found"}'],
+      [416, ''],
+      [500, ''],
+      [200, 'short'],
+    ] as const) {
       const repository = await refuse(status, text);
       await part(repository, 1, 2).catch(() => {});
       expect(await repository.get('next', 10, GO_ON)).toEqual(Buffer.from('next'));

@@ -48,7 +48,10 @@ function forge(by: readonly RoleKey[]): TestRelease {
 function usurp(by: (keys: readonly RoleKey[]) => readonly RoleKey[]): () => void {
   const { root, targets } = repository.roles;
   const before = [root.keys, targets.keys] as const;
-  [root.keys, targets.keys] = [[makeKey(), makeKey()], [makeKey(), makeKey()]];
+  [root.keys, targets.keys] = [
+    [makeKey(), makeKey()],
+    [makeKey(), makeKey()],
+  ];
   repository.publishRoot([...by(before[0]), ...root.keys]);
   return () => {
     [root.keys, targets.keys] = before;

@@ -18,8 +18,7 @@ const tampered = ({ files }: TestRelease): TestRelease['files'] =>
 /** 20 MB in place of a file of 2 kB: what zstd makes of them is no longer than the file. */
 const swollen = ({ files }: TestRelease): TestRelease['files'] => ({ ...files, 'app.txt': '\0'.repeat(20_000_000) });
 
-const flipped = (bytes: Uint8Array, at: number): Uint8Array =>
-  bytes.map((byte, n) => (n === at ? byte ^ 1 : byte));
+const flipped = (bytes: Uint8Array, at: number): Uint8Array => bytes.map((byte, n) => (n === at ? byte ^ 1 : byte));
 
 const indexOf = ({ manifest }: TestRelease): string =>
   (JSON.parse(Buffer.from(manifest).toString()) as { index: { sha256: string } }).index.sha256;
@@ -34,11 +33,19 @@ function pack(release: TestRelease, bytes: Uint8Array): void {
 
 const PACKS: readonly (readonly [string, (release: TestRelease) => Uint8Array, string])[] = [
   ['files with other contents', (release) => packOf({ ...release, files: tampered(release) }, null), 'hash_mismatch'],
-  ['a file that is 20 MB once unpacked', (release) => packOf({ ...release, files: swollen(release) }, null), 'hash_mismatch'],
+  [
+    'a file that is 20 MB once unpacked',
+    (release) => packOf({ ...release, files: swollen(release) }, null),
+    'hash_mismatch',
+  ],
   ['another index', (release) => packOf(plainRelease(release.release.counter, {}, 'mine'), null), 'hash_mismatch'],
   ['an end that comes too early', (release) => packOf(release, null).slice(0, -1_000), 'bundle_truncated'],
   ['nothing at all', () => new Uint8Array(), 'bundle_malformed'],
-  ['a bit that fell over', (release) => flipped(packOf(release, null), packOf(release, null).length - 1_000), 'hash_mismatch'],
+  [
+    'a bit that fell over',
+    (release) => flipped(packOf(release, null), packOf(release, null).length - 1_000),
+    'hash_mismatch',
+  ],
 ];
 
 describe('a package that is not what was signed', () => {

@@ -117,7 +117,11 @@ const LIES: readonly (readonly [string, Attack, string])[] = [
   ],
   ['nothing but 404', on(ALL, (response) => response.writeHead(404).end()), 'tuf_missing'],
   ['nothing but 500', on(ALL, (response) => response.writeHead(500).end('broken')), 'fetch_refused'],
-  ['part of a file where all of it was asked for', on(TIMESTAMP, (response) => response.writeHead(206).end('{}')), 'fetch_refused'],
+  [
+    'part of a file where all of it was asked for',
+    on(TIMESTAMP, (response) => response.writeHead(206).end('{}')),
+    'fetch_refused',
+  ],
   ['no more packs', on(PACK, (response) => response.writeHead(404).end()), 'fetch_missing'],
   ['a page that says that all is well', on(ALL, (response) => response.end('<html>It works!</html>')), 'tuf_malformed'],
   ['connections that break off', on(ALL, (response) => response.socket?.destroy()), 'fetch_failed'],
