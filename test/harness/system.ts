@@ -14,6 +14,7 @@ export const PROGRAMS = {
   'mkfs.ext4': 'e2fsprogs',
   // Modules of Debian's Python, which only it looks for.
   securesystemslib: 'python3-securesystemslib',
+  cryptography: 'python3-cryptography',
   nacl: 'python3-nacl',
 } as const satisfies Record<string, string>;
 
