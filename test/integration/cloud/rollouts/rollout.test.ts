@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
+import { encodeCursor } from '@paddock/cloud/devices/cursor.ts';
 import { setDesired } from '@paddock/cloud/desired/change.ts';
 import { readDesired } from '@paddock/cloud/desired/views.ts';
 import { takeTurn } from '@paddock/cloud/instances/elected.ts';
@@ -220,6 +221,84 @@ describe('an assignment of devices that report', () => {
   });
 });
 
+describe('a device that was updated', () => {
+  it('is updated no more when it goes back by itself, and is again when it comes to the release again', async () => {
+    const [one, other] = await join(2);
+    if (one === undefined || other === undefined) return;
+    const id = await operator.assign(NEW, { targets: { devices: idsOf([one, other]) } });
+    await operator.turn();
+    await Promise.all([one.update(NEW), other.update(NEW)]);
+    await operator.turn();
+    await operator.turn();
+    expect([await statesOf(id), (await operator.view(id)).state]).toEqual([['updated', 'updated'], 'completed']);
+    one.running = OLD;
+    await one.report('trial', { running: OLD, committed: false, slot: 'a' });
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updated', 'updated']);
+    const error = { code: 'update_cloud_unreached' };
+    await one.report('rolled-back', { target: NEW, error, quarantined: [NEW.sha256] });
+    await operator.turn();
+    expect([await statesOf(id), (await operator.view(id)).totals]).toEqual([
+      ['failed update_cloud_unreached', 'updated'],
+      expect.objectContaining({ failed: 1, updated: 1 }),
+    ]);
+    const told = await database.store.query("SELECT data FROM notifications WHERE type = 'assignment.left'");
+    expect(told).toMatchObject([{ data: { assignmentId: id, deviceId: one.device.deviceId, ...error } }]);
+    one.running = NEW;
+    await one.report('committed', { slot: 'b' });
+    await operator.turn();
+    expect(await statesOf(id)).toEqual(['updated', 'updated']);
+  });
+
+  it('counts as a failure of an assignment that goes on, which halts', async () => {
+    const all = await join(2);
+    const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 1, haltAfter: 1 });
+    await operator.turn();
+    await all[0]?.update(NEW);
+    await operator.turn();
+    if (all[0]) all[0].running = OLD;
+    await all[0]?.report('idle');
+    await operator.turn();
+    expect([await statesOf(id), await operator.view(id)]).toMatchObject([
+      ['failed release_left', 'waiting'],
+      { state: 'halted', detail: expect.stringContaining('release_left') },
+    ]);
+  });
+
+  it('stays that when somebody wanted it to run something else', async () => {
+    const [one] = await join(1);
+    if (one === undefined) return;
+    const id = await operator.assign(OLD, { targets: { devices: idsOf([one]) } });
+    await operator.turn();
+    const later = await operator.assign(NEW, { targets: { devices: idsOf([one]) } });
+    await operator.turn();
+    await one.update(NEW);
+    await operator.turn();
+    expect([await statesOf(id), await statesOf(later)]).toEqual([['updated'], ['updated']]);
+    await database.store.transaction((sql) => setDesired(sql, 'test', one.device.deviceId, 'firmware', OLD));
+    one.running = OLD;
+    await one.report('idle');
+    await operator.turn();
+    expect([await statesOf(id), await statesOf(later)]).toEqual([['updated'], ['updated']]);
+  });
+});
+
+describe('two assignments for one device', () => {
+  it('do not bring it one after the other to two bundles, whichever it waits for: the later one has it', async () => {
+    const otherBundle = releaseOf(7, 'ticketing');
+    await addReleases(database.store, [otherBundle]);
+    const all = await join(1);
+    await database.store.query("UPDATE presence SET state = 'lost' WHERE device_id = ANY($1)", [idsOf(all)]);
+    const earlier = await operator.assign(NEW, { targets: { devices: idsOf(all) } });
+    const later = await operator.assign(otherBundle, { targets: { devices: idsOf(all) } });
+    await database.store.query("UPDATE presence SET state = 'online' WHERE device_id = ANY($1)", [idsOf(all)]);
+    await operator.turn();
+    await operator.turn();
+    expect([await statesOf(earlier), await statesOf(later)]).toEqual([['superseded superseded'], ['updating']]);
+    expect(all[0] && (await desiredOf(all[0]))).toEqual(otherBundle);
+  });
+});
+
 describe('the job on another instance', () => {
   const elected = (instanceId: string, leaseMs: number, work: (own: FreshDatabase['store']) => Promise<void>) =>
     takeTurn(
@@ -292,14 +371,35 @@ describe('what a device runs', () => {
     expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({ published: false });
   });
 
-  it('is not what a report says that comes late', async () => {
+  it('has what reports say that come late in its place, and now is not changed by them', async () => {
     const [one] = await join(1);
     if (one === undefined) return;
-    one.running = NEW;
-    await one.report('idle', {}, { sequence: 50, uptimeMs: 90_000 });
-    one.running = OLD;
-    await one.report('idle', {}, { sequence: 40, uptimeMs: 80_000 });
-    expect((await historyOf(one)).map(({ running }) => running?.counter)).toEqual([2, 1]);
+    const says = async (release: typeof NEW, sequence: number, firmware = {}): Promise<void> => {
+      one.running = release;
+      await one.report('idle', firmware, { sequence, uptimeMs: 60_000 + sequence });
+    };
+    await says(NEW, 50);
+    await says(OLD, 40);
+    await says(BAD, 20);
+    await says(BAD, 30);
+    await says(OLD, 35, { slot: 'b' });
+    await says(NEW, 33, { committed: false });
+    const history = await historyOf(one);
+    expect(history.map(({ running, report }) => [running?.counter, report.sequence])).toEqual([
+      [2, 50],
+      [1, 35],
+      [3, 20],
+      [1, 1],
+    ]);
+    const [, back] = history;
+    const bound = await database.store.query('SELECT before_sequence FROM firmware_changes WHERE change_id = $1', [
+      back?.changeId,
+    ]);
+    expect(bound).toEqual([{ before_sequence: 30 }]);
+    const cursor = encodeCursor([back?.changeId ?? 0]);
+    const reading = { sql: database.store, cloudErrorMs: () => 100 };
+    const rest = await listFirmwareChanges(reading, ALL_CUSTOMERS, one.device.deviceId, { limit: 10, cursor });
+    expect(rest.items.map(({ running }) => running?.counter)).toEqual([3, 1]);
     expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({
       firmware: { running: NEW },
     });
