@@ -1,5 +1,6 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
+import { readNamed } from './named-file.ts';
 
 /** A fleet root that cannot be used, with its stable code. */
 export class RootFileError extends Error {
@@ -14,9 +15,9 @@ export class RootFileError extends Error {
 /** Shorter ones are found by trying. */
 const MIN_PASSPHRASE = 12;
 
-/** A passphrase is the first line of a file, so that no command line holds it. @throws RootFileError */
+/** A passphrase is the first line of a file, so that no command line holds it. @throws RootFileError, NamedFileError */
 export async function readPassphrase(file: string): Promise<string> {
-  const [line = ''] = (await readFile(file, 'utf8')).split('\n');
+  const [line = ''] = (await readNamed(file)).split('\n');
   const passphrase = line.replace(/\r$/, '');
   checkPassphrase(passphrase, `the first line of ${file}`);
   return passphrase;

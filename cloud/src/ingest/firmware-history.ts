@@ -54,17 +54,26 @@ export function withSighting<Mark>(
     const narrower = next && narrowed(next, seen);
     return narrower === next || narrower === undefined ? history : [...earlier, narrower, ...others];
   }
+  const own: Stretch<Mark> = { id: null, running: seen.running, slot: seen.slot, shown: placed(seen), before };
   // How far the stretch before is known to reach: what is seen lies within it, or behind it.
   const reaches = next === undefined ? newest : next.before;
-  const own: Stretch<Mark> = { id: null, running: seen.running, slot: seen.slot, shown: placed(seen), before };
-  if (previous !== undefined && reaches !== null && isAfter(reaches.place, seen.place)) {
-    // Whatever lies in between was seen, and said what the stretch before says.
-    const shown = after === null || isAfter(after.place, reaches.place) ? reaches : after;
-    return [...earlier, own, narrowed({ ...previous, id: null, shown, before: null }, seen), ...later];
-  }
+  if (previous !== undefined && reaches !== null && isAfter(reaches.place, seen.place))
+    return [...earlier, own, goneOn(previous, seen, after, reaches), ...later];
   if (next === undefined) return [...earlier, own];
-  if (isSameRelease(next.running, seen.running)) return [...earlier, { ...next, shown: placed(seen) }, ...others];
-  return [...earlier, own, narrowed(next, seen), ...others];
+  return isSameRelease(next.running, seen.running)
+    ? [...earlier, { ...next, shown: placed(seen) }, ...others]
+    : [...earlier, own, narrowed(next, seen), ...others];
+}
+
+/** A stretch goes on behind what was seen within it. Whatever lies in between was seen, and said what the stretch says. */
+function goneOn<Mark>(
+  stretch: Stretch<Mark>,
+  seen: Sighting<Mark>,
+  after: Placed<Mark> | null,
+  reaches: Placed<Mark>,
+): Stretch<Mark> {
+  const shown = after === null || isAfter(after.place, reaches.place) ? reaches : after;
+  return narrowed({ ...stretch, id: null, shown, before: null }, seen);
 }
 
 const placed = <Mark>({ place, mark }: Placed<Mark>): Placed<Mark> => ({ place, mark });
