@@ -110,7 +110,8 @@ async function follow(command: Command, client: ApiClient, made: Item): Promise<
   const id = String(made['assignmentId']);
   const path = `/assignments/${id}`;
   process.once('SIGINT', () => {
-    if (!isJson(command)) console.error(`Assignment ${id} goes on: \`paddock assignments show ${id}\` shows how far it is`);
+    if (!isJson(command))
+      console.error(`Assignment ${id} goes on: \`paddock assignments show ${id}\` shows how far it is`);
     stop.abort();
   });
   const tell = (line: string): void => void (isJson(command) || console.log(line));

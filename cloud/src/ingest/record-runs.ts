@@ -1,6 +1,14 @@
 import { toInstant } from '@paddock/shared/time.ts';
 import type { Sql } from '../ports.ts';
-import { isSameRelease, withSighting, type Beside, type Placed, type Running, type Sighting, type Stretch } from './firmware-history.ts';
+import {
+  isSameRelease,
+  withSighting,
+  type Beside,
+  type Placed,
+  type Running,
+  type Sighting,
+  type Stretch,
+} from './firmware-history.ts';
 import { isAfter } from './order.ts';
 import type { PlacedReport } from './reconcile.ts';
 import { intervalColumns } from './record-time.ts';
@@ -23,7 +31,9 @@ interface ReportRow extends Mark {
   readonly sequence: number;
 }
 
-type BeforeRow = { readonly [Name in keyof Omit<ReportRow, 'incarnation' | 'ordinal'> as `before_${Name}`]: ReportRow[Name] | null };
+type BeforeRow = {
+  readonly [Name in keyof Omit<ReportRow, 'incarnation' | 'ordinal'> as `before_${Name}`]: ReportRow[Name] | null;
+};
 
 interface StretchRow extends ReportRow, BeforeRow {
   readonly change_id: number;
@@ -121,7 +131,9 @@ async function historyWith(
       const beside = { newest: lastOf(history, newest), before: null, after: null };
       const next = withSighting(history, seen, beside);
       const isBegun = next.some(({ id, shown }) => id === null && shown.mark === seen.mark);
-      history = isBegun ? withSighting(history, seen, { ...beside, ...(await around(sql, report, reports.slice(at + 1))) }) : next;
+      history = isBegun
+        ? withSighting(history, seen, { ...beside, ...(await around(sql, report, reports.slice(at + 1))) })
+        : next;
     }
   return history;
 }
@@ -189,7 +201,12 @@ function stretchOf(row: StretchRow): Stretch<Mark> {
 }
 
 function beforeOf(row: StretchRow): Placed<Mark> | null {
-  const { before_start: start, before_sequence: sequence, before_boot_id: bootId, before_received_at: receivedAt } = row;
+  const {
+    before_start: start,
+    before_sequence: sequence,
+    before_boot_id: bootId,
+    before_received_at: receivedAt,
+  } = row;
   if (start === null || sequence === null || bootId === null || receivedAt === null) return null;
   return placedOf({
     incarnation: row.incarnation,
@@ -208,10 +225,23 @@ function beforeOf(row: StretchRow): Placed<Mark> | null {
 
 function rowOf(deviceId: string, { id, running, slot, shown, before }: Stretch<Mark>): object {
   const { name = null, version = null, counter = null, sha256 = null } = running ?? {};
-  const own = { change_id: id, device_id: deviceId, name, version, counter, sha256, slot, ...shown.place, ...shown.mark };
+  const own = {
+    change_id: id,
+    device_id: deviceId,
+    name,
+    version,
+    counter,
+    sha256,
+    slot,
+    ...shown.place,
+    ...shown.mark,
+  };
   if (before === null) return own;
   const { ordinal: _, ...place } = before.place;
   const { incarnation: __, ...mark } = before.mark;
-  const named = Object.entries({ ...place, ...mark }).map(([name_, value]): [string, unknown] => [`before_${name_}`, value]);
+  const named = Object.entries({ ...place, ...mark }).map(([name_, value]): [string, unknown] => [
+    `before_${name_}`,
+    value,
+  ]);
   return { ...own, ...Object.fromEntries(named) };
 }

@@ -71,7 +71,8 @@ export function judge(handed: Handed, heard: Heard, now: WallMs, stalledAfterMs:
 export function departureOf(sha256: string, firmware: ReportedFirmware): DesiredError {
   const { target, state, error, running } = firmware;
   if (target?.sha256 === sha256 && ENDED_BADLY.includes(state)) return error ?? { code: state.replaceAll('-', '_') };
-  const detail = running === null ? 'it runs nothing' : `it runs ${running.name} ${running.version} (${running.counter})`;
+  const detail =
+    running === null ? 'it runs nothing' : `it runs ${running.name} ${running.version} (${running.counter})`;
   return { code: 'release_left' satisfies RolloutCode, detail };
 }
 

@@ -131,7 +131,12 @@ describe.each(BOTH_BROKERS)('desired state on its way through %s', (name) => {
     const [other, ids] = [await makeTestKey(), [cloudKey.signing.keyId]];
     const restart = async (believed: readonly string[]): Promise<void> => {
       await cloud.close();
-      cloud = await startIngest(database.store, { on: broker, cloudKey: other, epoch: 0, believedKeys: () => believed });
+      cloud = await startIngest(database.store, {
+        on: broker,
+        cloudKey: other,
+        epoch: 0,
+        believedKeys: () => believed,
+      });
     };
     await restart([...ids, other.signing.keyId]);
     await sleep(500);

@@ -171,7 +171,7 @@ test('what cannot be is told before anything is written', async () => {
     'passphrase_weak',
     'role_key_unreadable',
     'role_key_missing',
-    'passphrase_missing',
+    'role_key_unasked',
     'metadata_malformed',
   ]);
   const roots = (await readdir(join(work, 'keys'))).filter((name) => name.endsWith('.root.json'));

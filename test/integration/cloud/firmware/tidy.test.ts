@@ -6,7 +6,14 @@ import { readRelease, releaseAt } from '@paddock/cloud/firmware/releases.ts';
 import { packPathOf } from '@paddock/shared/pack.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
-import { dropBundles, makeBundle, Operators, testFirmware, type TestBundle, type TestFirmware } from '../../../harness/firmware.ts';
+import {
+  dropBundles,
+  makeBundle,
+  Operators,
+  testFirmware,
+  type TestBundle,
+  type TestFirmware,
+} from '../../../harness/firmware.ts';
 
 const DAY_MS = 86_400_000;
 

@@ -1,6 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { withSighting, type Placed, type Running, type Sighting, type Stretch } from '@paddock/cloud/ingest/firmware-history.ts';
+import {
+  withSighting,
+  type Placed,
+  type Running,
+  type Sighting,
+  type Stretch,
+} from '@paddock/cloud/ingest/firmware-history.ts';
 import { isAfter } from '@paddock/cloud/ingest/order.ts';
 
 /** What a report is called in these tests: its sequence. */
@@ -12,7 +18,10 @@ const release = (counter: number): Running => ({
   counter,
   sha256: String(counter).repeat(64),
 });
-const at = (sequence: number, ordinal = 1): Placed<number> => ({ place: { ordinal, start: 1, sequence }, mark: sequence });
+const at = (sequence: number, ordinal = 1): Placed<number> => ({
+  place: { ordinal, start: 1, sequence },
+  mark: sequence,
+});
 const seen = (sequence: number, counter: number, ordinal = 1): Sighting<number> => ({
   ...at(sequence, ordinal),
   running: release(counter),
@@ -110,7 +119,9 @@ describe('what a device ran', () => {
           rest = rest.slice(size);
         }
         const history = historyOf(...batches);
-        const firsts = inOrder.filter(({ running }, index) => running?.counter !== inOrder[index - 1]?.running?.counter);
+        const firsts = inOrder.filter(
+          ({ running }, index) => running?.counter !== inOrder[index - 1]?.running?.counter,
+        );
         expect(history.map(({ running }) => running?.counter)).toEqual(firsts.map(({ running }) => running?.counter));
         for (const [index, { shown, before }] of history.entries()) {
           const first = firsts[index]?.mark ?? 0;
