@@ -237,11 +237,8 @@ function rowOf(deviceId: string, { id, running, slot, shown, before }: Stretch<M
     ...shown.mark,
   };
   if (before === null) return own;
-  const { ordinal: _, ...place } = before.place;
-  const { incarnation: __, ...mark } = before.mark;
-  const named = Object.entries({ ...place, ...mark }).map(([name_, value]): [string, unknown] => [
-    `before_${name_}`,
-    value,
-  ]);
+  const kept = { ...before.place, ...before.mark };
+  // Its life is that of the report that shows the release.
+  const named = Object.entries(kept).map(([column, value]): [string, unknown] => [`before_${column}`, value]);
   return { ...own, ...Object.fromEntries(named) };
 }
