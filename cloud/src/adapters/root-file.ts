@@ -1,11 +1,10 @@
 import { createPrivateKey, generateKeyPairSync } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
-import { readNamed } from './named-file.ts';
 
 /** A fleet root that cannot be used, with its stable code. */
 export class RootFileError extends Error {
   override readonly name = 'RootFileError';
-  readonly code: 'root_missing' | 'root_unreadable' | 'passphrase_weak';
+  readonly code: 'root_missing' | 'root_unreadable' | 'passphrase_weak' | 'passphrase_unreadable';
   constructor(code: RootFileError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
@@ -15,9 +14,12 @@ export class RootFileError extends Error {
 /** Shorter ones are found by trying. */
 const MIN_PASSPHRASE = 12;
 
-/** A passphrase is the first line of a file, so that no command line holds it. @throws RootFileError, NamedFileError */
+/** A passphrase is the first line of a file, so that no command line holds it. @throws RootFileError */
 export async function readPassphrase(file: string): Promise<string> {
-  const [line = ''] = (await readNamed(file)).split('\n');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new RootFileError('passphrase_unreadable', `The passphrase cannot be read from ${file}`, { cause });
+  });
+  const [line = ''] = text.split('\n');
   const passphrase = line.replace(/\r$/, '');
   checkPassphrase(passphrase, `the first line of ${file}`);
   return passphrase;
