@@ -78,7 +78,7 @@ test('a ceremony, a release that two people sign, and what devices then find', a
   const early = await paddock('release', 'publish', 'next.targets.json', bundle.file, '--json');
   expect([early.code, codeIn(early)]).toEqual([1, 'metadata_unsigned']);
   // Nothing was sent for that.
-  expect(await json('release', 'list')).toMatchObject({ items: [] });
+  expect(await json('release', 'list')).toEqual([]);
   // On another machine, where there is no service: the newest root comes along.
   const second = await paddock(
     'release',
