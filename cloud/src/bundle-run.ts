@@ -6,6 +6,7 @@ import type { IndexEntry } from '@paddock/shared/bundle-index.ts';
 import type { Manifest } from '@paddock/shared/manifest.ts';
 import { writeWhole } from './adapters/backup-files.ts';
 import { payloadDirectory } from './adapters/payload-directory.ts';
+import { unreadable } from './adapters/named-file.ts';
 import { openSpool } from './adapters/spool-file.ts';
 import { openStillFile } from './adapters/still-file.ts';
 import { prepareBundle, writeBundle } from './bundles/build.ts';
@@ -57,9 +58,9 @@ async function recipeText(directory: string): Promise<string> {
   }
 }
 
-/** Hands a bundle over that was read whole, and closes its file afterwards. @throws BundleError */
+/** Hands a bundle over that was read whole, and closes its file afterwards. @throws BundleError, NamedFileError */
 export async function withBundle<T>(file: string, use: (bundle: Bundle) => Promise<T> | T): Promise<T> {
-  const still = await openStillFile(file);
+  const still = await openStillFile(file).catch(unreadable(file));
   try {
     return await use(await readBundle(still));
   } finally {

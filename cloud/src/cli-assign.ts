@@ -107,8 +107,13 @@ function windowOf(text: string): Item {
 /** Tells what happens until the assignment is not active any more. @returns it, as it is then */
 async function follow(command: Command, client: ApiClient, made: Item): Promise<Item> {
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
-  const path = `/assignments/${String(made['assignmentId'])}`;
+  const id = String(made['assignmentId']);
+  const path = `/assignments/${id}`;
+  process.once('SIGINT', () => {
+    if (!isJson(command))
+      console.error(`Assignment ${id} goes on: \`paddock assignments show ${id}\` shows how far it is`);
+    stop.abort();
+  });
   const tell = (line: string): void => void (isJson(command) || console.log(line));
   tell(assignmentLine(made));
   for await (const { event, data } of client.events(stop.signal, () => undefined)) {

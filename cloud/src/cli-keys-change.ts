@@ -1,8 +1,9 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
+import { readNamed } from './adapters/named-file.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import { api, print, sub } from './cli-command.ts';
 import { passphrases } from './cli-passphrase.ts';
-import { keepRoot, makeKey, newestRoot, readKeyFolder, signedBy, textOf } from './key-folder.ts';
+import { keepRoot, makeKey, newestRoot, readKeyFolder, signedBy } from './key-folder.ts';
 import { parseKey, parseOnlineKeys } from './tuf/key-files.ts';
 import {
   isComplete,
@@ -33,7 +34,7 @@ export const askOnline = async (command: Command, isNew = false): Promise<Online
 };
 
 export const onlineKeys = async (command: Command, file: string | undefined): Promise<OnlineKeys> =>
-  file === undefined ? askOnline(command) : parseOnlineKeys(await textOf(file));
+  file === undefined ? askOnline(command) : parseOnlineKeys(await readNamed(file));
 
 export interface ChangeOptions {
   readonly role?: OfflineRole;
@@ -86,7 +87,9 @@ export function addChanges(keys: Command): void {
     const { signed } = newestRoot(await readKeyFolder(directory));
     const old = keyIdLike(signed, id ?? '');
     const roles = OFFLINE_ROLES.filter((role) => signed.roles[role].keyids.includes(old));
-    const added = await Promise.all(roles.map((role) => keyFor(directory, role, options)));
+    const added = [];
+    // One after the other: each may ask for a passphrase.
+    for (const role of roles) added.push(await keyFor(directory, role, options));
     await draft(rotate, directory, { revoke: [old], add: added }, options);
   });
 
@@ -116,7 +119,7 @@ const change = (keys: Command, usage: string, description: string, examples: rea
     .option(PASSPHRASE, PASSPHRASE_HELP);
 
 async function keyFor(directory: string, role: OfflineRole, options: ChangeOptions) {
-  if (options.public !== undefined) return { role, key: parseKey(await textOf(options.public)) };
+  if (options.public !== undefined) return { role, key: parseKey(await readNamed(options.public)) };
   const { key } = await makeKey(directory, role, passphrases(options.passphraseFile, 'new'));
   return { role, key };
 }

@@ -1,5 +1,7 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import { readNamed } from './adapters/named-file.ts';
+import { RoleKeyError } from './adapters/role-key-file.ts';
 import { systemClock } from './adapters/system-clock.ts';
 import {
   addChanges,
@@ -23,7 +25,6 @@ import {
   SHOWN_ID,
   signedBy,
   signedWith,
-  textOf,
   writeMetadata,
   type KeyFolder,
 } from './key-folder.ts';
@@ -67,6 +68,7 @@ function addInit(keys: Command): void {
     const options = init.optsWithGlobals<InitOptions>();
     const folder = await readKeyFolder(directory);
     if (folder.roots.length > 0 || folder.draft) throw new RepositoryError('firmware_root_exists', directory);
+    if (folder.keyFiles.length > 0) throw new RoleKeyError('role_key_exists', brokenOff(directory));
     checkCounts(options);
     const online = await onlineKeys(init, options.online);
     const passphrase = passphrases(options.passphraseFile, 'new');
@@ -95,6 +97,9 @@ function addInit(keys: Command): void {
     );
   });
 }
+
+const brokenOff = (directory: string): string =>
+  `${directory} holds keys of a ceremony that came to no root: remove them and begin anew, or name another directory`;
 
 /** Before the first key is made. @throws RepositoryError `firmware_root_invalid` */
 function checkCounts({ rootKeys, rootThreshold, targetsKeys, targetsThreshold }: InitOptions): void {
@@ -144,9 +149,9 @@ function addInstall(keys: Command): void {
   ]).option('--targets <file>', 'signed with the keys that the new root names, when it names others');
   install.action(async (files: string[]) => {
     const { targets } = install.optsWithGlobals<{ targets?: string }>();
-    const read = await Promise.all(files.map(async (file) => parseRoot(await textOf(file))));
+    const read = await Promise.all(files.map(async (file) => parseRoot(await readNamed(file))));
     const roots = read.toSorted((a, b) => a.signed.version - b.signed.version).map(formatMetadata);
-    const body = { roots, ...(targets && { targets: formatMetadata(parseTargets(await textOf(targets))) }) };
+    const body = { roots, ...(targets && { targets: formatMetadata(parseTargets(await readNamed(targets))) }) };
     const { body: standing } = await (await api(install)).send('POST', '/firmware/roots', body);
     print(
       install,

@@ -2,7 +2,7 @@ import { stderr, stdin } from 'node:process';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
 import { checkPassphrase, readPassphrase } from './adapters/root-file.ts';
-import { BackupError } from './backup/errors.ts';
+import { RoleKeyError } from './adapters/role-key-file.ts';
 import { readKeysPassphrase } from './config-client.ts';
 
 /** Says the passphrase of a key file. */
@@ -22,21 +22,27 @@ export function passphrases(file: string | undefined, purpose: 'new' | 'known'):
 }
 
 async function askFor(keyFile: string, purpose: 'new' | 'known'): Promise<string> {
-  if (!stdin.isTTY) throw new BackupError('passphrase_missing', `${keyFile}: --passphrase-file names a file`);
+  if (!stdin.isTTY) throw unasked(keyFile);
   for (;;) {
-    const first = await ask(`Passphrase of ${keyFile}: `);
-    if (purpose === 'known' || (await ask('Once more: ')) === first) return first;
+    const first = await ask(keyFile, `Passphrase of ${keyFile}: `);
+    if (purpose === 'known' || (await ask(keyFile, 'Once more: ')) === first) return first;
     stderr.write('They are not the same.\n');
   }
 }
 
+const unasked = (keyFile: string): RoleKeyError =>
+  new RoleKeyError(
+    'role_key_unasked',
+    `Nobody said the passphrase of ${keyFile}: type it at a terminal, or name a file that holds it (--passphrase-file)`,
+  );
+
 /** Nothing of what is typed is shown. */
-function ask(question: string): Promise<string> {
+function ask(keyFile: string, question: string): Promise<string> {
   stderr.write(question);
   const silent = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: stdin, output: silent, terminal: true });
   return new Promise((resolve, reject) => {
-    terminal.once('close', () => reject(new BackupError('passphrase_missing')));
+    terminal.once('close', () => reject(unasked(keyFile)));
     terminal.question('', (answer) => {
       resolve(answer);
       stderr.write('\n');

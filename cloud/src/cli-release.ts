@@ -1,22 +1,21 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { Manifest } from '@paddock/shared/manifest.ts';
-import { openAsBlob } from 'node:fs';
-import { ApiError, type ApiClient, type Item } from './adapters/api-client.ts';
+import type { Item } from './adapters/api-client.ts';
 import { copyRepository } from './adapters/repository-copy.ts';
+import { readNamed } from './adapters/named-file.ts';
 import { systemClock } from './adapters/system-clock.ts';
-import { makeAssignment } from './cli-assign.ts';
 import { withBundle } from './bundle-run.ts';
 import { api, isJson, print, printList, sub } from './cli-command.ts';
+import { addPublish, publishedBy } from './cli-publish.ts';
 import { PASSPHRASE, PASSPHRASE_HELP, tellProgress } from './cli-keys-change.ts';
 import { passphrases } from './cli-passphrase.ts';
 import { readClientConfig } from './config-client.ts';
-import { signedBy, textOf, writeMetadata } from './key-folder.ts';
+import { signedBy, writeMetadata } from './key-folder.ts';
 import { firmwareDirectoryOf } from './open-firmware.ts';
 import { sheet } from './terminal/table.ts';
-import { assignmentSheet } from './terminal/rollout-words.ts';
 import { RELEASE_COLUMNS } from './terminal/words.ts';
-import { formatMetadata, parseRoot, parseTargets, type Metadata } from './tuf/formats.ts';
+import { parseRoot, parseTargets, type Metadata } from './tuf/formats.ts';
 import { RepositoryError } from './tuf/repository-error.ts';
 import { nextTargets, progressOfTargets, type TargetsChange } from './tuf/targets.ts';
 
@@ -107,14 +106,12 @@ async function standing(
   command: Command,
   { root, targets }: DraftOptions,
 ): Promise<{ root: Metadata<'root'>; targets: Metadata<'targets'> | null }> {
-  const given = targets === undefined ? null : parseTargets(await textOf(targets));
-  if (root !== undefined && given !== null) return { root: parseRoot(await textOf(root)), targets: given };
-  const { body } = await (await api(command)).get('/firmware');
-  const newest: unknown = Array.isArray(body['roots']) ? body['roots'].at(-1) : undefined;
-  const published = typeof body['targets'] === 'string' ? parseTargets(body['targets']) : null;
-  if (root !== undefined) return { root: parseRoot(await textOf(root)), targets: published };
-  if (typeof newest !== 'string') throw new RepositoryError('firmware_root_missing');
-  return { root: parseRoot(newest), targets: given ?? published };
+  const given = targets === undefined ? null : parseTargets(await readNamed(targets));
+  if (root !== undefined && given !== null) return { root: parseRoot(await readNamed(root)), targets: given };
+  const published = await publishedBy(await api(command));
+  if (root !== undefined) return { root: parseRoot(await readNamed(root)), targets: published.targets };
+  if (published.root === null) throw new RepositoryError('firmware_root_missing');
+  return { root: published.root, targets: given ?? published.targets };
 }
 
 function addSignature(release: Command): void {
@@ -126,77 +123,11 @@ function addSignature(release: Command): void {
     .option('--root <file>', 'the newest root; by default the one of the service');
   add.action(async (file: string) => {
     const options = add.optsWithGlobals<DraftOptions>();
-    const targets = parseTargets(await textOf(file));
-    const root = options.root === undefined ? (await standing(add, {})).root : parseRoot(await textOf(options.root));
+    const targets = parseTargets(await readNamed(file));
+    const root = options.root === undefined ? (await standing(add, {})).root : parseRoot(await readNamed(options.root));
     await signAndWrite(add, file, targets, root, options);
   });
 }
-
-function addPublish(release: Command): void {
-  const publish = sub(
-    release,
-    'publish <file...>',
-    'give signed targets to the service, and the bundles they release',
-    [
-      'release publish 1795866000.targets.json kiosk-2.bundle',
-      'release publish 1795866000.targets.json kiosk-2.bundle --assign kiosk-0001 --wait',
-    ],
-  )
-    .option('--assign <device-id...>', 'let these devices run what is released, as `devices assign` does by default')
-    .option('--wait', 'with --assign: tell how far it is until it ends; exits with 1 unless all were updated');
-  publish.action(async (files: string[]) => {
-    const metadata = files.filter((file) => file.endsWith('.json'));
-    const [targets] = await Promise.all(metadata.map(async (file) => parseTargets(await textOf(file))));
-    if (targets === undefined || metadata.length > 1)
-      throw new RepositoryError('metadata_malformed', 'name one file of targets (.json)');
-    const client = await api(publish);
-    for (const file of files) if (!file.endsWith('.json')) await upload(publish, client, file);
-    const { body } = await client.send('POST', '/firmware/targets', { targets: formatMetadata(targets) });
-    const { assign: devices, wait = false } = publish.optsWithGlobals<{ assign?: string[]; wait?: boolean }>();
-    if (!isJson(publish)) console.log(publishedText(body));
-    const assignments = [];
-    for (const { name, counter } of devices ? releasedOf(body) : [])
-      assignments.push(await makeAssignment(publish, client, { release: { name, counter }, devices }, wait));
-    if (isJson(publish)) console.log(JSON.stringify({ ...body, ...(devices && { assignments }) }));
-    else for (const made of assignments) console.log(assignmentSheet(made));
-  });
-}
-
-const releasedOf = ({ released }: Item): Item[] => (Array.isArray(released) ? (released as Item[]) : []);
-
-const publishedText = (body: Item): string =>
-  [
-    `published targets ${String(body['version'])}`,
-    ...lines('released', body['released']),
-    ...lines('withdrawn', body['withdrawn']),
-  ].join('\n');
-
-const lines = (word: string, items: unknown): string[] =>
-  (Array.isArray(items) ? (items as Item[]) : []).map(
-    ({ name, version, counter }) => `  ${word} ${String(name)} ${String(version)} (counter ${String(counter)})`,
-  );
-
-/** @throws ApiError with the code that the service told */
-async function upload(command: Command, client: ApiClient, file: string): Promise<void> {
-  const tell = (text: string): void => {
-    if (!isJson(command)) console.error(`${file}: ${text}`);
-  };
-  // What is wrong with it is better told before it is sent.
-  const bytes = await withBundle(file, ({ bytes: archived }) => archived);
-  tell(`sending ${bytes} bytes`);
-  let isDone = false;
-  for await (const event of client.upload('/firmware/bundles', await openAsBlob(file, { type: OCTETS }))) {
-    const { kind, code, detail } = event;
-    if (kind === 'failed') throw new ApiError(String(code), String(detail));
-    if (kind === 'checked') tell('it is whole');
-    if (kind === 'packed') tell(packLine(event));
-    isDone ||= kind === 'done';
-  }
-  if (!isDone) throw new ApiError('service_unreachable', 'The service broke off its answer');
-}
-const packLine = ({ from, bytes }: Item): string =>
-  `a pack of ${String(bytes)} bytes ${typeof from === 'number' ? `from counter ${from}` : 'with everything'}`;
-const OCTETS = 'application/octet-stream';
 
 function addViews(release: Command): void {
   const list = sub(release, 'list [name]', 'bundles that the service has, with what became of them', [

@@ -12,6 +12,8 @@ import { Strangers } from './ingest/strangers.ts';
 import { currentEpoch } from './store/epoch.ts';
 import { otherBroker } from './other-broker.ts';
 import type { Broker, BrokerEvents, ErrorAt, Store } from './ports.ts';
+import { importVerificationKey } from '@paddock/shared/keys.ts';
+import { newestKeyList } from './trust/key-lists.ts';
 import { Addresses } from './trust/addresses.ts';
 import { StoredAdmission } from './trust/admission.ts';
 import type { RevocationFile } from './trust/revocation-file.ts';
@@ -80,7 +82,7 @@ export async function takeIn(
   const known = new KnownInventories(store);
   const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
   const sending = { broker, signing: onlineKey.signing, clock, metrics, log, epoch: await currentEpoch(store) };
-  const desired = new DesiredPublisher({ store, ...sending });
+  const desired = new DesiredPublisher({ store, ...sending, believedKeys: () => believedKeys(store) });
   started.defer(await desired.open());
   const answers = new Answers({
     ...sending,
@@ -151,3 +153,9 @@ const hearOfDevices = (store: Store, keys: StoredKeyDirectory, admission: Stored
       file?.changed();
     },
   );
+
+/** Devices verify with the keys of the newest list. */
+async function believedKeys(store: Store): Promise<readonly string[]> {
+  const newest = await newestKeyList(store);
+  return Promise.all((newest?.list.keys ?? []).map(async (jwk) => (await importVerificationKey(jwk)).keyId));
+}

@@ -1,7 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeRoleKey, readRoleKey, RoleKeyError, writeRoleKey } from './adapters/role-key-file.ts';
+import { readNamed } from './adapters/named-file.ts';
+import { makeRoleKey, readRoleKey, writeRoleKey } from './adapters/role-key-file.ts';
 import { once } from './backup/database.ts';
 import { writeWhole } from './adapters/backup-files.ts';
 import type { PassphraseOf } from './cli-passphrase.ts';
@@ -95,15 +96,10 @@ export async function signedBy<M extends Metadata<RoleName>>(
 export const signedWith = <M extends Metadata<RoleName>>(metadata: M, secrets: readonly KeyObject[]): M =>
   secrets.reduce((signed, secret) => withSignature(signed, signerOf(secret)), metadata);
 
-/** @throws RoleKeyError `role_key_missing`, RepositoryError `metadata_malformed` */
+/** @throws NamedFileError, RepositoryError `metadata_malformed` */
 export async function readOffline(path: string): Promise<Metadata<'root'> | Metadata<'targets'>> {
-  return parseOffline(await textOf(path));
+  return parseOffline(await readNamed(path));
 }
-
-export const textOf = (path: string): Promise<string> =>
-  readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new RoleKeyError('role_key_missing', `${path} cannot be read`, { cause });
-  });
 
 /** The root that the one in this file follows, where it lies beside. */
 export async function rootBefore(path: string, { signed }: Metadata<'root'>): Promise<Metadata<'root'> | null> {

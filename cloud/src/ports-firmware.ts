@@ -1,3 +1,5 @@
+import type { WallMs } from '@paddock/shared/time.ts';
+
 /** A file that does not change while it is read. */
 export interface StillFile {
   readonly bytes: number;
@@ -43,8 +45,10 @@ export interface RepositoryFiles {
   has(path: string): Promise<boolean>;
   /** It appears whole and synced, or not at all. */
   put(path: string, content: AsyncIterable<Uint8Array> | Uint8Array): Promise<void>;
-  /** A directory with all that is in it, where there is one. */
-  remove(directory: string): Promise<void>;
+  /** What lies in a directory, and since when. */
+  list(directory: string): Promise<readonly { readonly name: string; readonly at: WallMs }[]>;
+  /** A file, or a directory with all that is in it, where there is one. */
+  remove(path: string): Promise<void>;
 }
 
 /** An archive that was received and has no name yet. */
@@ -61,5 +65,7 @@ export interface Archives {
   receive(content: AsyncIterable<Uint8Array>): Promise<ReceivedArchive>;
   open(name: string): Promise<StillFile | null>;
   list(): Promise<readonly string[]>;
+  /** Removes what was left before a moment: uploads that were broken off, and archives that nobody keeps. */
+  tidy(kept: ReadonlySet<string>, before: WallMs): Promise<void>;
   remove(name: string): Promise<void>;
 }

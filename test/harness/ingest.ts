@@ -51,6 +51,8 @@ export async function startIngest(
     /** Of the publisher of desired state, when it is not the system's. */
     clock?: Clock;
     epoch?: number;
+    /** Ids of keys that devices believe; by default the cloud's. */
+    believedKeys?: () => readonly string[];
   } = {},
 ): Promise<TestIngest> {
   const clock = systemClock;
@@ -79,7 +81,12 @@ export async function startIngest(
     errorAt,
   });
   const sending = { broker, signing: cloudKey.signing, clock, metrics, log, epoch: options.epoch ?? 7 };
-  const desired = new DesiredPublisher({ store, ...sending, clock: options.clock ?? clock });
+  const desired = new DesiredPublisher({
+    store,
+    ...sending,
+    clock: options.clock ?? clock,
+    believedKeys: async () => options.believedKeys?.() ?? [cloudKey.signing.keyId],
+  });
   const stopHearing = await desired.open();
   const desiredVersion = (id: string): number => desired.versionOf(id);
   const answers = new Answers({ ...sending, keyList: () => 3, desiredVersion });

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Archives, StillFile } from '../ports-firmware.ts';
 
@@ -26,6 +26,12 @@ export function archivesIn(directory: string, openFile: (path: string) => Promis
     },
     open: (name) => openFile(placeOf(name)).catch(missing(null)),
     list: () => readdir(directory).catch(missing([])),
+    async tidy(kept, before) {
+      for (const name of await readdir(directory).catch(missing([]))) {
+        const look = kept.has(name) ? null : await stat(placeOf(name)).catch(missing(null));
+        if (look !== null && look.mtimeMs < before) await rm(placeOf(name), { force: true });
+      }
+    },
     remove: (name) => rm(placeOf(name), { force: true }),
   };
 }

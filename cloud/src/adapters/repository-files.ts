@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
-import { access, mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
+import { access, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
+import { wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { RepositoryFiles, SentFile } from '../ports-firmware.ts';
 
 const PIECE_BYTES = 65_536;
@@ -26,8 +27,19 @@ export function repositoryFiles(directory: string): RepositoryFiles {
         () => false,
       ),
     put: (path, content) => putWhole(placeOf(path), content),
+    list: (path) => entriesIn(placeOf(path)),
     remove: (path) => rm(placeOf(path), { recursive: true, force: true }),
   };
+}
+
+async function entriesIn(directory: string): Promise<{ readonly name: string; readonly at: WallMs }[]> {
+  const found = [];
+  for (const name of await readdir(directory).catch(() => [])) {
+    // Another instance may be at it, too.
+    const look = await stat(join(directory, name)).catch(() => null);
+    if (look !== null) found.push({ name, at: wallMs(look.mtimeMs) });
+  }
+  return found;
 }
 
 const isMissing = (error: unknown): boolean =>

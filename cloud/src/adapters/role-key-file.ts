@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 /** A key of a role of firmware that cannot be used. */
 export class RoleKeyError extends Error {
   override readonly name = 'RoleKeyError';
-  readonly code: 'role_key_missing' | 'role_key_unreadable' | 'role_key_exists';
+  readonly code: 'role_key_missing' | 'role_key_unreadable' | 'role_key_exists' | 'role_key_unasked';
   constructor(code: RoleKeyError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;

@@ -4,7 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 /** A fleet root that cannot be used, with its stable code. */
 export class RootFileError extends Error {
   override readonly name = 'RootFileError';
-  readonly code: 'root_missing' | 'root_unreadable' | 'passphrase_weak';
+  readonly code: 'root_missing' | 'root_unreadable' | 'passphrase_weak' | 'passphrase_unreadable';
   constructor(code: RootFileError['code'], message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
@@ -16,7 +16,10 @@ const MIN_PASSPHRASE = 12;
 
 /** A passphrase is the first line of a file, so that no command line holds it. @throws RootFileError */
 export async function readPassphrase(file: string): Promise<string> {
-  const [line = ''] = (await readFile(file, 'utf8')).split('\n');
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new RootFileError('passphrase_unreadable', `The passphrase cannot be read from ${file}`, { cause });
+  });
+  const [line = ''] = text.split('\n');
   const passphrase = line.replace(/\r$/, '');
   checkPassphrase(passphrase, `the first line of ${file}`);
   return passphrase;

@@ -21,6 +21,10 @@ export interface Claim {
 
 export interface ClaimRequest {
   readonly epoch: number;
+  /** Id of the key that signs what is claimed. */
+  readonly keyId: string;
+  /** Ids of keys that devices believe; null: nobody looked. */
+  readonly believed: readonly string[] | null;
   readonly now: WallMs;
   /** Null: of all devices. */
   readonly deviceIds: readonly string[] | null;
@@ -29,6 +33,8 @@ export interface ClaimRequest {
   readonly limit: number;
 }
 
+// What was signed with a key that devices do not believe any more is made anew. Another instance may sign with another
+// key of the list, which is no reason.
 // A device that never reported has no incarnation yet: its first report shows that it lacks what it shall be. Rows that
 // another instance holds are being published by it, or being edited, of which the edit tells.
 const CLAIM = `
@@ -41,16 +47,17 @@ const CLAIM = `
     WHERE ($4::text[] IS NULL OR t.device_id = ANY($4)) AND (
       (t.published_epoch, t.published_version, t.published_incarnation) IS DISTINCT FROM ($1::bigint, t.version, i.incarnation)
       OR t.expires_at < $5
+      OR $10::text[] IS NOT NULL AND coalesce(t.published_key, '') <> ALL ($10 || $9::text)
       OR t.device_id = ANY($6) AND t.published_at NOT BETWEEN $7 AND $2)
     ORDER BY t.device_id LIMIT $8 FOR NO KEY UPDATE OF t SKIP LOCKED)
   UPDATE desired_states t SET published_epoch = $1, published_version = t.version,
-    published_incarnation = due.incarnation, published_at = $2, expires_at = $3
+    published_incarnation = due.incarnation, published_key = $9, published_at = $2, expires_at = $3
   FROM due WHERE t.device_id = due.device_id
   RETURNING t.device_id, t.version, t.state, due.incarnation`;
 
 /** Takes over what is to be published: each instance gets other devices. */
 export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim[]> {
-  const { epoch, now, deviceIds, missing, limit } = request;
+  const { epoch, keyId, believed, now, deviceIds, missing, limit } = request;
   const [issuedAt, expiresAt] = [toInstant(now), toInstant(wallMs(now + VALID_MS))];
   const rows = await sql.query<{ device_id: string; version: number; state: DesiredState; incarnation: string }>(
     CLAIM,
@@ -63,6 +70,8 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim[]> {
       missing,
       toInstant(wallMs(now - JUST_NOW_MS)),
       limit,
+      keyId,
+      believed,
     ],
   );
   return rows.map(({ device_id, version, state, incarnation }) => ({
@@ -77,7 +86,7 @@ export async function claim(sql: Sql, request: ClaimRequest): Promise<Claim[]> {
 
 const CLEAR = `
   UPDATE desired_states t SET published_epoch = NULL, published_version = NULL, published_incarnation = NULL,
-    published_at = NULL, expires_at = NULL
+    published_key = NULL, published_at = NULL, expires_at = NULL
   FROM devices d
   WHERE d.device_id = t.device_id AND d.retired_at IS NOT NULL AND t.published_version IS NOT NULL
     AND ($1::text[] IS NULL OR t.device_id = ANY($1))

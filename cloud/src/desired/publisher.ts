@@ -24,6 +24,8 @@ export interface DesiredParts {
   readonly clock: Clock;
   readonly metrics: Metrics;
   readonly log: Log;
+  /** Ids of the keys that the newest list of keys names. */
+  readonly believedKeys: () => Promise<readonly string[]>;
   /** Of this database: it changes only while the service does not run. */
   readonly epoch: number;
 }
@@ -43,7 +45,7 @@ const noNews = (): News => ({ changed: new Set(), missing: new Set(), reported: 
 
 /**
  * Publishes what devices shall be: on every change, through whatever instance it came; again when a report shows that
- * the device lacks it; and anew before it expires. A broker that forgets what it retained costs nothing else: only
+ * the device lacks it; and anew before it expires, or when devices do not believe the key any more that signed it. A broker that forgets what it retained costs nothing else: only
  * devices that lack something are sent something, and their first report of a connection says whether they do.
  */
 export class DesiredPublisher {
@@ -157,11 +159,13 @@ export class DesiredPublisher {
     missing: ReadonlySet<string>,
     signal: AbortSignal,
   ): Promise<void> {
-    const { store, clock, epoch } = this.#parts;
+    const { store, clock, epoch, signing, believedKeys } = this.#parts;
     if (deviceIds?.length === 0) return;
+    const { keyId } = signing;
+    const believed = deviceIds === null ? await believedKeys() : null;
     let lacking = [...missing];
     for (let full = true; full && !signal.aborted;) {
-      const request = { epoch, now: clock.wall(), deviceIds, missing: lacking, limit: PAGE };
+      const request = { epoch, keyId, believed, now: clock.wall(), deviceIds, missing: lacking, limit: PAGE };
       const claims = await claim(store, request);
       full = claims.length === PAGE;
       const ids = new Set(claims.map(({ deviceId }) => deviceId));

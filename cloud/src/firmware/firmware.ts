@@ -1,5 +1,5 @@
 import type { WallMs } from '@paddock/shared/time.ts';
-import type { Actor } from '../customers/scope.ts';
+import { actAs, type Actor } from '../customers/scope.ts';
 import type { Clock, Log, Metrics, Sql, Store } from '../ports.ts';
 import type { Key, Metadata } from '../tuf/formats.ts';
 import type { OnlineRole, Published } from '../tuf/online.ts';
@@ -9,9 +9,9 @@ import type { Signer } from '../tuf/signatures.ts';
 import type { TargetsChanges } from '../tuf/targets.ts';
 import { expiringSoon, expiries } from './expiry.ts';
 import { layOut } from './lay-out.ts';
-import { allRoots, firmwareRoot, published } from './metadata-store.ts';
+import { allRoots, firmwareRoot, lockRepository, published } from './metadata-store.ts';
 import { installRoots, publishTargets, renewOnline, type OnlineSigners } from './publish.ts';
-import { tidy } from './tidy.ts';
+import { forgetUnsigned, tidy, tidyFiles } from './tidy.ts';
 import { takeIn, type UploadEvent, type UploadParts } from './upload.ts';
 
 export interface FirmwareParts extends UploadParts {
@@ -99,6 +99,12 @@ export class Firmware {
 
   /** The job: makes anew what expires. @param store writes only while the lease is held */
   async renew(store: Store, now: WallMs): Promise<void> {
+    await store.transaction(async (sql) => {
+      await lockRepository(sql);
+      await actAs(sql, 'service');
+      const forgotten = await forgetUnsigned(sql, now);
+      if (forgotten > 0) this.#parts.log.info({ bundles: forgotten }, 'Bundles that nobody signed are forgotten');
+    });
     // Without a root nobody has to have keys, and none are made.
     if ((await firmwareRoot(store)) === undefined) return;
     const signers = await this.#parts.keyring.all();
@@ -128,6 +134,7 @@ export class Firmware {
     try {
       await layOut(store, files);
       await this.#tellExpiry();
+      await this.#tidy();
       this.#failing = false;
     } catch (error) {
       if (!this.#failing)
@@ -135,6 +142,14 @@ export class Firmware {
       this.#failing = true;
       throw error;
     }
+  }
+
+  async #tidy(): Promise<void> {
+    const { store, archives, files, now } = this.#parts;
+    await store.transaction(async (sql) => {
+      await lockRepository(sql);
+      await tidyFiles(sql, archives, files, await now(sql));
+    });
   }
 
   /** What people have to sign in time, once for each version. */

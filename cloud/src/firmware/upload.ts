@@ -8,6 +8,7 @@ import type { Spool, Store } from '../ports.ts';
 import type { Archives, RepositoryFiles } from '../ports-firmware.ts';
 import { RepositoryError } from '../tuf/repository-error.ts';
 import { nameOf } from '../tuf/targets.ts';
+import { lockRepository } from './metadata-store.ts';
 import { addUpload, publishedOf, releaseAt, type Release } from './releases.ts';
 
 /** Devices that run one of so many releases before it get what changed; all others get everything. */
@@ -58,10 +59,12 @@ export async function* takeIn(
       throw new RepositoryError('release_exists', nameOf(manifest));
     yield { kind: 'checked', name, version, counter, sha256 };
     yield* makePacks(parts, bundle);
-    await received.keepAs(archiveOf(manifest));
+    // Under the lock, so that nobody publishes what is being replaced here.
     await store.transaction(async (sql) => {
+      await lockRepository(sql);
       await actAs(sql, actor);
       await addUpload(sql, { ...bundle, bundleBytes: bundle.bytes }, now());
+      await received.keepAs(archiveOf(manifest));
     });
     taken = { name, counter };
   } finally {

@@ -15,6 +15,7 @@ export const NOTIFICATION_TYPES = [
   'device.new-incarnation',
   'device.inventory',
   'assignment.halted',
+  'assignment.left',
 ] as const;
 export type NotificationType = (typeof NOTIFICATION_TYPES)[number];
 

@@ -22,6 +22,7 @@ const LINES = {
     level: 'warn',
     message: 'An assignment of firmware halted: nothing is handed out until it is resumed',
   },
+  'assignment.left': { level: 'warn', message: 'A device left the release again that an assignment had brought it' },
   'cloud.clock-agrees': { level: 'info', message: 'The clocks of the cloud agree again' },
 } as const satisfies Record<Notice['type'], { level: 'info' | 'warn' | 'error'; message: string }>;
 

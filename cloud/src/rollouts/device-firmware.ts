@@ -94,6 +94,11 @@ interface ChangeRow extends PlacedRow {
 
 const CHANGES = `SELECT c.*, ${PUBLISHED('c')} AS published FROM firmware_changes c`;
 
+// In the device's own order: what came late stands where it belongs.
+const NEWEST_FIRST = 'ORDER BY c.ordinal DESC, c.start DESC, c.sequence DESC';
+const AFTER = `(c.ordinal, c.start, c.sequence) <
+  (SELECT o.ordinal, o.start, o.sequence FROM firmware_changes o WHERE o.change_id = ?)`;
+
 /**
  * What a device ran, newest first, each change placed by all that is known now.
  * @param cloudErrorMs how wrong the cloud's own clock can be
@@ -106,9 +111,9 @@ export async function listFirmwareChanges(
   { limit, cursor }: PageRequest,
 ): Promise<Page<FirmwareChange>> {
   await readFirmware(sql, scope, deviceId);
-  const after: Condition[] = cursor ? [['c.change_id < ?', decodeCursor(cursor, ['count'])[0]]] : [];
+  const after: Condition[] = cursor ? [[AFTER, decodeCursor(cursor, ['count'])[0]]] : [];
   const { where, values } = whereOf([['c.device_id = ?', deviceId], ...after]);
-  const rows = await sql.query<ChangeRow>(`${CHANGES} ${where} ORDER BY c.change_id DESC LIMIT ${limit + 1}`, values);
+  const rows = await sql.query<ChangeRow>(`${CHANGES} ${where} ${NEWEST_FIRST} LIMIT ${limit + 1}`, values);
   const life = await lifeAround(sql, deviceId, [...rows, ...rows.flatMap(beforeOf)]);
   const timeOf = (row: ChangeRow): TimeView => {
     const shown = life.place(momentOf(row, cloudErrorMs()));

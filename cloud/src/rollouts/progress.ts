@@ -67,6 +67,15 @@ export function judge(handed: Handed, heard: Heard, now: WallMs, stalledAfterMs:
   return { ...NOTHING, state: code === null ? 'updating' : 'stalled', code, step, percent };
 }
 
+/** Why a device that was updated runs something else now: in its own words, where it says that it left this release. */
+export function departureOf(sha256: string, firmware: ReportedFirmware): DesiredError {
+  const { target, state, error, running } = firmware;
+  if (target?.sha256 === sha256 && ENDED_BADLY.includes(state)) return error ?? { code: state.replaceAll('-', '_') };
+  const detail =
+    running === null ? 'it runs nothing' : `it runs ${running.name} ${running.version} (${running.counter})`;
+  return { code: 'release_left' satisfies RolloutCode, detail };
+}
+
 const NOTHING = { code: null, detail: null, step: null, percent: null } as const;
 
 /** What was said before the device held this desired state says nothing of it: the same release may have failed before. */

@@ -94,7 +94,7 @@ export async function assignmentAt(
 const RECOVERED = `
   r.state = 'failed' AND f.committed AND f.sha256 = a.sha256 AND NOT EXISTS (
     SELECT FROM assignment_devices n
-    WHERE n.device_id = r.device_id AND n.name = r.name AND n.assignment_id > r.assignment_id)`;
+    WHERE n.device_id = r.device_id AND n.assignment_id > r.assignment_id)`;
 
 // The newest first: of two that stand for one device the later one has it.
 const AT_WORK = `
@@ -214,7 +214,7 @@ export async function countsOf(
 
 const WRITE = `
   UPDATE assignment_devices r SET state = n.state, code = n.code, detail = n.detail, step = n.step, percent = n.percent,
-    since = CASE WHEN r.state = n.state THEN r.since ELSE clock_timestamp() END, revision = nextval('state_revision')
+    since = CASE WHEN r.state = n.state THEN r.since ELSE clock_timestamp() END, told_at = clock_timestamp(), revision = nextval('state_revision')
   FROM json_to_recordset($2) AS n ("deviceId" text, state text, code text, detail text, step text, percent integer)
   WHERE r.assignment_id = $1 AND r.device_id = n."deviceId"`;
 

@@ -6,7 +6,8 @@ import { tell } from '../monitoring/telling.ts';
 import type { Audit, Log, Metrics, Sql, Store } from '../ports.ts';
 import { decide, type Step } from './decide.ts';
 import { handOut, isHanded, takeBack } from './hand-out.ts';
-import { judge } from './progress.ts';
+import { leftDevices } from './left.ts';
+import { departureOf, judge } from './progress.ts';
 import {
   assignmentAt,
   assignmentsAtWork,
@@ -43,6 +44,10 @@ interface Told {
  * @param store writes only while the lease is held
  */
 export async function workRollouts(parts: RolloutParts, store: Store, now: WallMs): Promise<void> {
+  for (const notice of await store.transaction((sql) => judgeLeft(sql, now))) {
+    parts.metrics.count('paddock_assignment_devices_total', { state: 'failed' });
+    tell(parts.log, notice);
+  }
   for (const assignmentId of await assignmentsAtWork(store)) {
     const { changes, notices } = await store.transaction((sql) => turn(sql, assignmentId, now));
     for (const { state } of changes) parts.metrics.count('paddock_assignment_devices_total', { state });
@@ -59,6 +64,22 @@ async function tellHalt({ audit, log }: RolloutParts, assignmentId: number, noti
     customerId: notice.customerId ?? undefined,
     detail: { assignmentId, reason: String(notice.data['code']) },
   });
+}
+
+/** Devices that were updated and run something else now: an assignment that is at an end says the truth, too. */
+async function judgeLeft(sql: Sql, now: WallMs): Promise<readonly Notice[]> {
+  await lockRollouts(sql);
+  const left = await leftDevices(sql);
+  for (const { assignmentId, deviceId, sha256, firmware } of left) {
+    const { code, detail = null } = departureOf(sha256, firmware);
+    await writeDevices(sql, assignmentId, [{ deviceId, state: 'failed', code, detail }]);
+  }
+  const notices = left.map(({ assignmentId, deviceId, customerId, sha256, firmware }): Notice => {
+    const data = { assignmentId, deviceId, customerId, ...departureOf(sha256, firmware) };
+    return { type: 'assignment.left', occurredAt: now, deviceId, customerId, data };
+  });
+  await addNotices(sql, notices);
+  return notices;
 }
 
 async function turn(sql: Sql, assignmentId: number, now: WallMs): Promise<Told> {

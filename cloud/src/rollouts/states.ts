@@ -14,14 +14,15 @@ export const DEVICE_STATES = {
   updating: 'The release is in its desired state, and its reports do not show the end yet; it holds a place of the cap',
   stalled: 'It was handed the release and nothing came of it for too long; counts as a failure, and holds no place',
   updated: 'Its signed report shows that it runs the release and has committed it',
-  failed: 'Its signed report shows that it could not, and `code` why; it is updated yet if it tries again and can',
-  superseded: 'A later assignment of the same bundle has it, or its desired state was set to something else',
+  failed:
+    'Its signed report shows that it could not, or that it left the release again, and `code` why; it is updated yet if it tries again and can',
+  superseded: 'A later assignment has it, or its desired state was set to something else',
   cancelled: 'The assignment was cancelled before it was updated',
   refused: 'It was not taken, and `code` says why',
 } as const satisfies Record<string, string>;
 export type DeviceState = keyof typeof DEVICE_STATES;
 
-/** In these a device may still change, and no other assignment of the same bundle has it. */
+/** In these a device may still change, and no other assignment has it. */
 export const OPEN_STATES: readonly DeviceState[] = ['waiting', 'updating', 'stalled'];
 
 /** What is told of a device or an assignment besides the codes that devices report themselves. */
@@ -31,8 +32,9 @@ export const ROLLOUT_CODES = {
   device_silent: 'Nothing was heard of the device since it was handed the release',
   no_progress: 'The device reports, and its update does not move',
   release_quarantined: 'The device has tried this release before, and will not install it again',
+  release_left: 'The device ran the release, and runs another one now that nobody assigned',
   desired_changed: 'Somebody set its desired state to something else',
-  superseded: 'A later assignment of the same bundle has the device',
+  superseded: 'A later assignment has the device',
   too_many_failures: 'As many devices failed or stalled as the assignment allows',
   release_withdrawn: 'The release was withdrawn',
 } as const satisfies Record<string, string>;

@@ -44,7 +44,7 @@ async function requireRelease(sql: Sql, { name, counter }: AssignmentRow): Promi
 }
 
 const CANCEL_WAITING = `
-  UPDATE assignment_devices SET state = 'cancelled', since = clock_timestamp(), revision = nextval('state_revision')
+  UPDATE assignment_devices SET state = 'cancelled', since = clock_timestamp(), told_at = clock_timestamp(), revision = nextval('state_revision')
   WHERE assignment_id = $1 AND state = 'waiting'`;
 
 async function stop(sql: Sql, assignment: AssignmentRow, verb: 'pause' | 'cancel'): Promise<void> {

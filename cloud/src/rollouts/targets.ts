@@ -34,7 +34,7 @@ function conditionsOf(scope: Scope, { devices, filter }: Targets): Condition[] {
 }
 
 /**
- * Takes devices into an assignment, away from others of the same bundle; each that does not fit is written down as
+ * Takes devices into an assignment, away from others: a device shall run one release. Each that does not fit is written down as
  * refused. With the lock of rollouts.
  * @throws FleetError `device_unknown` for a list with a device that is not there, or not within reach
  */
@@ -50,10 +50,10 @@ export async function take(sql: Sql, assignment: Taking, scope: Scope, targets: 
 
 const SUPERSEDE = `
   UPDATE assignment_devices r SET state = 'superseded', code = 'superseded', detail = NULL, step = NULL, percent = NULL,
-    superseded_by = $1, since = clock_timestamp(), revision = nextval('state_revision')
+    superseded_by = $1, since = clock_timestamp(), told_at = clock_timestamp(), revision = nextval('state_revision')
   FROM devices d
-  WHERE r.device_id = ANY($4) AND r.name = $2 AND r.assignment_id <> $1 AND r.state IN ('waiting', 'updating', 'stalled')
-    AND d.device_id = r.device_id AND d.retired_at IS NULL AND d.model_id = ANY($3)`;
+  WHERE r.device_id = ANY($3) AND r.assignment_id <> $1 AND r.state IN ('waiting', 'updating', 'stalled')
+    AND d.device_id = r.device_id AND d.retired_at IS NULL AND d.model_id = ANY($2)`;
 
 const ADD = `
   INSERT INTO assignment_devices (assignment_id, device_id, name, state, code)
@@ -66,16 +66,14 @@ const ADD = `
 
 async function takeDevices(sql: Sql, { assignment_id, name, models }: Taking, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return;
-  const values = [assignment_id, name, models, ids];
-  await sql.query(SUPERSEDE, values);
-  await sql.query(ADD, values);
+  await sql.query(SUPERSEDE, [assignment_id, models, ids]);
+  await sql.query(ADD, [assignment_id, name, models, ids]);
 }
 
 const NOT_LATER = `NOT EXISTS (
-  SELECT FROM assignments a JOIN assignment_devices r ON r.name = a.name AND r.assignment_id >= a.assignment_id
-  WHERE a.assignment_id = ? AND r.device_id = d.device_id)`;
+  SELECT FROM assignment_devices r WHERE r.assignment_id >= ? AND r.device_id = d.device_id)`;
 
-/** What a standing assignment finds new: devices that fit, and are in no later assignment of the same bundle. */
+/** What a standing assignment finds new: devices that fit, and are in no later assignment. */
 export async function takeMore(sql: Sql, assignment: AssignmentRow): Promise<void> {
   const { assignment_id, customer_id: customerId, models, filter, standing } = assignment;
   if (!standing || filter === null) return;

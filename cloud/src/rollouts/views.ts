@@ -41,7 +41,10 @@ export interface AssignedDevice {
   readonly detail: string | null;
   readonly step: string | null;
   readonly percent: number | null;
+  /** Of the state. */
   readonly since: string;
+  /** When anything of this was written last: its step, too. */
+  readonly toldAt: string;
   readonly handedAt: string | null;
   readonly supersededBy: number | null;
 }
@@ -132,12 +135,13 @@ interface DeviceRow extends Pick<AssignedDevice, 'state' | 'code' | 'detail' | '
   readonly device_id: string;
   readonly customer_id: string;
   readonly since: Date;
+  readonly told_at: Date;
   readonly handed_at: Date | null;
   readonly superseded_by: number | null;
 }
 
 const DEVICES = `
-  SELECT r.assignment_id, r.device_id, d.customer_id, r.state, r.code, r.detail, r.step, r.percent, r.since, r.handed_at,
+  SELECT r.assignment_id, r.device_id, d.customer_id, r.state, r.code, r.detail, r.step, r.percent, r.since, r.told_at, r.handed_at,
     r.superseded_by
   FROM assignment_devices r JOIN devices d USING (device_id)`;
 
@@ -188,6 +192,7 @@ const deviceOf = (row: DeviceRow): AssignedDevice => ({
   step: row.step,
   percent: row.percent,
   since: instant(row.since),
+  toldAt: instant(row.told_at),
   handedAt: row.handed_at && instant(row.handed_at),
   supersededBy: row.superseded_by,
 });

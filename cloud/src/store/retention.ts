@@ -102,7 +102,7 @@ const FORGET_FIRMWARE = `
     SELECT c.change_id FROM firmware_changes c
     WHERE c.received_at < $1 AND EXISTS (
       SELECT FROM firmware_changes n
-      WHERE n.device_id = c.device_id AND n.change_id > c.change_id AND n.received_at < $1)
+      WHERE n.device_id = c.device_id AND (n.ordinal, n.start, n.sequence) > (c.ordinal, c.start, c.sequence) AND n.received_at < $1)
     LIMIT $2 FOR UPDATE SKIP LOCKED),
   gone AS (DELETE FROM firmware_changes c USING old WHERE c.change_id = old.change_id RETURNING 1)
   SELECT count(*) AS forgotten FROM gone`;

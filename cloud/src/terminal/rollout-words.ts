@@ -107,7 +107,7 @@ export const assignmentLine = (body: Item): string =>
 
 export const assignedDeviceLine = (body: Item): string =>
   [
-    plain(body['since']),
+    plain(body['toldAt']),
     plain(body['deviceId']),
     plain(withCode(body['state'], body['code'])),
     ...[stepWords(body), body['detail']].flatMap((text) => (typeof text === 'string' ? [plain(text)] : [])),

@@ -131,10 +131,12 @@ export function checkRoot(previous: Metadata<'root'> | null, next: Metadata<'roo
     const before = previous.signed;
     if (version !== before.version + 1)
       throw new RepositoryError('metadata_out_of_step', `root ${version} after ${before.version}`);
-    checkSigned(before.roles.root, before.keys, next, `by keys of root ${before.version}`);
+    checkSigned(before.roles.root, before.keys, next, `by keys of root ${before.version}: ${SIGN_MORE}`);
   }
-  checkSigned(roles.root, keys, next, `by its own keys of root`);
+  checkSigned(roles.root, keys, next, `by its own keys of root: ${SIGN_MORE}`);
 }
+
+const SIGN_MORE = '`paddock keys sign` adds one';
 
 /** How far the signing of metadata has come, by the keys that count. */
 export interface Progress {
@@ -159,6 +161,8 @@ export const isComplete = (progress: readonly Progress[]): boolean =>
 export function keyIdLike({ keys }: { readonly keys: Keys }, start: string): string {
   const found = Object.keys(keys).filter((id) => id.startsWith(start));
   const [id] = found;
-  if (id === undefined || found.length > 1) throw new RepositoryError('key_unlisted', start);
+  if (start === '') throw new RepositoryError('key_unlisted', 'name one, as `paddock keys list` shows them');
+  if (found.length > 1) throw new RepositoryError('key_unlisted', `${found.length} begin with ${start}`);
+  if (id === undefined) throw new RepositoryError('key_unlisted', start);
   return id;
 }

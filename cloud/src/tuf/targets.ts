@@ -112,9 +112,11 @@ export function checkTargets(
   next: Metadata<'targets'>,
   now: WallMs,
 ): void {
-  checkSigned(roles.targets, keys, next, 'by keys of targets');
+  checkSigned(roles.targets, keys, next, 'by keys of targets: `paddock release add-signature` adds one');
   const [was, is] = [previous?.signed.version ?? 0, next.signed.version];
-  if (is <= was) throw new RepositoryError('metadata_out_of_step', `targets ${is} after ${was}`);
+  if (is === was) throw new RepositoryError('metadata_out_of_step', `targets ${is} are published already`);
+  if (is < was)
+    throw new RepositoryError('metadata_out_of_step', `targets ${is} are older than ${was}: make and sign them anew`);
   if (expiryOf(next.signed) < now + LEAST_MS)
     throw new RepositoryError('metadata_expired', `targets, ${next.signed.expires}`);
 }

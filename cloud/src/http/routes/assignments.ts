@@ -102,6 +102,7 @@ const AssignedDevice = Type.Object({
   step: Nullable(Type.String({ description: 'Where it is on its way, in its own words' })),
   percent: Nullable(Type.Integer({ description: 'Of the download' })),
   since: Instant,
+  toldAt: Instant,
   handedAt: Nullable(Instant),
   supersededBy: Nullable(Count),
 });

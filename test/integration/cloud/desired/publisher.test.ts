@@ -123,6 +123,33 @@ describe.each(BOTH_BROKERS)('desired state on its way through %s', (name) => {
     expect({ ...again, issuedAt: '', expiresAt: '' }).toEqual({ ...first, issuedAt: '', expiresAt: '' });
   });
 
+  it('is signed anew when devices do not believe the key any more that signed it, and not while they do', async () => {
+    await newDevice();
+    await set(device.deviceId, 'agent', { logLevel: 'debug' });
+    await device.desires(() => true);
+    await device.close();
+    const [other, ids] = [await makeTestKey(), [cloudKey.signing.keyId]];
+    const restart = async (believed: readonly string[]): Promise<void> => {
+      await cloud.close();
+      cloud = await startIngest(database.store, {
+        on: broker,
+        cloudKey: other,
+        epoch: 0,
+        believedKeys: () => believed,
+      });
+    };
+    await restart([...ids, other.signing.keyId]);
+    await sleep(500);
+    expect(cloud.metrics.of('paddock_desired_published_total')).toBe(0);
+    await restart([other.signing.keyId]);
+    device = new TestDevice(device.deviceId, device.key, other);
+    await expect.poll(() => cloud.metrics.of('paddock_desired_published_total')).toBeGreaterThan(0);
+    await device.connect(cloud);
+    expect(await device.desires(() => true)).toMatchObject({ version: 1, state: { agent: { logLevel: 'debug' } } });
+    await cloud.close();
+    await start();
+  });
+
   it('comes again when a report shows that the device lacks it, and not with every report', async () => {
     await newDevice();
     await set(device.deviceId, 'agent', { logLevel: 'debug' });

@@ -77,6 +77,8 @@ test('a ceremony, a release that two people sign, and what devices then find', a
   expect(drafted).toMatchObject({ file: 'next.targets.json', complete: false });
   const early = await paddock('release', 'publish', 'next.targets.json', bundle.file, '--json');
   expect([early.code, codeIn(early)]).toEqual([1, 'metadata_unsigned']);
+  // Nothing was sent for that.
+  expect(await json('release', 'list')).toEqual([]);
   // On another machine, where there is no service: the newest root comes along.
   const second = await paddock(
     'release',
@@ -113,7 +115,11 @@ test('a ceremony, a release that two people sign, and what devices then find', a
     'w.targets.json',
   );
   expect(withdrawn).toMatchObject({ complete: true });
-  expect((await paddock('release', 'publish', 'w.targets.json')).out).toContain('withdrawn kiosk 1.1.0');
+  const unsaid = await paddock('release', 'publish', 'w.targets.json', '--json');
+  expect([unsaid.code, codeIn(unsaid)]).toEqual([1, 'release_left_out']);
+  expect((await paddock('release', 'publish', 'w.targets.json', '--withdraw')).out).toContain('withdrawn kiosk 1.1.0');
+  const twice = await paddock('release', 'publish', 'w.targets.json');
+  expect([twice.code, twice.err]).toEqual([1, expect.stringContaining('are published already')]);
   await expect(manifestByDevice()).rejects.toMatchObject({ code: 'tuf_target_unknown' });
 
   const exported = await json('release', 'export', 'www');
@@ -165,7 +171,7 @@ test('what cannot be is told before anything is written', async () => {
     'passphrase_weak',
     'role_key_unreadable',
     'role_key_missing',
-    'passphrase_missing',
+    'role_key_unasked',
     'metadata_malformed',
   ]);
   const roots = (await readdir(join(work, 'keys'))).filter((name) => name.endsWith('.root.json'));

@@ -6,7 +6,6 @@ import { setDesired } from '@paddock/cloud/desired/change.ts';
 import { readDesired } from '@paddock/cloud/desired/views.ts';
 import { takeTurn } from '@paddock/cloud/instances/elected.ts';
 import { LeaseLostError } from '@paddock/cloud/instances/lease.ts';
-import { listFirmwareChanges, readFirmware } from '@paddock/cloud/rollouts/device-firmware.ts';
 import { steer } from '@paddock/cloud/rollouts/steer.ts';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import { CountedMetrics, startIngest, type TestIngest } from '../../../harness/ingest.ts';
@@ -220,6 +219,22 @@ describe('an assignment of devices that report', () => {
   });
 });
 
+describe('two assignments for one device', () => {
+  it('do not bring it one after the other to two bundles, whichever it waits for: the later one has it', async () => {
+    const otherBundle = releaseOf(7, 'ticketing');
+    await addReleases(database.store, [otherBundle]);
+    const all = await join(1);
+    await database.store.query("UPDATE presence SET state = 'lost' WHERE device_id = ANY($1)", [idsOf(all)]);
+    const earlier = await operator.assign(NEW, { targets: { devices: idsOf(all) } });
+    const later = await operator.assign(otherBundle, { targets: { devices: idsOf(all) } });
+    await database.store.query("UPDATE presence SET state = 'online' WHERE device_id = ANY($1)", [idsOf(all)]);
+    await operator.turn();
+    await operator.turn();
+    expect([await statesOf(earlier), await statesOf(later)]).toEqual([['superseded superseded'], ['updating']]);
+    expect(all[0] && (await desiredOf(all[0]))).toEqual(otherBundle);
+  });
+});
+
 describe('the job on another instance', () => {
   const elected = (instanceId: string, leaseMs: number, work: (own: FreshDatabase['store']) => Promise<void>) =>
     takeTurn(
@@ -252,56 +267,5 @@ describe('the job on another instance', () => {
     const id = await operator.assign(NEW, { targets: { devices: idsOf(all) }, cap: 2 });
     await Promise.all([operator.turn(), operator.turn(), operator.turn()]);
     expect(await statesOf(id)).toEqual(['updating', 'updating', 'waiting', 'waiting']);
-  });
-});
-
-describe('what a device runs', () => {
-  const historyOf = async ({ device }: UpdatingDevice) => {
-    const reading = { sql: database.store, cloudErrorMs: () => 100 };
-    return (await listFirmwareChanges(reading, ALL_CUSTOMERS, device.deviceId, { limit: 10 })).items;
-  };
-
-  it('is kept with the report that shows it, once it is committed, and with when that was', async () => {
-    const [one] = await join(1);
-    if (one === undefined) return;
-    await operator.assign(NEW, { targets: { devices: idsOf([one]) } });
-    await operator.turn();
-    await one.update(NEW);
-    await one.report('idle', { slot: 'b' });
-    const [newest, first, ...more] = await historyOf(one);
-    expect(more).toEqual([]);
-    expect(newest).toMatchObject({
-      running: { ...NEW, published: true },
-      slot: 'b',
-      report: { start: 1, sequence: 4 },
-    });
-    expect(first).toMatchObject({ running: { ...OLD, published: true }, slot: 'a', time: { earliest: null } });
-    expect(Date.parse(newest?.time.latest ?? '')).toBeGreaterThan(Date.parse(first?.time.latest ?? ''));
-    expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({
-      firmware: { state: 'idle', running: NEW, committed: true },
-      published: true,
-    });
-  });
-
-  it('is shown as what nobody published when it is that', async () => {
-    const [one] = await join(1);
-    if (one === undefined) return;
-    one.running = { ...OLD, sha256: 'f'.repeat(64) };
-    await one.report('idle');
-    expect((await historyOf(one)).map(({ running }) => running?.published)).toEqual([false, true]);
-    expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({ published: false });
-  });
-
-  it('is not what a report says that comes late', async () => {
-    const [one] = await join(1);
-    if (one === undefined) return;
-    one.running = NEW;
-    await one.report('idle', {}, { sequence: 50, uptimeMs: 90_000 });
-    one.running = OLD;
-    await one.report('idle', {}, { sequence: 40, uptimeMs: 80_000 });
-    expect((await historyOf(one)).map(({ running }) => running?.counter)).toEqual([2, 1]);
-    expect(await readFirmware(database.store, ALL_CUSTOMERS, one.device.deviceId)).toMatchObject({
-      firmware: { running: NEW },
-    });
   });
 });
