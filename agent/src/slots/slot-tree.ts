@@ -1,5 +1,5 @@
 import { isFile, isLink, type IndexEntry } from '@paddock/shared/bundle-index.ts';
-import { SLOT_OWN_DIRECTORY } from '@paddock/shared/bundle-path.ts';
+import { parentOf, SLOT_OWN_DIRECTORY } from '@paddock/shared/bundle-path.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
 import type { TreeCalls, TreeEntry } from '../ports-firmware.ts';
 
@@ -31,14 +31,9 @@ export function prepareTree(calls: TreeCalls, slot: Slot, entries: readonly Inde
 function directoriesOf(entries: readonly IndexEntry[]): Set<string> {
   const directories = new Set<string>();
   for (const entry of entries) {
-    const parts = entry.path.split('/');
-    if (!isFile(entry) && !isLink(entry)) parts.push('');
-    // The innermost first: where that is known, those around it are.
-    while (parts.pop() !== undefined && parts.length > 0) {
-      const directory = parts.join('/');
-      if (directories.has(directory)) break;
-      directories.add(directory);
-    }
+    const innermost = isFile(entry) || isLink(entry) ? parentOf(entry.path) : entry.path;
+    // Where one is known, those around it are.
+    for (let at = innermost; at !== null && !directories.has(at); at = parentOf(at)) directories.add(at);
   }
   return directories;
 }
