@@ -38,7 +38,11 @@ function storeOn(calls: TreeCalls) {
 }
 
 /** A pack with one object, whose connection breaks behind so many bytes. */
-function packWith(content: Uint8Array, cutAfter = Number.POSITIVE_INFINITY): OpenPack & { readonly from: number[] } {
+function packWith(
+  content: Uint8Array,
+  cutAfter = Number.POSITIVE_INFINITY,
+  onCut = (): void => {},
+): OpenPack & { readonly from: number[] } {
   const from: number[] = [];
   const head = { index: { bytes: 0, encoding: 'plain' }, objects: [] } as const;
   return {
@@ -50,7 +54,10 @@ function packWith(content: Uint8Array, cutAfter = Number.POSITIVE_INFINITY): Ope
       from.push(at - OFFSET);
       let sent = 0;
       for (let next = at - OFFSET; next < at - OFFSET + bytes; next += 10_000) {
-        if (sent >= cutAfter) throw new FetchError('fetch_failed', 'it broke');
+        if (sent >= cutAfter) {
+          onCut();
+          throw new FetchError('fetch_failed', 'it broke');
+        }
         sent += 10_000;
         yield content.subarray(next, Math.min(next + 10_000, at - OFFSET + bytes));
       }
@@ -82,11 +89,9 @@ describe('an object that comes by chunks', () => {
   it('loses a chunk at most to a power cut', async () => {
     const files = new TreeFiles();
     const parts = storeOn(files);
-    // The power goes with the connection: what was not synced by then never was.
-    const cut = packWith(CONTENT, 520_000);
     let left = files;
-    const came = (): void => void (left = files.afterCut(() => 'none'));
-    await codeThrown(fetchLarge(parts, cut, PLAIN, GO_ON, came));
+    const cut = packWith(CONTENT, 520_000, () => void (left = files.afterCut(() => 'none')));
+    await codeThrown(fetchLarge(parts, cut, PLAIN, GO_ON, () => {}));
     const again = storeOn(left);
     const whole = packWith(CONTENT);
     await fetchLarge(again, whole, PLAIN, GO_ON, () => {});
