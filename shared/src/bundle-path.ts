@@ -24,8 +24,7 @@ function pathFault(path: string): string | null {
   const names = path.split('/');
   if (names[0]?.toLowerCase() === SLOT_OWN_DIRECTORY) return `begins with ${SLOT_OWN_DIRECTORY}`;
   if (names.some((name) => name === '' || name === '.' || name === '..')) return 'has an empty name, . or ..';
-  if (names.some((name) => isLonger(name, MAX_NAME_BYTES)))
-    return `has a name of over ${MAX_NAME_BYTES} bytes`;
+  if (names.some((name) => isLonger(name, MAX_NAME_BYTES))) return `has a name of over ${MAX_NAME_BYTES} bytes`;
   return null;
 }
 

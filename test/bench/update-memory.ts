@@ -120,7 +120,8 @@ function addRelease(repository: TufSimulator, { manifest, manifestBytes }: Bundl
 async function install(slots: string, bundle: Bundle): Promise<void> {
   await mkdir(slots, { recursive: true });
   const installer = openInstaller(slots);
-  for (const { sha256 } of bundle.entries.filter(isFile)) await installer.objects.putStream(sha256, bundle.object(sha256));
+  for (const { sha256 } of bundle.entries.filter(isFile))
+    await installer.objects.putStream(sha256, bundle.object(sha256));
   const content = readContent(bundle.manifestBytes, bundle.indexBytes);
   if (content === null) throw new Error('Manifest and index do not belong together');
   await installer.stage(content, new AbortController().signal);

@@ -74,24 +74,27 @@ describe('an object that is too large for the memory', () => {
   it.each<[string, PackEncoding]>([
     ['as it is', 'plain'],
     ['compressed', 'zstd'],
-  ])('comes %s, by a connection that breaks and an agent that starts anew; a chunk at most comes twice', async (_, way) => {
-    const pack = publish(OLD, null, [way]);
-    server.cutAfter = 1_500_000;
-    let [attempts, code]: [number, string | null] = [0, ''];
-    for (; code !== null && attempts < 20; attempts += 1) {
-      code = await codeThrown(fetchAll(OLD));
-      expect([null, 'fetch_failed']).toContain(code);
-      await installer.close();
-      installer = openInstaller(root);
-    }
-    expect(code).toBeNull();
-    expect(attempts).toBeGreaterThan(pack.length / 1_500_000 - 1);
-    // Each attempt reads the beginning again; of the rest no byte comes twice but those of a chunk that was not full.
-    expect(server.sentBytes).toBeLessThan(pack.length + attempts * (BEGINNING_BYTES + CHUNK_BYTES));
-    // That of the index, which is needed until the release is staged.
-    expect(partsOnDisk()).toHaveLength(1);
-    await expectInstalled(OLD);
-  });
+  ])(
+    'comes %s, by a connection that breaks and an agent that starts anew; a chunk at most comes twice',
+    async (_, way) => {
+      const pack = publish(OLD, null, [way]);
+      server.cutAfter = 1_500_000;
+      let [attempts, code]: [number, string | null] = [0, ''];
+      for (; code !== null && attempts < 20; attempts += 1) {
+        code = await codeThrown(fetchAll(OLD));
+        expect([null, 'fetch_failed']).toContain(code);
+        await installer.close();
+        installer = openInstaller(root);
+      }
+      expect(code).toBeNull();
+      expect(attempts).toBeGreaterThan(pack.length / 1_500_000 - 1);
+      // Each attempt reads the beginning again; of the rest no byte comes twice but those of a chunk that was not full.
+      expect(server.sentBytes).toBeLessThan(pack.length + attempts * (BEGINNING_BYTES + CHUNK_BYTES));
+      // That of the index, which is needed until the release is staged.
+      expect(partsOnDisk()).toHaveLength(1);
+      await expectInstalled(OLD);
+    },
+  );
 
   it('loses a chunk at most of what came when the agent is killed', async () => {
     publish(OLD, null, ['plain']);

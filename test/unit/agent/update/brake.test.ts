@@ -37,7 +37,9 @@ describe('the brake of a download', () => {
     await brake(PIECE, GO_ON);
     clock.skip(3_600_000);
     let isThrough = false;
-    const one = brake(10_000, GO_ON).then(() => brake(10_000, GO_ON)).then(() => void (isThrough = true));
+    const one = brake(10_000, GO_ON)
+      .then(() => brake(10_000, GO_ON))
+      .then(() => void (isThrough = true));
     await clock.advance(900);
     expect(isThrough).toBe(false);
     await clock.advance(100);
