@@ -2,7 +2,7 @@ import type { Static } from 'typebox';
 import * as Type from 'typebox';
 import { Compile, type Validator } from 'typebox/schema';
 import { BundleError } from './bundle-error.ts';
-import { checkLink, checkPath, foldCase, parentsOf } from './bundle-path.ts';
+import { checkLink, checkPath, foldCase, parentOf } from './bundle-path.ts';
 import { MAX_BUNDLE_FILES, MAX_FILE_BYTES, MAX_INDEX_BYTES, Sha256 } from './manifest.ts';
 
 const closed = { additionalProperties: false };
@@ -91,25 +91,33 @@ function parseLine(line: string, at: number): IndexEntry {
  * @throws BundleError `path_invalid`, `link_outside`, `path_duplicate`, `path_case`, `path_under_file` or `index_invalid`
  */
 export function checkTree(entries: readonly IndexEntry[]): void {
-  const byPath = new Map<string, IndexEntry>();
+  const paths = new Set<string>();
   const spellings = new Map<string, string>();
+  /** Every directory that something lies in, and the first that does. */
+  const parents = new Map<string, string>();
+  const spell = (name: string): void => {
+    const folded = foldCase(name);
+    const spelling = spellings.get(folded);
+    if (spelling === undefined) spellings.set(folded, name);
+    else if (spelling !== name) throw new BundleError('path_case', `${spelling} and ${name}`);
+  };
   let before: string | null = null;
   for (const entry of entries) {
     const { path } = entry;
     checkPath(path);
     if (isLink(entry)) checkLink(path, entry.link);
-    if (byPath.has(path)) throw new BundleError('path_duplicate', path);
+    if (paths.has(path)) throw new BundleError('path_duplicate', path);
     if (before !== null && before >= path) throw new BundleError('index_invalid', `${path} is out of order`);
     before = path;
-    byPath.set(path, entry);
-    for (const name of [...parentsOf(path), path]) {
-      const spelling = spellings.get(foldCase(name));
-      if (spelling !== undefined && spelling !== name) throw new BundleError('path_case', `${spelling} and ${name}`);
-      spellings.set(foldCase(name), name);
+    paths.add(path);
+    // The innermost first: where one is known, those around it are.
+    for (let at = parentOf(path); at !== null && !parents.has(at); at = parentOf(at)) {
+      spell(at);
+      parents.set(at, path);
     }
+    spell(path);
   }
-  for (const { path } of entries)
-    for (const parent of parentsOf(path))
-      // A directory that holds something is not listed; whatever else is listed there is none.
-      if (byPath.has(parent)) throw new BundleError('path_under_file', `${path} under ${parent}`);
+  // A directory that holds something is not listed; whatever else is listed there is none.
+  for (const [parent, path] of parents)
+    if (paths.has(parent)) throw new BundleError('path_under_file', `${path} under ${parent}`);
 }

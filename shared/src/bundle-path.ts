@@ -18,16 +18,18 @@ export function checkPath(path: string): void {
 }
 
 function pathFault(path: string): string | null {
-  if (utf8.encode(path).length > MAX_PATH_BYTES) return `is longer than ${MAX_PATH_BYTES} bytes`;
+  if (isLonger(path, MAX_PATH_BYTES)) return `is longer than ${MAX_PATH_BYTES} bytes`;
   if (!path.isWellFormed() || path.normalize('NFC') !== path) return 'is not in normal form C';
   if (hasControl(path)) return 'has a control character or a backslash';
   const names = path.split('/');
   if (names[0]?.toLowerCase() === SLOT_OWN_DIRECTORY) return `begins with ${SLOT_OWN_DIRECTORY}`;
   if (names.some((name) => name === '' || name === '.' || name === '..')) return 'has an empty name, . or ..';
-  if (names.some((name) => utf8.encode(name).length > MAX_NAME_BYTES))
-    return `has a name of over ${MAX_NAME_BYTES} bytes`;
+  if (names.some((name) => isLonger(name, MAX_NAME_BYTES))) return `has a name of over ${MAX_NAME_BYTES} bytes`;
   return null;
 }
+
+/** A unit of UTF-16 is three bytes at most, so most texts need not be encoded to know. */
+const isLonger = (text: string, bytes: number): boolean => text.length * 3 > bytes && utf8.encode(text).length > bytes;
 
 /** Controls of ASCII and Latin-1, Unicode's line ends, and what other systems take for a separator. */
 const hasControl = (text: string): boolean => /[\p{Cc}\p{Zl}\p{Zp}\\]/u.test(text);
@@ -51,11 +53,11 @@ export function checkLink(path: string, target: string): void {
   checkPath(reached.join('/'));
 }
 
-/** Every directory that a path lies in, outermost first. */
-export const parentsOf = (path: string): string[] => {
-  const names = path.split('/').slice(0, -1);
-  return names.map((_, count) => names.slice(0, count + 1).join('/'));
-};
+/** The directory that a path lies in; null for what lies in none. */
+export function parentOf(path: string): string | null {
+  const end = path.lastIndexOf('/');
+  return end < 0 ? null : path.slice(0, end);
+}
 
 /** What two names have in common on a file system that does not tell cases apart. */
 export const foldCase = (path: string): string => path.toLowerCase().normalize('NFC');

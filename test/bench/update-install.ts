@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -34,11 +34,12 @@ export async function measureInstall(): Promise<InstallFigures> {
     const program = await bundleProgram();
     const rounds: { stageMs: number; idleBytes: number; peakBytes: number; referenceMs: number }[] = [];
     for (let round = 0; round < ROUNDS; round += 1) {
-      const referenceMs = await reference(home);
-      await rm(join(home, 'slots/a'), { recursive: true, force: true });
+      const referenceMs = await reference(home, round);
       await run('sync');
       const flags = ['--lite-mode', '--max-semi-space-size=1'];
       const { stdout } = await run(process.execPath, [...flags, program, join(home, 'slots'), home]);
+      // Nothing is removed before the end: a file system is slow to give out again what was free a moment ago.
+      await rename(join(home, 'slots/a'), join(home, `staged-${round}`));
       rounds.push({ ...(JSON.parse(stdout) as Omit<(typeof rounds)[number], 'referenceMs'>), referenceMs });
     }
     const stageMs = median(rounds.map((each) => each.stageMs));
@@ -109,13 +110,13 @@ async function bundleProgram(): Promise<string> {
 }
 
 /** @returns ms */
-async function reference(home: string): Promise<number> {
-  await rm(join(home, 'copy'), { recursive: true, force: true });
+async function reference(home: string, round: number): Promise<number> {
+  const copy = join(home, `copy-${round}`);
   await run('sync');
   const start = performance.now();
-  await run('cp', ['-r', join(home, 'tree'), join(home, 'copy')]);
+  await run('cp', ['-r', join(home, 'tree'), copy]);
   const sums = 'find "$1" -type f -print0 | xargs -0 sha256sum >/dev/null';
-  await run('sh', ['-c', sums, 'sums', join(home, 'copy')]);
+  await run('sh', ['-c', sums, 'sums', copy]);
   return performance.now() - start;
 }
 

@@ -18,19 +18,21 @@ import {
   writeSync,
   type Stats,
 } from 'node:fs';
-import { join } from 'node:path';
 import koffi from 'koffi';
 import type { OpenTreeFile, TreeCalls, TreeEntry } from '../ports-firmware.ts';
 
-const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
 const PERMISSIONS = 0o7777;
+/** No link is followed, and nobody is waited for at the other end of a pipe. */
+const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 /** posix_fadvise(2) */
 const POSIX_FADV_WILLNEED = 3;
 const POSIX_FADV_DONTNEED = 4;
 
 /** The calls of the file system below a directory that is there. */
 export function createTreeCalls(root: string): TreeCalls {
-  const at = (path: string): string => join(root, path);
+  // The paths are clean: what `join` would make of them costs as much as the call itself.
+  const at = (path: string): string => `${root}/${path}`;
   const libc = koffi.load(null);
   const syncfs = libc.func('int syncfs(int)');
   const fadvise = libc.func('int posix_fadvise(int, int64_t, int64_t, int)');
@@ -44,19 +46,19 @@ export function createTreeCalls(root: string): TreeCalls {
     create(path, mode) {
       const fd = openSync(at(path), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
       // The umask would take from it, and an existing file keeps what it had.
-      return openFile(fd, () => fchmodSync(fd, mode));
+      return openedWith(fd, mode);
     },
     append(path, mode) {
       const fd = openSync(at(path), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode);
-      return openFile(fd, () => fchmodSync(fd, mode));
+      return openedWith(fd, mode);
     },
-    open: (path) => openFile(openSync(at(path), O_RDONLY | O_NOFOLLOW)),
+    open: (path) => new TreeFile(openSync(at(path), READ)),
     openFresh(path) {
-      const fd = openSync(at(path), O_RDONLY | O_NOFOLLOW);
+      const fd = openSync(at(path), READ);
       // Advice only: what the system keeps in memory all the same is read from there.
       fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
       fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
-      return openFile(fd);
+      return new TreeFile(fd);
     },
     setMode: (path, mode) => chmodSync(at(path), mode),
     makeDirectory: (path) => mkdirSync(at(path), 0o755),
@@ -86,21 +88,38 @@ function entryOf(stats: Stats): TreeEntry {
   return { kind, size: stats.size, mode: stats.mode & PERMISSIONS };
 }
 
-function openFile(fd: number, prepare: () => void = () => {}): OpenTreeFile {
+function openedWith(fd: number, mode: number): OpenTreeFile {
   try {
-    prepare();
+    fchmodSync(fd, mode);
   } catch (cause) {
     closeSync(fd);
     throw cause;
   }
-  return {
-    read: (into) => readSync(fd, into),
-    write(bytes) {
-      for (let done = 0; done < bytes.length;) done += writeSync(fd, bytes, done);
-    },
-    sync: () => fsyncSync(fd),
-    close: () => closeSync(fd),
-  };
+  return new TreeFile(fd);
+}
+
+class TreeFile implements OpenTreeFile {
+  readonly #fd: number;
+
+  constructor(fd: number) {
+    this.#fd = fd;
+  }
+
+  read(into: Uint8Array): number {
+    return readSync(this.#fd, into);
+  }
+
+  write(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length;) done += writeSync(this.#fd, bytes, done);
+  }
+
+  sync(): void {
+    fsyncSync(this.#fd);
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
 }
 
 function onDirectory(path: string, work: (fd: number) => void): void {

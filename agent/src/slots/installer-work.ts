@@ -1,8 +1,9 @@
 import type { Release } from '@paddock/shared/firmware.ts';
 import type { OpenTreeFile, SlotContent, TreeCalls, TrialLimits } from '../ports-firmware.ts';
 import { SlotDirectory } from './directory.ts';
+import type { StageWatch } from './hash-files.ts';
 import { Objects } from './objects.ts';
-import { stage, type StageWatch } from './stage.ts';
+import { stage } from './stage.ts';
 
 /** What the other slot holds is tried once, for as long as the slowest health check may take. */
 const BACK_LIMITS: TrialLimits = { starts: 1, withinMs: 3_600_000 };

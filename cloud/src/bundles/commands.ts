@@ -1,5 +1,5 @@
 import { isFile, isLink, type IndexEntry } from '@paddock/shared/bundle-index.ts';
-import { parentsOf } from '@paddock/shared/bundle-path.ts';
+import { parentOf } from '@paddock/shared/bundle-path.ts';
 import type { Recipe } from './recipe.ts';
 import { RecipeError, type RecipeProblem } from './recipe-error.ts';
 
@@ -37,7 +37,7 @@ function isProgram(path: string, byPath: ReadonlyMap<string, IndexEntry>): boole
 }
 
 function targetOf(path: string, link: string): string {
-  const reached = (parentsOf(path).at(-1) ?? '').split('/').filter((name) => name !== '');
+  const reached = (parentOf(path) ?? '').split('/').filter((name) => name !== '');
   for (const name of link.split('/')) {
     if (name === '..') reached.pop();
     else if (name !== '.') reached.push(name);

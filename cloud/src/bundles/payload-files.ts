@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { BundleError } from '@paddock/shared/bundle-error.ts';
 import type { IndexEntry } from '@paddock/shared/bundle-index.ts';
-import { checkPath, parentsOf } from '@paddock/shared/bundle-path.ts';
+import { checkPath, parentOf } from '@paddock/shared/bundle-path.ts';
 import { MAX_BUNDLE_FILES, MAX_FILE_BYTES } from '@paddock/shared/manifest.ts';
 import type { Payload } from '../ports-firmware.ts';
 import { RecipeError } from './recipe-error.ts';
@@ -88,11 +88,13 @@ function nameOf(bytes: Uint8Array): string {
 
 /** A directory that is empty in one layer may hold something in another, or be empty in both. */
 function withoutFullDirectories(entries: readonly IndexEntry[]): IndexEntry[] {
-  const isFull = new Set(entries.flatMap(({ path }) => parentsOf(path)));
+  const full = new Set<string>();
+  for (const { path } of entries)
+    for (let at = parentOf(path); at !== null && !full.has(at); at = parentOf(at)) full.add(at);
   const seen = new Set<string>();
   return entries.filter((entry) => {
     if (!('directory' in entry)) return true;
-    if (isFull.has(entry.path) || seen.has(entry.path)) return false;
+    if (full.has(entry.path) || seen.has(entry.path)) return false;
     seen.add(entry.path);
     return true;
   });

@@ -19,19 +19,29 @@ const SCHEDULE = '*/10 * * * * *';
 export class KioskProcess {
   readonly hardware: KioskHardware;
   readonly received: Received[];
+  readonly cloud: FakeCloud;
+  readonly home: string;
   readonly #launcher: string;
-  readonly #home: string;
   #child: ChildProcess | null = null;
 
-  private constructor(launcher: string, home: string, hardware: KioskHardware, received: Received[]) {
+  private constructor(launcher: string, home: string, hardware: KioskHardware, cloud: FakeCloud) {
     this.#launcher = launcher;
-    this.#home = home;
+    this.home = home;
     this.hardware = hardware;
-    this.received = received;
+    this.cloud = cloud;
+    this.received = cloud.received;
   }
 
-  /** @param launcher the program that is started: that of the sources, or that of the bundle */
-  static async prepare(launcher: string, device: string, broker: TestBroker): Promise<KioskProcess> {
+  /**
+   * @param launcher the program that is started: that of the sources, or that of the bundle
+   * @param more lines of agent.yaml
+   */
+  static async prepare(
+    launcher: string,
+    device: string,
+    broker: TestBroker,
+    more: readonly string[] = [],
+  ): Promise<KioskProcess> {
     const home = await mkdtemp(join(tmpdir(), 'paddock-bench-'));
     const init = ['init', '--device', device, '--url', broker.url, '--json'];
     const { stdout } = await promisify(execFile)(process.execPath, [launcher, ...init], { cwd: home });
@@ -47,9 +57,9 @@ export class KioskProcess {
       `report: { schedule: '${SCHEDULE}' }`,
       'log: { level: warn }',
     ];
-    await writeFile(join(home, 'agent.yaml'), [...basics, hardware.sensing].join('\n'));
+    await writeFile(join(home, 'agent.yaml'), [...basics, ...more, hardware.sensing].join('\n'));
     answerReports(broker, device, cloud);
-    return new KioskProcess(launcher, home, hardware, cloud.received);
+    return new KioskProcess(launcher, home, hardware, cloud);
   }
 
   /** @returns ms until the first report was at the broker */
@@ -59,7 +69,7 @@ export class KioskProcess {
     // As it is started on a kiosk: the launcher's first line says with which flags of V8.
     const PATH = `${dirname(process.execPath)}:${process.env.PATH}`;
     this.#child = spawn(this.#launcher, ['run'], {
-      cwd: this.#home,
+      cwd: this.home,
       env: { ...process.env, PATH },
       stdio: ['ignore', 'ignore', 'inherit'],
     });
@@ -86,7 +96,7 @@ export class KioskProcess {
   async remove(): Promise<void> {
     await this.stop();
     this.hardware.close();
-    await rm(this.#home, { recursive: true, force: true });
+    await rm(this.home, { recursive: true, force: true });
   }
 }
 

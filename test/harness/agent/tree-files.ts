@@ -171,7 +171,7 @@ export class TreeFiles implements TreeCalls {
       },
       write: (bytes) => {
         this.#call();
-        inode.content = Uint8Array.from([...inode.content, ...bytes]);
+        inode.content = Uint8Array.from(Buffer.concat([inode.content, bytes]));
         this.#effect({ kind: 'content', inode: at, content: inode.content, call: `write ${path}` });
       },
       sync: () => {

@@ -91,7 +91,9 @@ afterAll(() => {
 /** Ways to leave a safeguard out. */
 const WITHOUT = {
   nothing: () => ({}),
-  'the sync of files': (calls) => ({ create: (path, mode) => ({ ...calls.create(path, mode), sync: () => {} }) }),
+  'the sync of files': (calls) => ({
+    create: (path, mode) => Object.assign(calls.create(path, mode), { sync: () => {} }),
+  }),
   'the sync of directories': () => ({ syncDirectory: () => {} }),
   // To read afresh has the system begin to write: without that, too, nothing is sure to be on the disk.
   'the sync of everything': (calls) => ({ syncAll: () => {}, openFresh: (path) => calls.open(path) }),
