@@ -1,6 +1,6 @@
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
 import type { Release, UpdateState } from '@paddock/shared/firmware.ts';
-import { mayChange } from './changes.ts';
+import { mayChange, runsWhatItShould } from './changes.ts';
 import { duringTrial, afterTrial } from './decide-trial.ts';
 import { isFinal } from './dispositions.ts';
 import type { Action, Decision, Facts } from './facts.ts';
@@ -28,7 +28,9 @@ export function decide(journal: Journal, facts: Facts): Decision<Journal> {
 
 /** Nothing is on trial. */
 function towards(journal: Journal, facts: Facts): Decision<Journal> {
-  const { desired, slots } = facts;
+  const { desired, slots, isPaused } = facts;
+  // The launcher fell back by itself, or what it could not find is there again.
+  if (slots.running !== null && !runsWhatItShould(facts) && !isPaused && mayChange(facts)) return todo('restart');
   if (desired === undefined) return rest(null);
   const isThere = desired !== null && slots.running?.committed === true && isSame(slots.running.release, desired);
   if (desired === null || isThere) return settled(journal);
