@@ -23,14 +23,23 @@ export function decide(journal: Journal, facts: Facts): Decision<Journal> {
   // What ran before is on trial for the cloud's sake, or about to be.
   if (watch !== null && watch.phase !== 'new') return duringWatch(journal, watch, facts) ?? rest(LOOK_EVERY_MS);
   if (trial !== null) return duringTrial(journal, facts, trial);
-  return afterTrial(journal, facts) ?? (watch && duringWatch(journal, watch, facts)) ?? towards(journal, facts);
+  return (
+    afterTrial(journal, facts) ??
+    backToRecord(facts) ??
+    (watch && duringWatch(journal, watch, facts)) ??
+    towards(journal, facts)
+  );
 }
+
+/** The launcher fell back by itself, or what it could not find is there again. */
+const backToRecord = (facts: Facts): Decision<Journal> | null =>
+  facts.slots.running === null || runsWhatItShould(facts) || facts.isPaused || !mayChange(facts)
+    ? null
+    : todo('restart');
 
 /** Nothing is on trial. */
 function towards(journal: Journal, facts: Facts): Decision<Journal> {
-  const { desired, slots, isPaused } = facts;
-  // The launcher fell back by itself, or what it could not find is there again.
-  if (slots.running !== null && !runsWhatItShould(facts) && !isPaused && mayChange(facts)) return todo('restart');
+  const { desired, slots } = facts;
   if (desired === undefined) return rest(null);
   const isThere = desired !== null && slots.running?.committed === true && isSame(slots.running.release, desired);
   if (desired === null || isThere) return settled(journal);
