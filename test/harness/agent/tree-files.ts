@@ -56,6 +56,9 @@ export class TreeFiles implements TreeCalls {
   /** What each call that makes something durable was made for, in order. */
   readonly safeguards: string[] = [];
 
+  /** Hears of every effect, and of all that becomes durable: between two of these a power cut leaves the same. */
+  changed: () => void = () => {};
+
   failAt(call: number, failure: () => Error = () => new PowerCut()): void {
     this.#failAt = call;
     this.#failure = failure;
@@ -71,10 +74,13 @@ export class TreeFiles implements TreeCalls {
     }
   }
 
-  #safeguard(kind: Safeguard, path: string): boolean {
+  /** @param settles what it makes durable: of one that makes nothing durable nobody could miss it */
+  #safeguard(kind: Safeguard, path: string, settles?: (effect: Effect) => boolean): boolean {
+    const last = settles && this.#pending.findLast(settles);
     const name = `${kind} ${path}`.trim();
-    this.safeguards.push(name);
-    return !this.#omitted.has(kind) && !this.#omitted.has(name);
+    const exact = `${name}${last ? ` behind ${last.call}` : ''}`.replaceAll(/[0-9a-f]{64}/g, '*');
+    if (last !== undefined || settles === undefined) this.safeguards.push(exact);
+    return ![kind, name, exact].some((each) => this.#omitted.has(each));
   }
 
   #find(path: string): number | null {
@@ -100,6 +106,13 @@ export class TreeFiles implements TreeCalls {
 
   #effect(effect: Effect): void {
     this.#pending.push(effect);
+    this.changed();
+  }
+
+  /** What a file holds, as it is; null where there is none. */
+  bytes(path: string): Uint8Array | null {
+    const inode = this.inodes.get(this.#find(path) ?? -1);
+    return inode?.kind === 'file' ? inode.content : null;
   }
 
   look(path: string): TreeEntry | null {
@@ -171,12 +184,13 @@ export class TreeFiles implements TreeCalls {
       },
       write: (bytes) => {
         this.#call();
-        inode.content = Uint8Array.from([...inode.content, ...bytes]);
+        inode.content = new Uint8Array(Buffer.concat([inode.content, bytes]));
         this.#effect({ kind: 'content', inode: at, content: inode.content, call: `write ${path}` });
       },
       sync: () => {
         this.#call();
-        if (this.#safeguard('fsync', path)) this.#settle((effect) => effect.kind === 'content' && effect.inode === at);
+        const settles = (effect: Effect): boolean => effect.kind === 'content' && effect.inode === at;
+        if (this.#safeguard('fsync', path, settles)) this.#settle(settles);
       },
       close: () => {},
     };
@@ -254,13 +268,14 @@ export class TreeFiles implements TreeCalls {
     this.#call();
     const at = this.#find(path);
     if (at === null) throw systemError('ENOENT', path);
-    if (this.#safeguard('fsync of a directory', path))
-      this.#settle((effect) => effect.kind === 'names' && effect.changes.some(({ directory }) => directory === at));
+    const settles = (effect: Effect): boolean =>
+      effect.kind === 'names' && effect.changes.some(({ directory }) => directory === at);
+    if (this.#safeguard('fsync of a directory', path, settles)) this.#settle(settles);
   }
 
   syncAll(): void {
     this.#call();
-    if (this.#safeguard('syncfs', '')) this.#settle(() => true);
+    if (this.#safeguard('syncfs', '', () => true)) this.#settle(() => true);
   }
 
   freeBytes(): number {
@@ -270,6 +285,7 @@ export class TreeFiles implements TreeCalls {
   #settle(which: (effect: Effect) => boolean): void {
     this.#durable.push(...this.#pending.filter(which));
     this.#pending = this.#pending.filter((effect) => !which(effect));
+    this.changed();
   }
 
   get pending(): readonly Effect[] {

@@ -1,0 +1,93 @@
+import { createHash } from 'node:crypto';
+import { CutKiosk } from './cut-kiosk.ts';
+import { BAD, RELEASES, type Stage, type Story } from './cut-stories.ts';
+import type { Expected } from './promised.ts';
+import { faultsOf } from './slots.ts';
+import { draws, leftAfterCut } from './tree-cuts.ts';
+import type { TreeFiles } from './tree-files.ts';
+
+/** At each point so many leftovers are drawn at random, besides those with one thing missing or alone there. */
+const DRAWN = 8;
+
+/** What one cut left, and what it must not have taken. */
+export interface Left {
+  readonly files: TreeFiles;
+  readonly expected: Expected;
+  readonly where: string;
+}
+
+export interface Cuts {
+  /** How often the power was cut. */
+  readonly points: number;
+  /** What that left, each once. */
+  readonly lefts: readonly Left[];
+}
+
+/** Lives through a story, and cuts the power behind everything that it does to the disk. */
+export async function cutEverywhere(story: Story, stage: Stage, omitted: readonly string[] = []): Promise<Cuts> {
+  const files = stage.files.afterCut(() => 'all').omitting(omitted);
+  const random = draws(7);
+  const seen = new Set<string>();
+  const lefts: Left[] = [];
+  let points = 0;
+  let kiosk: CutKiosk | null = null;
+  files.changed = () => {
+    const expected = kiosk?.promised.expected() ?? { files: new Map(), parts: new Map(), applied: 0 };
+    const before = digestOf([...expected.files.values()].flat(), [...expected.files.keys(), expected.applied].join());
+    for (const left of leftAfterCut(files, random, DRAWN)) {
+      points += 1;
+      const digest = `${before} ${digestOfTree(left)}`;
+      if (!seen.has(digest)) lefts.push({ files: left, expected, where: `${story.name}, point ${points}` });
+      seen.add(digest);
+    }
+  };
+  kiosk = await liveOn(files, story, stage);
+  files.changed = () => {};
+  return { points, lefts };
+
+  async function liveOn(on: TreeFiles, { ends }: Story, { wanted }: Stage): Promise<CutKiosk> {
+    const living = new CutKiosk(on, stage);
+    kiosk = living;
+    await living.start();
+    await living.hear(wanted);
+    await living.settled(ends);
+    await living.stop();
+    return living;
+  }
+}
+
+/** The next start of a kiosk on what a cut left. @returns what is wrong in the end */
+export async function faultsOfGoingOn(left: TreeFiles, { ends, wants }: Story, stage: Stage): Promise<string[]> {
+  const files = left.afterCut(() => 'all');
+  const kiosk = new CutKiosk(files, stage);
+  await kiosk.start();
+  await kiosk.hear(stage.wanted);
+  await kiosk.settled(ends);
+  await kiosk.stop();
+  const { slot, quarantined = [], running } = kiosk.device.updates.reported();
+  const faults = faultsOf(files, slot ?? 'a', ends.release.sha256, RELEASES);
+  if (running?.sha256 !== ends.release.sha256) faults.push('it runs something else');
+  const expected = wants === BAD ? [BAD.release.sha256] : [];
+  if (quarantined.join() !== expected.join()) faults.push(`in quarantine is ${quarantined.join()}`);
+  return faults;
+}
+
+const known = new WeakMap<Uint8Array, string>();
+const hashOf = (bytes: Uint8Array | null): string => {
+  if (bytes === null) return '-';
+  const hash = known.get(bytes) ?? createHash('sha1').update(bytes).digest('base64');
+  known.set(bytes, hash);
+  return hash;
+};
+const digestOf = (contents: readonly (Uint8Array | null)[], names: string): string =>
+  createHash('sha1').update(`${names} ${contents.map(hashOf).join()}`).digest('base64');
+
+function digestOfTree(files: TreeFiles): string {
+  const walk = (directory: string): string[] =>
+    files.list(directory).flatMap((name) => {
+      const path = `${directory}/${name}`;
+      const kind = files.look(path)?.kind;
+      return kind === 'directory' ? [path, ...walk(path)] : [`${path} ${kind} ${hashOf(files.bytes(path))}`];
+    });
+  return createHash('sha1').update(walk('.').toSorted().join('\n')).digest('base64');
+}
