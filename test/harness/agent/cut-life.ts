@@ -41,29 +41,38 @@ export async function cutEverywhere(story: Story, stage: Stage, omitted: readonl
       seen.add(digest);
     }
   };
-  kiosk = await liveOn(files, story, stage);
-  files.changed = () => {};
+  await liveOn(files, story, stage, (living) => void (kiosk = living));
   return { points, lefts };
-
-  async function liveOn(on: TreeFiles, { ends }: Story, { wanted }: Stage): Promise<CutKiosk> {
-    const living = new CutKiosk(on, stage);
-    kiosk = living;
-    await living.start();
-    await living.hear(wanted);
-    await living.settled(ends);
-    await living.stop();
-    return living;
-  }
 }
 
-/** The next start of a kiosk on what a cut left. @returns what is wrong in the end */
-export async function faultsOfGoingOn(left: TreeFiles, { ends, wants }: Story, stage: Stage): Promise<string[]> {
-  const files = left.afterCut(() => 'all');
+/** What the story does to make things durable, each kind once. */
+export async function safeguardsOf(story: Story, stage: Stage): Promise<readonly string[]> {
+  const files = stage.files.afterCut(() => 'all');
+  await liveOn(files, story, stage);
+  return [...new Set(files.safeguards)];
+}
+
+async function liveOn(
+  files: TreeFiles,
+  { ends }: Story,
+  stage: Stage,
+  begun: (kiosk: CutKiosk) => void = () => {},
+): Promise<CutKiosk> {
   const kiosk = new CutKiosk(files, stage);
+  begun(kiosk);
   await kiosk.start();
   await kiosk.hear(stage.wanted);
   await kiosk.settled(ends);
   await kiosk.stop();
+  files.changed = () => {};
+  return kiosk;
+}
+
+/** The next start of a kiosk on what a cut left. @returns what is wrong in the end */
+export async function faultsOfGoingOn(left: TreeFiles, story: Story, stage: Stage): Promise<string[]> {
+  const { ends, wants } = story;
+  const files = left.afterCut(() => 'all');
+  const kiosk = await liveOn(files, story, stage);
   const { slot, quarantined = [], running } = kiosk.device.updates.reported();
   const faults = faultsOf(files, slot ?? 'a', ends.release.sha256, RELEASES);
   if (running?.sha256 !== ends.release.sha256) faults.push('it runs something else');

@@ -37,6 +37,8 @@ export class Promised {
   constructor(files: TreeFiles, state: string) {
     this.#files = files;
     this.#state = state;
+    const kept = files.look(state) === null ? [] : files.list(state).filter((name) => !name.endsWith('.tmp'));
+    for (const name of kept) this.#kept.set(`${state}/${name}`, [files.bytes(`${state}/${name}`)]);
   }
 
   expected(): Expected {

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { faultsOfCut } from '../../harness/agent/cut-judge.ts';
-import { cutEverywhere, faultsOfGoingOn, type Cuts } from '../../harness/agent/cut-life.ts';
+import { cutEverywhere, faultsOfGoingOn, safeguardsOf, type Cuts } from '../../harness/agent/cut-life.ts';
 import { stageOf, STORIES, type Stage, type Story } from '../../harness/agent/cut-stories.ts';
 
 /** So many of what cuts left in a story go on to its end. */
@@ -34,6 +34,19 @@ describe('a power cut at any moment of an update', () => {
       const faults = left && (await faultsOfGoingOn(left.files, story, stage(story)));
       expect(faults, left?.where).toEqual([]);
     }
+  });
+
+  it('would be missed, if any one sync or rename were left out', async () => {
+    const missed: string[] = [];
+    for (const story of STORIES) {
+      const needed = await safeguardsOf(story, stage(story));
+      console.log(needed);
+      for (const safeguard of needed) {
+        const cuts = await cutEverywhere(story, stage(story), [safeguard]);
+        if ((await faultsIn(story, cuts, 1)).length === 0) missed.push(`${story.name}: ${safeguard}`);
+      }
+    }
+    expect(missed).toEqual([]);
   });
 
   it('was tried at more than ten thousand points', () => {
