@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { DESIRED_FILE, parseTakenUp } from '@paddock/agent/desired/file.ts';
 import type { Disk } from '@paddock/agent/ports.ts';
-import { readBoot } from '@paddock/agent/slots/boot-record.ts';
+import { BOOT_FILE, NOTES_FILE, readBoot, readNotes } from '@paddock/agent/slots/boot-record.ts';
 import { prepareRun } from '@paddock/agent/slots/launch.ts';
-import { contentOf } from '@paddock/agent/slots/whole.ts';
+import { contentOf, manifestOf } from '@paddock/agent/slots/whole.ts';
 import { readJournal } from '@paddock/agent/update/journal.ts';
 import { readStore, TUF_FILES } from '@paddock/agent/tuf/store.ts';
 import { SLOTS } from '@paddock/shared/firmware.ts';
@@ -44,7 +44,11 @@ function* promisesBroken(left: TreeFiles, { files, parts }: Expected): Generator
 }
 
 function* slotFaults(left: TreeFiles, { before }: Story): Generator<string> {
+  // What recovers from a bad disk must not have to recover from a power cut.
+  if (left.look(BOOT_FILE) !== null && readBoot(left) === null) yield `${BOOT_FILE} is damaged`;
+  if (left.look(NOTES_FILE) !== null && readNotes(left) === null) yield `${NOTES_FILE} is damaged`;
   for (const slot of SLOTS) {
+    if (left.look(manifestOf(slot)) !== null && contentOf(left, slot) === null) yield `the mark of ${slot} is damaged`;
     const content = contentOf(left, slot);
     if (content !== null) yield* faultsOf(left, slot, content.release.sha256, RELEASES);
   }
@@ -62,7 +66,8 @@ function* journalFaults(left: TreeFiles, journal: Exclude<Awaited<ReturnType<typ
   const floor = (committed && journal?.floors[committed.name]?.counter) ?? 0;
   if (committed && floor < committed.counter) yield `${committed.version} is committed, and no floor`;
   const isOver = journal?.state === 'rolled-back' && journal.target?.sha256 === BAD.release.sha256;
-  if (isOver && !journal.quarantined.some(({ sha256 }) => sha256 === BAD.release.sha256)) yield 'nothing is in quarantine';
+  if (isOver && !journal.quarantined.some(({ sha256 }) => sha256 === BAD.release.sha256))
+    yield 'nothing is in quarantine';
 }
 
 const counterOf = (firmware: unknown): number =>
@@ -71,4 +76,3 @@ const counterOf = (firmware: unknown): number =>
 const readerOf = (files: TreeFiles): Pick<Disk, 'read'> => ({
   read: async (name, most) => files.bytes(`${STATE}/${name}`)?.subarray(0, most) ?? null,
 });
-

@@ -69,14 +69,16 @@ export class CutKiosk {
     await this.#keeper?.message(topicOf('desired', DEVICE), await seal('desired', desired, this.#key.signing));
   }
 
-  /** Until it runs this, committed, and has nothing more to do. */
-  async settled(release: TestRelease): Promise<void> {
-    await this.device.until(({ running, committed, state }) => {
-      const isThere = committed && running?.sha256 === release.release.sha256;
-      if (isThere && state === 'committed') this.device.updates.cloudReached();
-      return isThere && (state === 'idle' || state === 'rolled-back' || state === 'failed');
+  /** Until it runs this, committed, has nothing more to do, and has tried what was wanted. */
+  async settled({ release }: TestRelease, wanted: TestRelease): Promise<void> {
+    const { device } = this;
+    await device.until(({ running, committed, state, quarantined = [] }) => {
+      const isThere = committed && running?.sha256 === release.sha256;
+      if (isThere && state === 'committed') device.updates.cloudReached();
+      const isTried = wanted.release.sha256 === release.sha256 || quarantined.includes(wanted.release.sha256);
+      return isThere && isTried && (state === 'idle' || state === 'rolled-back' || state === 'failed');
     });
-    await this.device.until(() => this.device.launcher.status_?.sha256 === release.release.sha256);
+    await device.until(() => device.launcher.status_?.sha256 === release.sha256);
   }
 
   async stop(): Promise<void> {

@@ -6,9 +6,6 @@ import { faultsOf } from './slots.ts';
 import { draws, leftAfterCut } from './tree-cuts.ts';
 import type { TreeFiles } from './tree-files.ts';
 
-/** At each point so many leftovers are drawn at random, besides those with one thing missing or alone there. */
-const DRAWN = 8;
-
 /** What one cut left, and what it must not have taken. */
 export interface Left {
   readonly files: TreeFiles;
@@ -23,8 +20,15 @@ export interface Cuts {
   readonly lefts: readonly Left[];
 }
 
-/** Lives through a story, and cuts the power behind everything that it does to the disk. */
-export async function cutEverywhere(story: Story, stage: Stage, omitted: readonly string[] = []): Promise<Cuts> {
+/**
+ * Lives through a story, and cuts the power behind everything that it does to the disk.
+ * @param options.drawn so many leftovers of each point are random, besides those with one thing missing or alone there
+ */
+export async function cutEverywhere(
+  story: Story,
+  stage: Stage,
+  { omitted = [], drawn = 8 }: { readonly omitted?: readonly string[]; readonly drawn?: number } = {},
+): Promise<Cuts> {
   const files = stage.files.afterCut(() => 'all').omitting(omitted);
   const random = draws(7);
   const seen = new Set<string>();
@@ -34,7 +38,7 @@ export async function cutEverywhere(story: Story, stage: Stage, omitted: readonl
   files.changed = () => {
     const expected = kiosk?.promised.expected() ?? { files: new Map(), parts: new Map(), applied: 0 };
     const before = digestOf([...expected.files.values()].flat(), [...expected.files.keys(), expected.applied].join());
-    for (const left of leftAfterCut(files, random, DRAWN)) {
+    for (const left of leftAfterCut(files, random, drawn)) {
       points += 1;
       const digest = `${before} ${digestOfTree(left)}`;
       if (!seen.has(digest)) lefts.push({ files: left, expected, where: `${story.name}, point ${points}` });
@@ -54,7 +58,7 @@ export async function safeguardsOf(story: Story, stage: Stage): Promise<readonly
 
 async function liveOn(
   files: TreeFiles,
-  { ends }: Story,
+  { ends, wants }: Story,
   stage: Stage,
   begun: (kiosk: CutKiosk) => void = () => {},
 ): Promise<CutKiosk> {
@@ -62,7 +66,7 @@ async function liveOn(
   begun(kiosk);
   await kiosk.start();
   await kiosk.hear(stage.wanted);
-  await kiosk.settled(ends);
+  await kiosk.settled(ends, wants);
   await kiosk.stop();
   files.changed = () => {};
   return kiosk;
@@ -89,7 +93,9 @@ const hashOf = (bytes: Uint8Array | null): string => {
   return hash;
 };
 const digestOf = (contents: readonly (Uint8Array | null)[], names: string): string =>
-  createHash('sha1').update(`${names} ${contents.map(hashOf).join()}`).digest('base64');
+  createHash('sha1')
+    .update(`${names} ${contents.map(hashOf).join()}`)
+    .digest('base64');
 
 function digestOfTree(files: TreeFiles): string {
   const walk = (directory: string): string[] =>

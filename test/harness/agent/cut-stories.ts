@@ -1,13 +1,14 @@
+import { dirname } from 'node:path';
+import { randomOf } from '../random.ts';
 import { makeTestKey, type TestKey } from '../signing.ts';
 import { CutKiosk } from './cut-kiosk.ts';
 import { releaseOf, type TestRelease } from './slots.ts';
 import { TreeFiles } from './tree-files.ts';
-import { remade, UpdateRepository } from './update-device.ts';
+import { remade, STATE, UpdateRepository } from './update-device.ts';
 
-/** What no compression makes smaller, so that it comes in more than one chunk, and as a stream. */
-const NOISE = Array.from({ length: 330_000 }, (_, at) =>
-  String.fromCharCode(33 + (Math.imul(at + 1, 2_654_435_761) >>> 25)),
-).join('');
+/** What no compression makes small, so that it comes in more than one chunk, and as a stream. */
+const random = randomOf(20_261_128);
+const NOISE = Array.from({ length: 400_000 }, () => String.fromCharCode(48 + Math.floor(random() * 64))).join('');
 const health = (probe: string): object => ({
   health: { withinSeconds: 1, settleSeconds: 1, sensors: true, probe: { command: ['true', probe], timeoutSeconds: 1 } },
 });
@@ -52,11 +53,13 @@ export async function stageOf({ before, wants, isRotated }: Story): Promise<Stag
   RELEASES.forEach((release, at) => repository.publishRelease(release, RELEASES.slice(0, at)));
   const key = await makeTestKey();
   const files = new TreeFiles();
+  files.makeDirectory(dirname(STATE));
+  files.syncAll();
   for (const [at, release] of before.entries()) {
     const kiosk = new CutKiosk(files, { repository, key });
     await kiosk.start();
     await kiosk.hear(before.slice(0, at + 1));
-    await kiosk.settled(release);
+    await kiosk.settled(release, release);
     await kiosk.stop();
   }
   if (isRotated) {

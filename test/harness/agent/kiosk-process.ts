@@ -19,19 +19,29 @@ const SCHEDULE = '*/10 * * * * *';
 export class KioskProcess {
   readonly hardware: KioskHardware;
   readonly received: Received[];
+  readonly cloud: FakeCloud;
   readonly #launcher: string;
   readonly #home: string;
   #child: ChildProcess | null = null;
 
-  private constructor(launcher: string, home: string, hardware: KioskHardware, received: Received[]) {
+  private constructor(launcher: string, home: string, hardware: KioskHardware, cloud: FakeCloud) {
     this.#launcher = launcher;
     this.#home = home;
     this.hardware = hardware;
-    this.received = received;
+    this.cloud = cloud;
+    this.received = cloud.received;
   }
 
-  /** @param launcher the program that is started: that of the sources, or that of the bundle */
-  static async prepare(launcher: string, device: string, broker: TestBroker): Promise<KioskProcess> {
+  /**
+   * @param launcher the program that is started: that of the sources, or that of the bundle
+   * @param more lines of its configuration
+   */
+  static async prepare(
+    launcher: string,
+    device: string,
+    broker: TestBroker,
+    more: readonly string[] = [],
+  ): Promise<KioskProcess> {
     const home = await mkdtemp(join(tmpdir(), 'paddock-bench-'));
     const init = ['init', '--device', device, '--url', broker.url, '--json'];
     const { stdout } = await promisify(execFile)(process.execPath, [launcher, ...init], { cwd: home });
@@ -47,9 +57,9 @@ export class KioskProcess {
       `report: { schedule: '${SCHEDULE}' }`,
       'log: { level: warn }',
     ];
-    await writeFile(join(home, 'agent.yaml'), [...basics, hardware.sensing].join('\n'));
+    await writeFile(join(home, 'agent.yaml'), [...basics, ...more, hardware.sensing].join('\n'));
     answerReports(broker, device, cloud);
-    return new KioskProcess(launcher, home, hardware, cloud.received);
+    return new KioskProcess(launcher, home, hardware, cloud);
   }
 
   /** @returns ms until the first report was at the broker */

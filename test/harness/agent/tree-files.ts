@@ -7,7 +7,14 @@ type Inode =
 
 /** One effect on the disk: the content of a file, or the names of directories. A rename is one, as journals have it. */
 export type Effect =
-  | { readonly kind: 'content'; readonly inode: number; readonly content: Uint8Array; readonly call: string }
+  | {
+      readonly kind: 'content';
+      readonly inode: number;
+      readonly content: Uint8Array;
+      /** So much of its beginning was durable before, and no cut takes that. */
+      readonly sure: number;
+      readonly call: string;
+    }
   | {
       readonly kind: 'names';
       readonly changes: readonly { readonly directory: number; readonly name: string; readonly inode: number | null }[];
@@ -150,7 +157,7 @@ export class TreeFiles implements TreeCalls {
     if (inode?.kind !== 'file') throw systemError('ELOOP', path);
     inode.mode = mode;
     inode.content = new Uint8Array();
-    this.#effect({ kind: 'content', inode: at, content: inode.content, call: `truncate ${path}` });
+    this.#effect({ kind: 'content', inode: at, content: inode.content, sure: 0, call: `truncate ${path}` });
     return this.#file(at, path);
   }
 
@@ -184,8 +191,10 @@ export class TreeFiles implements TreeCalls {
       },
       write: (bytes) => {
         this.#call();
+        const before = this.#pending.findLast((effect) => effect.kind === 'content' && effect.inode === at);
+        const sure = before?.kind === 'content' ? before.sure : inode.content.length;
         inode.content = new Uint8Array(Buffer.concat([inode.content, bytes]));
-        this.#effect({ kind: 'content', inode: at, content: inode.content, call: `write ${path}` });
+        this.#effect({ kind: 'content', inode: at, content: inode.content, sure, call: `write ${path}` });
       },
       sync: () => {
         this.#call();
@@ -300,7 +309,7 @@ export class TreeFiles implements TreeCalls {
     const contents = new Map<number, Uint8Array>();
     const names = new Map<number, Map<string, number>>([[0, new Map()]]);
     const apply = (effect: Effect, way: 'all' | 'torn' | 'zeros'): void => {
-      if (effect.kind === 'content') contents.set(effect.inode, damaged(effect.content, way));
+      if (effect.kind === 'content') contents.set(effect.inode, damaged(effect, way));
       else
         for (const { directory, name, inode } of effect.changes) {
           const of = names.get(directory) ?? new Map<string, number>();
@@ -338,7 +347,13 @@ export class TreeFiles implements TreeCalls {
     // What is there now is durable: the next cut starts from it.
     for (const [at, inode] of after.inodes) {
       if (inode.kind === 'file')
-        after.#durable.push({ kind: 'content', inode: at, content: inode.content, call: 'before' });
+        after.#durable.push({
+          kind: 'content',
+          inode: at,
+          content: inode.content,
+          sure: inode.content.length,
+          call: 'before',
+        });
       if (inode.kind !== 'directory') continue;
       const changes = [...inode.names].map(([name, child]) => ({ directory: at, name, inode: child }));
       after.#durable.push({ kind: 'names', changes, call: 'before' });
@@ -347,9 +362,12 @@ export class TreeFiles implements TreeCalls {
   }
 }
 
-function damaged(content: Uint8Array, way: 'all' | 'torn' | 'zeros'): Uint8Array {
-  if (way === 'torn') return content.slice(0, Math.floor(content.length / 2));
-  return way === 'zeros' ? new Uint8Array(content.length) : content;
+function damaged({ content, sure }: Extract<Effect, { kind: 'content' }>, way: 'all' | 'torn' | 'zeros'): Uint8Array {
+  if (way === 'all') return content;
+  if (way === 'torn') return content.slice(0, sure + Math.floor((content.length - sure) / 2));
+  const zeros = new Uint8Array(content.length);
+  zeros.set(content.subarray(0, sure));
+  return zeros;
 }
 
 export class PowerCut extends Error {}

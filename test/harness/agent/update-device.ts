@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { openDisk } from '@paddock/agent/adapters/disk.ts';
 import { zstd } from '@paddock/agent/adapters/zstd.ts';
 import type { Launcher, LauncherStatus, Programs } from '@paddock/agent/ports-firmware.ts';
@@ -67,7 +68,7 @@ const indexHash = ({ manifest }: TestRelease): string =>
   (JSON.parse(Buffer.from(manifest).toString()) as { index: { sha256: string } }).index.sha256;
 
 /** Where the agent keeps what it knows: on the same file system as the slots, so that one power cut strikes both. */
-export const STATE = '/state';
+export const STATE = '/home/state';
 
 /** The launcher without programs: what it would run is healthy or not as a test says. */
 class TestLauncher implements Launcher {
@@ -132,6 +133,7 @@ export class UpdateDevice {
     this.#wish = wish;
     this.repository = wish.repository;
     this.calls = wish.calls ?? new TreeFiles();
+    if (this.calls.look(dirname(STATE)) === null) this.calls.makeDirectory(dirname(STATE));
     this.#around = wish.around ?? ((_name, _given, work) => work());
     this.launcher = new TestLauncher(this.calls, this.clock, this.#around);
   }

@@ -21,13 +21,21 @@ async function faultsIn(story: Story, { lefts }: Pick<Cuts, 'lefts'>, most: numb
   return faults;
 }
 
+/** In any story that has it. */
+async function isNoticed(safeguard: string, stories: readonly Story[]): Promise<boolean> {
+  for (const story of stories) {
+    const cuts = await cutEverywhere(story, stage(story), { omitted: [safeguard], drawn: 2 });
+    if ((await faultsIn(story, cuts, 1)).length > 0) return true;
+  }
+  return false;
+}
+
 describe('a power cut at any moment of an update', () => {
   let points = 0;
 
   it.each(STORIES)('$name: leaves what was promised, and whatever it left gets to the end', async (story) => {
     const cuts = await cutEverywhere(story, stage(story));
     points += cuts.points;
-    console.log(story.name, cuts.points, cuts.lefts.length);
     expect(await faultsIn(story, cuts, 5)).toEqual([]);
     const some = Array.from({ length: GO_ON }, (_, at) => cuts.lefts[Math.floor((at * cuts.lefts.length) / GO_ON)]);
     for (const left of some) {
@@ -37,17 +45,14 @@ describe('a power cut at any moment of an update', () => {
   });
 
   it('would be missed, if any one sync or rename were left out', async () => {
+    const needed = new Map<string, Story[]>();
+    for (const story of STORIES.toReversed())
+      for (const one of await safeguardsOf(story, stage(story))) needed.set(one, [...(needed.get(one) ?? []), story]);
+    expect(needed.size).toBeGreaterThan(40);
     const missed: string[] = [];
-    for (const story of STORIES) {
-      const needed = await safeguardsOf(story, stage(story));
-      console.log(needed);
-      for (const safeguard of needed) {
-        const cuts = await cutEverywhere(story, stage(story), [safeguard]);
-        if ((await faultsIn(story, cuts, 1)).length === 0) missed.push(`${story.name}: ${safeguard}`);
-      }
-    }
+    for (const [one, stories] of needed) if (!(await isNoticed(one, stories))) missed.push(one);
     expect(missed).toEqual([]);
-  });
+  }, 400_000);
 
   it('was tried at more than ten thousand points', () => {
     expect(points).toBeGreaterThan(10_000);
