@@ -13,8 +13,8 @@ const health = (probe: string): object => ({
   health: { withinSeconds: 1, settleSeconds: 1, sensors: true, probe: { command: ['true', probe], timeoutSeconds: 1 } },
 });
 
-export const ONE = remade(releaseOf(1, { 'bin/kiosk': 'one', 'web/app.js': 'a'.repeat(3_000) }), health('good'));
-export const TWO = remade(
+const ONE = remade(releaseOf(1, { 'bin/kiosk': 'one', 'web/app.js': 'a'.repeat(3_000) }), health('good'));
+const TWO = remade(
   releaseOf(2, { 'bin/kiosk': 'two', 'web/app.js': `${'a'.repeat(3_000)}b`, noise: NOISE, current: '-> bin/kiosk' }),
   health('good'),
 );
