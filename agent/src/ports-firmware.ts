@@ -44,7 +44,10 @@ export interface SlotContent {
 
 /** What an installer knows of its slots; all of it is on the disk. */
 export interface InstallerStatus {
-  /** What the launcher runs, or would run at its next start; null when nothing was ever installed. */
+  /**
+   * What the launcher runs, or would run at its next start; null when nothing was ever installed, or all was lost. Not
+   * committed is a trial, and what stands in for what was lost.
+   */
   readonly running: { readonly slot: Slot; readonly release: Release; readonly committed: boolean } | null;
   /** A release on trial: armed, started so many times, given up by the launcher or not. */
   readonly trial: {
@@ -55,6 +58,8 @@ export interface InstallerStatus {
   } | null;
   /** What the other slot holds whole, and could be gone back to. */
   readonly other: Release | null;
+  /** The digest of what was committed and is not whole any more; null when all is well. */
+  readonly lost: Release['sha256'] | null;
 }
 
 /** Objects (contents of files) that arrived and whose hash was checked. They outlive restarts, and are hashed again when used. */

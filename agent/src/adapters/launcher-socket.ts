@@ -46,6 +46,8 @@ function listen(server: Server, path: string): Promise<void> {
     try {
       server.listen(path, () => {
         server.off('error', reject);
+        // One connection that could not be taken, for want of descriptors: who asked asks again, and the kiosk runs on.
+        server.on('error', () => {});
         chmodSync(path, SOCKET_MODE);
         resolve();
       });

@@ -86,8 +86,9 @@ export class SlotLauncher {
 
   #start(prepared: Prepared): SlotProgram | null {
     const { calls, starter, log } = this.#parts;
-    const { run, trial, fault } = prepared;
+    const { run, trial, fault, lost } = prepared;
     if (fault) log.error({ err: fault, code: fault.code }, 'The disk failed: what was committed is run');
+    if (lost) log.error({ ...lost, code: 'launcher_slot_lost' }, 'What was committed is damaged, and is not run');
     if (run === null) {
       log.warn({ code: 'launcher_nothing' }, 'No slot holds anything that could be run');
       return fault ? FAILED : null;

@@ -9,7 +9,22 @@ import {
   type TrialLimits,
 } from '../ports-firmware.ts';
 import { believedBoot, readBoot, readNotes, writeBoot } from './boot-record.ts';
-import { contentOf, otherSlot, wholeSlots } from './whole.ts';
+import { isWhole, standing, type HoldsWhole } from './standing.ts';
+import { contentOf, otherSlot } from './whole.ts';
+
+/** What records and slots say at one moment. */
+interface Known {
+  readonly boot: BootRecord;
+  /** False: the record is missing, or damaged. */
+  readonly isWritten: boolean;
+  readonly notes: LauncherNotes | null;
+  /** What a slot holds whole. */
+  readonly content: (slot: Slot) => SlotContent | null;
+  /** What is run where nothing is on trial. */
+  readonly stands: BootRecord['committed'];
+  /** What the launcher runs: a trial from its first start on, until it has given it up. */
+  readonly runs: BootRecord['committed'];
+}
 
 /** Two slots in a directory, as the agent sees and steers them. */
 export class SlotDirectory {
@@ -20,51 +35,48 @@ export class SlotDirectory {
   }
 
   status(): InstallerStatus {
-    const { boot, notes } = this.#read();
-    const runs = running(boot, notes);
-    const committed = this.#content(boot.committed);
-    const trial = this.#content(boot.trial);
-    const of = runs === boot.trial ? trial : committed;
+    const { boot, notes, content, stands, runs } = this.#known();
+    const { committed, trial } = boot;
+    const running = runs && content(runs.slot);
+    const tried = trial && isHeld(trial, content) ? content(trial.slot) : null;
     return {
-      running: runs && of ? { slot: runs.slot, release: of.release, committed: runs === boot.committed } : null,
-      trial:
-        boot.trial && trial ? { slot: boot.trial.slot, release: trial.release, ...outcomeOf(boot.trial, notes) } : null,
-      other: contentOf(this.#calls, otherSlot(runs?.slot ?? null))?.release ?? null,
+      running: runs && running ? { slot: runs.slot, release: running.release, committed: runs === committed } : null,
+      trial: trial && tried ? { slot: trial.slot, release: tried.release, ...outcomeOf(trial, notes) } : null,
+      other: content(otherSlot(runs?.slot ?? null))?.release ?? null,
+      lost: committed !== null && stands !== committed ? committed.sha256 : null,
     };
   }
 
   /** What the slot that runs holds. */
   content(): (SlotContent & { readonly slot: Slot }) | null {
-    const { boot, notes } = this.#read();
-    const runs = running(boot, notes);
-    const content = runs && this.#content(runs);
-    return content && runs && { ...content, slot: runs.slot };
+    const { runs, content } = this.#known();
+    const running = runs && content(runs.slot);
+    return running && runs && { ...running, slot: runs.slot };
   }
 
   /**
-   * The slot that may be written, which is never the committed one; a trial that lies in it is over from now on.
+   * The slot that may be written, which is never the one that runs; a trial that lies in it is over from now on.
    * @throws InstallError `install_trial_running`
    */
   vacate(): { readonly to: Slot; readonly from: Slot | null } {
-    const { boot, notes } = this.#read();
-    const from = boot.committed?.slot ?? null;
-    if (boot.trial !== null && running(boot, notes) === boot.trial)
-      throw new InstallError('install_trial_running', boot.trial.slot);
+    const { boot, isWritten, stands, runs } = this.#known();
+    if (boot.trial !== null && runs === boot.trial) throw new InstallError('install_trial_running', boot.trial.slot);
+    // What comes next would be taken for what is left of two slots that were lost.
+    const committed = stands === null ? null : boot.committed;
     // Without a record a slot that is whole would be taken for committed: the first install begins with writing one.
-    if (boot.trial !== null || readBoot(this.#calls) === null) this.#write({ ...boot, trial: null });
-    return { to: otherSlot(from), from };
+    if (boot.trial !== null || committed !== boot.committed || !isWritten) this.#write({ committed, trial: null });
+    return { to: otherSlot(stands?.slot ?? null), from: stands?.slot ?? null };
   }
 
   /** @throws InstallError `install_not_staged` */
-  activate(sha256: string, { starts, withinMs }: TrialLimits): void {
-    const { boot, notes } = this.#read();
-    const slot = otherSlot(boot.committed?.slot ?? null);
-    this.#arm(boot, notes, { slot, sha256 }, { starts, withinMs });
+  activate(sha256: string, limits: TrialLimits): void {
+    const known = this.#known();
+    this.#arm(known, { slot: otherSlot(known.stands?.slot ?? null), sha256 }, limits);
   }
 
   /** @throws InstallError `install_not_staged` */
   markGood(sha256: string): void {
-    const { boot } = this.#read();
+    const { boot } = this.#known();
     if (boot.committed?.sha256 === sha256 && boot.trial === null) return;
     if (boot.trial?.sha256 !== sha256) throw new InstallError('install_not_staged', sha256);
     const { slot } = boot.trial;
@@ -76,49 +88,52 @@ export class SlotDirectory {
    * @throws InstallError `install_no_other`
    */
   rollBack(limits: TrialLimits): void {
-    const { boot, notes } = this.#read();
+    const known = this.#known();
+    const { boot, stands, content } = known;
     if (boot.trial !== null) return this.#write({ ...boot, trial: null });
-    const slot = otherSlot(boot.committed?.slot ?? null);
-    const other = contentOf(this.#calls, slot);
-    if (boot.committed === null || other === null) throw new InstallError('install_no_other', slot);
-    this.#arm(boot, notes, { slot, sha256: other.release.sha256 }, limits);
+    const slot = otherSlot(stands?.slot ?? null);
+    const other = content(slot);
+    if (stands === null || other === null) throw new InstallError('install_no_other', slot);
+    this.#arm(known, { slot, sha256: other.release.sha256 }, limits);
   }
 
   #arm(
-    boot: BootRecord,
-    notes: LauncherNotes | null,
-    { slot, sha256 }: { slot: Slot; sha256: string },
+    { boot, notes, content }: Known,
+    { slot, sha256 }: NonNullable<BootRecord['committed']>,
     { starts, withinMs }: TrialLimits,
   ): void {
-    if (contentOf(this.#calls, slot)?.release.sha256 !== sha256) throw new InstallError('install_not_staged', sha256);
+    if (!isHeld({ slot, sha256 }, content)) throw new InstallError('install_not_staged', sha256);
     // Larger than any that the launcher has heard of, also when our own record was lost.
     const id = Math.max(boot.trial?.id ?? 0, notes?.trial ?? 0) + 1;
     this.#write({ ...boot, trial: { id, slot, sha256, starts, withinMs } });
   }
 
-  #read(): { boot: BootRecord; notes: LauncherNotes | null } {
+  /** Slots are read when it comes to them, and once: an index is large. */
+  #known(): Known {
+    const read = new Map<Slot, SlotContent | null>();
+    const content = (slot: Slot): SlotContent | null => {
+      const found = read.has(slot) ? (read.get(slot) ?? null) : contentOf(this.#calls, slot);
+      read.set(slot, found);
+      return found;
+    };
+    const holds: HoldsWhole = (slot) => content(slot)?.release.sha256 ?? null;
     const notes = readNotes(this.#calls);
-    const boot = readBoot(this.#calls);
-    return { boot: boot ?? believedBoot(null, notes, wholeSlots(this.#calls)), notes };
+    const record = readBoot(this.#calls);
+    const boot = record ?? believedBoot(null, notes, { a: holds('a'), b: holds('b') });
+    const stands = standing(boot.committed, holds);
+    const { trial } = boot;
+    const { starts, givenUp } = outcomeOf(trial, notes);
+    const isTried = trial !== null && starts > 0 && !givenUp && isWhole(trial, holds);
+    return { boot, isWritten: record !== null, notes, content, stands, runs: isTried ? trial : stands };
   }
 
   #write(record: BootRecord): void {
     writeBoot(this.#calls, record);
   }
-
-  #content(of: BootRecord['committed']): SlotContent | null {
-    if (of === null) return null;
-    const content = contentOf(this.#calls, of.slot);
-    return content?.release.sha256 === of.sha256 ? content : null;
-  }
 }
 
-/** What the launcher runs: a trial from its first start on, until it has given it up. */
-function running(boot: BootRecord, notes: LauncherNotes | null): BootRecord['committed'] {
-  const { trial, committed } = boot;
-  const { starts, givenUp } = outcomeOf(trial, notes);
-  return trial !== null && starts > 0 && !givenUp ? trial : committed;
-}
+const isHeld = (what: NonNullable<BootRecord['committed']>, content: Known['content']): boolean =>
+  isWhole(what, (slot) => content(slot)?.release.sha256 ?? null);
 
 const outcomeOf = (
   trial: BootRecord['trial'],

@@ -1,12 +1,14 @@
-import { SLOTS, type Slot } from '@paddock/shared/firmware.ts';
 import { InstallError, type BootRecord, type LauncherNotes, type TreeCalls } from '../ports-firmware.ts';
 import { believedBoot, readBoot, readNotes, writeNotes } from './boot-record.ts';
 import { choose, givenUp, NO_NOTES, type Choice } from './choose.ts';
 import { installErrorOf } from './stage.ts';
+import { isWhole, standing, type HoldsWhole } from './standing.ts';
 import { contentOf, wholeSlots } from './whole.ts';
 
 /** What is to be run, and what the disk failed at on the way to knowing it. */
 export interface Prepared extends Pick<Choice, 'run' | 'trial'> {
+  /** What was committed and is not whole any more: something else runs in its place, or nothing. */
+  readonly lost?: NonNullable<BootRecord['committed']>;
   readonly fault?: InstallError;
 }
 
@@ -21,7 +23,7 @@ export function prepareRun(calls: TreeCalls, refused: number | null = null): Pre
   } catch (cause) {
     const fault = installErrorOf(cause);
     if (!(fault instanceof InstallError)) throw cause;
-    return { run: uncountedRun(calls), trial: null, fault };
+    return { ...uncountedRun(calls), fault };
   }
 }
 
@@ -30,38 +32,28 @@ function countedRun(calls: TreeCalls, refused: number | null): Prepared {
   const whole = wholeSlots(calls);
   const boot = believedBoot(readBoot(calls), notes, whole);
   const known = refused !== null && boot.trial?.id === refused ? notesGivenUp(notes, refused) : notes;
+  const holds: HoldsWhole = (slot) => whole[slot];
   const chosen = choose(boot, known);
+  if (!isSame(chosen.notes, notes)) writeNotes(calls, chosen.notes);
   // A trial that lies in pieces is over; its starts are used up.
-  const choice =
-    chosen.trial === null || isWhole(chosen.run, whole) ? chosen : { ...chosen, run: chosen.notes.last, trial: null };
-  if (!isSame(choice.notes, notes)) writeNotes(calls, choice.notes);
-  // Nothing was ever committed: what lies in a slot is a trial that is over.
-  if (choice.run === null || isWhole(choice.run, whole)) return { run: choice.run, trial: choice.trial };
-  return { run: anyWhole(whole), trial: null };
-}
-
-type Whole = Readonly<Record<Slot, string | null>>;
-
-const isWhole = (content: BootRecord['committed'], whole: Whole): boolean =>
-  content !== null && whole[content.slot] === content.sha256;
-
-/** The disk lost what was committed: better what the other slot has than nothing. */
-function anyWhole(whole: Whole): BootRecord['committed'] {
-  const slot = SLOTS.find((each) => whole[each] !== null);
-  const sha256 = slot && whole[slot];
-  return slot && sha256 ? { slot, sha256 } : null;
+  if (chosen.trial !== null && isWhole(chosen.trial, holds)) return { run: chosen.run, trial: chosen.trial };
+  return standingRun(boot.committed, holds);
 }
 
 /** On a disk that fails: what was committed, as far as it can be read. */
-function uncountedRun(calls: TreeCalls): BootRecord['committed'] {
+function uncountedRun(calls: TreeCalls): Prepared {
   const whole = {
     a: readable(() => contentOf(calls, 'a'))?.release.sha256 ?? null,
     b: readable(() => contentOf(calls, 'b'))?.release.sha256 ?? null,
   };
   const boot = readable(() => readBoot(calls));
   const notes = readable(() => readNotes(calls));
-  const { committed } = believedBoot(boot, notes, whole);
-  return isWhole(committed, whole) ? committed : anyWhole(whole);
+  return standingRun(believedBoot(boot, notes, whole).committed, (slot) => whole[slot]);
+}
+
+function standingRun(committed: BootRecord['committed'], holds: HoldsWhole): Prepared {
+  const run = standing(committed, holds);
+  return { run, trial: null, ...(committed !== null && run !== committed && { lost: committed }) };
 }
 
 function readable<T>(read: () => T): T | null {

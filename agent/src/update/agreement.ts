@@ -11,6 +11,9 @@ export interface Agreed {
   readonly bytes: Uint8Array;
 }
 
+/** What a release is installed over. */
+export type Before = Pick<Release, 'name' | 'counter'>;
+
 /** Which releases are genuine, and which of them fit. */
 export interface AgreementParts {
   readonly tuf: {
@@ -31,7 +34,7 @@ export interface AgreementParts {
 export async function agree(
   { tuf, model }: AgreementParts,
   desired: DesiredFirmware,
-  running: Release | null,
+  before: Before | null,
   signal: AbortSignal,
 ): Promise<Agreed> {
   await tuf.refresh(signal);
@@ -40,7 +43,7 @@ export async function agree(
   if (version !== desired.version)
     throw new UpdateError('update_mismatch', `${version} in place of ${desired.version}`);
   checkModel(manifest, model());
-  checkFrom(manifest, running);
+  checkFrom(manifest, before);
   return { release: { name, version, counter, sha256: desired.sha256 }, manifest, bytes };
 }
 
@@ -49,9 +52,9 @@ function checkModel({ models }: Manifest, model: string | null): void {
   if (!models.includes(model)) throw new UpdateError('update_model_wrong', `${model} is none of ${models.join(', ')}`);
 }
 
-function checkFrom({ name, fromCounter }: Manifest, running: Release | null): void {
+function checkFrom({ name, fromCounter }: Manifest, before: Before | null): void {
   if (fromCounter === undefined) return;
-  const has = running?.name === name ? running.counter : null;
+  const has = before?.name === name ? before.counter : null;
   if (has === null || has < fromCounter)
     throw new UpdateError('update_from_wrong', `${has} is less than ${fromCounter}`);
 }

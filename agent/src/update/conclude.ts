@@ -31,7 +31,9 @@ export function conclude(journal: Journal, action: Action, outcome: Outcome): Co
   if (outcome.kind === 'broken off') return { journal, pause: null };
   if (outcome.kind === 'failed') return afterFailure(journal, action, outcome.error);
   const done = doneWith(journal, action, outcome.goodSensors);
-  return { journal: done, pause: action === 'restart' ? 'settling' : null };
+  if (action !== 'restart') return { journal: done, pause: null };
+  // Whether it came right shows later: a launcher that runs something else all the same is not asked for ever.
+  return { journal: { ...done, failures: done.failures + 1 }, pause: 'restarting' };
 }
 
 function doneWith(journal: Journal, action: Action, goodSensors = 0): Journal {

@@ -1,6 +1,6 @@
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
 import type { Release, UpdateState } from '@paddock/shared/firmware.ts';
-import { mayChange } from './changes.ts';
+import { mayChange, runsWhatItShould } from './changes.ts';
 import { duringTrial, afterTrial } from './decide-trial.ts';
 import { isFinal } from './dispositions.ts';
 import type { Action, Decision, Facts } from './facts.ts';
@@ -23,8 +23,19 @@ export function decide(journal: Journal, facts: Facts): Decision<Journal> {
   // What ran before is on trial for the cloud's sake, or about to be.
   if (watch !== null && watch.phase !== 'new') return duringWatch(journal, watch, facts) ?? rest(LOOK_EVERY_MS);
   if (trial !== null) return duringTrial(journal, facts, trial);
-  return afterTrial(journal, facts) ?? (watch && duringWatch(journal, watch, facts)) ?? towards(journal, facts);
+  return (
+    afterTrial(journal, facts) ??
+    backToRecord(facts) ??
+    (watch && duringWatch(journal, watch, facts)) ??
+    towards(journal, facts)
+  );
 }
+
+/** The launcher fell back by itself, or what it could not find is there again. */
+const backToRecord = (facts: Facts): Decision<Journal> | null =>
+  facts.slots.running === null || runsWhatItShould(facts) || facts.isPaused || !mayChange(facts)
+    ? null
+    : todo('restart');
 
 /** Nothing is on trial. */
 function towards(journal: Journal, facts: Facts): Decision<Journal> {

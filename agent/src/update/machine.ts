@@ -163,7 +163,9 @@ export class Machine {
     await writeJournal(this.#parts.disk, journal);
     this.journal = journal;
     this.#count(before.watch);
-    if (journal.target?.sha256 !== before.target?.sha256) this.#notBefore = uptimeMs(0);
+    // It got on, so what had failed is over.
+    if (journal.target?.sha256 !== before.target?.sha256 || journal.state !== before.state)
+      this.#notBefore = uptimeMs(0);
     if (journal.state !== before.state || journal.error?.code !== before.error?.code) await this.#changed();
   }
 

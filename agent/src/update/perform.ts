@@ -1,10 +1,9 @@
 import { parseManifest, type Manifest } from '@paddock/shared/manifest.ts';
 import type { DesiredError, DesiredFirmware } from '@paddock/shared/desired.ts';
-import type { Release } from '@paddock/shared/firmware.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { InstallerStatus, Repository } from '../ports-firmware.ts';
 import type { Tuf } from '../tuf/tuf.ts';
-import { agree, type Agreed } from './agreement.ts';
+import { agree, type Agreed, type Before } from './agreement.ts';
 import { runOf } from './commands.ts';
 import type { Outcome } from './conclude.ts';
 import { download } from './download.ts';
@@ -37,9 +36,9 @@ const DONE: Outcome = { kind: 'done' };
 
 /** What each action is. Whatever is thrown is a failure of it. */
 export const ACTIONS: Readonly<Record<Action, Work>> = {
-  async look({ parts, tuf, desired, slots, known }, signal) {
+  async look({ parts, tuf, desired, slots, known, journal }, signal) {
     if (desired === null) return DONE;
-    const agreed = await agree({ tuf, model: parts.model }, desired, committedOf(slots), signal);
+    const agreed = await agree({ tuf, model: parts.model }, desired, beforeOf(desired, slots, journal), signal);
     known.agreed = { ...agreed, at: parts.clock.monotonic() };
     return DONE;
   },
@@ -110,8 +109,12 @@ export const ACTIONS: Readonly<Record<Action, Work>> = {
 
 const outcomeOf = (error: DesiredError | null): Outcome => (error === null ? DONE : { kind: 'failed', error });
 
-const committedOf = ({ running }: InstallerStatus): Release | null =>
-  running?.committed === true ? running.release : null;
+/** Where the disk lost what was committed, what it was is still known. */
+function beforeOf({ name }: DesiredFirmware, { running }: InstallerStatus, { floors }: Journal): Before | null {
+  if (running?.committed === true) return running.release;
+  const floor = Object.hasOwn(floors, name) ? floors[name] : undefined;
+  return floor === undefined ? null : { name, counter: floor.counter };
+}
 
 function agreedOf({ known, journal }: Setting): Agreed {
   const { agreed } = known;

@@ -2,6 +2,7 @@ import { UPDATE_STATES, type ReportedFirmware } from '@paddock/shared/firmware.t
 import type { InstallerStatus } from '../ports-firmware.ts';
 import type { Versions } from '../tuf/tuf.ts';
 import type { Journal } from './journal.ts';
+import type { UpdateErrorCode } from './update-error.ts';
 
 const MOST_QUARANTINED = 8;
 const MOST_DETAIL = 256;
@@ -9,10 +10,11 @@ const MOST_DETAIL = 256;
 /** What reports say of updates. @param share of the download, 0 to 1; null when nothing is fetched */
 export function reportedOf(
   { state, target, error, quarantined }: Journal,
-  { running }: InstallerStatus,
+  { running, lost }: InstallerStatus,
   versions: Versions | null,
   share: number | null,
 ): ReportedFirmware {
+  const told = lost === null ? error : lostError(lost, error);
   return {
     status: UPDATE_STATES[state],
     state,
@@ -21,11 +23,17 @@ export function reportedOf(
     committed: running?.committed ?? false,
     ...(target && { target }),
     ...(share !== null && { progressPercent: Math.floor(share * 100) }),
-    ...(error && { error: errorOf(error) }),
+    ...(told && { error: errorOf(told) }),
     ...(versions && { metadata: versions }),
     ...(quarantined.length > 0 && { quarantined: quarantined.slice(0, MOST_QUARANTINED).map(({ sha256 }) => sha256) }),
   };
 }
+
+/** What is wrong besides is said behind it. */
+const lostError = (lost: string, error: Journal['error']): NonNullable<Journal['error']> => ({
+  code: 'update_slot_lost' satisfies UpdateErrorCode,
+  detail: [lost, ...(error ? [error.code, ...(error.detail === undefined ? [] : [error.detail])] : [])].join('; '),
+});
 
 const errorOf = ({ code, detail }: NonNullable<Journal['error']>): NonNullable<ReportedFirmware['error']> => ({
   code,

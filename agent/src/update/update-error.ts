@@ -12,6 +12,7 @@ export const UPDATE_ERRORS = {
   update_no_space: 'There is too little room for the release',
   update_base_damaged: 'A file of the slot that runs is not what it was when it was installed',
   update_disk_failed: 'The disk failed',
+  update_slot_lost: 'The disk lost what was committed: something else runs in its place, or nothing',
   update_hook_failed: 'A hook of the release failed',
   update_process_down: 'The program of the release does not run, or ended during its trial',
   update_sensors_bad: 'Fewer sensors are good than before the switch',

@@ -12,18 +12,23 @@ import { bringObjects, LIMITS, type TestRelease } from './slots.ts';
 
 export const LAUNCHER_PROGRAM = join(import.meta.dirname, '../../../agent/bin/paddock-launcher.cjs');
 
-/** `paddock-launcher` as it runs on a kiosk, on slots of its own. */
+/** `paddock-launcher` as it runs on a kiosk, on slots of its own: that of the sources, or that of the bundle. */
 export class LauncherProcess {
   readonly root = realpathSync(mkdtempSync(join(tmpdir(), 'paddock-launcher-')));
   readonly calls = createTreeCalls(this.root);
   readonly slots = new SlotDirectory(this.calls);
   readonly client = connectLauncher(join(this.root, 'launcher.sock'));
   log = '';
+  readonly #program: string;
   #child: ChildProcess | null = null;
   #ended: Promise<number | null> = Promise.resolve(null);
 
+  constructor(program = LAUNCHER_PROGRAM) {
+    this.#program = program;
+  }
+
   start(...options: string[]): void {
-    const args = [LAUNCHER_PROGRAM, '--slots', this.root, '--grace', '1', ...options];
+    const args = [this.#program, '--slots', this.root, '--grace', '1', ...options];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     child.stderr.on('data', (chunk: Buffer) => void (this.log += chunk.toString()));
     this.#child = child;

@@ -55,15 +55,17 @@ export function bringObjects(calls: TreeCalls, { files }: TestRelease): void {
   }
 }
 
-/** One step of the agent towards a release. @returns whether it is there */
-export function stepTowards(calls: TreeCalls, goal: TestRelease): boolean {
+/** One step of the agent towards a release. @param good hears when it was marked @returns whether it is there */
+export function stepTowards(calls: TreeCalls, goal: TestRelease, good: () => void = () => {}): boolean {
   const slots = new SlotDirectory(calls);
   const { running, trial } = slots.status();
   const isGoal = running?.release.sha256 === goal.release.sha256;
   if (isGoal && running.committed) return true;
   // It ran, and was found healthy.
-  if (isGoal) slots.markGood(goal.release.sha256);
-  else if (trial?.release.sha256 !== goal.release.sha256 || trial.givenUp) {
+  if (isGoal) {
+    slots.markGood(goal.release.sha256);
+    good();
+  } else if (trial?.release.sha256 !== goal.release.sha256 || trial.givenUp) {
     const { to, from } = slots.vacate();
     stage(calls, { content: goal, to, from });
     slots.activate(goal.release.sha256, LIMITS);
@@ -71,11 +73,11 @@ export function stepTowards(calls: TreeCalls, goal: TestRelease): boolean {
   return false;
 }
 
-/** Agent and launcher in turns, as often as it takes. @returns what the launcher ran last */
-export function runUntil(calls: TreeCalls, goal: TestRelease): void {
+/** Agent and launcher in turns, as often as it takes. @param good hears when it was marked */
+export function runUntil(calls: TreeCalls, goal: TestRelease, good?: () => void): void {
   for (let turn = 0; turn < 8; turn += 1) {
     prepareRun(calls);
-    if (stepTowards(calls, goal)) return;
+    if (stepTowards(calls, goal, good)) return;
   }
   throw new Error('It never got to the goal');
 }

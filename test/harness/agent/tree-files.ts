@@ -7,7 +7,14 @@ type Inode =
 
 /** One effect on the disk: the content of a file, or the names of directories. A rename is one, as journals have it. */
 export type Effect =
-  | { readonly kind: 'content'; readonly inode: number; readonly content: Uint8Array; readonly call: string }
+  | {
+      readonly kind: 'content';
+      readonly inode: number;
+      readonly content: Uint8Array;
+      /** So much of its beginning was durable before, and no cut takes that. */
+      readonly sure: number;
+      readonly call: string;
+    }
   | {
       readonly kind: 'names';
       readonly changes: readonly { readonly directory: number; readonly name: string; readonly inode: number | null }[];
@@ -56,6 +63,9 @@ export class TreeFiles implements TreeCalls {
   /** What each call that makes something durable was made for, in order. */
   readonly safeguards: string[] = [];
 
+  /** Hears of every effect, and of all that becomes durable: between two of these a power cut leaves the same. */
+  changed: () => void = () => {};
+
   failAt(call: number, failure: () => Error = () => new PowerCut()): void {
     this.#failAt = call;
     this.#failure = failure;
@@ -71,10 +81,13 @@ export class TreeFiles implements TreeCalls {
     }
   }
 
-  #safeguard(kind: Safeguard, path: string): boolean {
+  /** @param settles what it makes durable: of one that makes nothing durable nobody could miss it */
+  #safeguard(kind: Safeguard, path: string, settles?: (effect: Effect) => boolean): boolean {
+    const last = settles && this.#pending.findLast(settles);
     const name = `${kind} ${path}`.trim();
-    this.safeguards.push(name);
-    return !this.#omitted.has(kind) && !this.#omitted.has(name);
+    const exact = `${name}${last ? ` behind ${last.call}` : ''}`.replaceAll(/[0-9a-f]{64}/g, '*');
+    if (last !== undefined || settles === undefined) this.safeguards.push(exact);
+    return ![kind, name, exact].some((each) => this.#omitted.has(each));
   }
 
   #find(path: string): number | null {
@@ -100,6 +113,13 @@ export class TreeFiles implements TreeCalls {
 
   #effect(effect: Effect): void {
     this.#pending.push(effect);
+    this.changed();
+  }
+
+  /** What a file holds, as it is; null where there is none. */
+  bytes(path: string): Uint8Array | null {
+    const inode = this.inodes.get(this.#find(path) ?? -1);
+    return inode?.kind === 'file' ? inode.content : null;
   }
 
   look(path: string): TreeEntry | null {
@@ -137,7 +157,7 @@ export class TreeFiles implements TreeCalls {
     if (inode?.kind !== 'file') throw systemError('ELOOP', path);
     inode.mode = mode;
     inode.content = new Uint8Array();
-    this.#effect({ kind: 'content', inode: at, content: inode.content, call: `truncate ${path}` });
+    this.#effect({ kind: 'content', inode: at, content: inode.content, sure: 0, call: `truncate ${path}` });
     return this.#file(at, path);
   }
 
@@ -171,12 +191,15 @@ export class TreeFiles implements TreeCalls {
       },
       write: (bytes) => {
         this.#call();
+        const before = this.#pending.findLast((effect) => effect.kind === 'content' && effect.inode === at);
+        const sure = before?.kind === 'content' ? before.sure : inode.content.length;
         inode.content = Uint8Array.from(Buffer.concat([inode.content, bytes]));
-        this.#effect({ kind: 'content', inode: at, content: inode.content, call: `write ${path}` });
+        this.#effect({ kind: 'content', inode: at, content: inode.content, sure, call: `write ${path}` });
       },
       sync: () => {
         this.#call();
-        if (this.#safeguard('fsync', path)) this.#settle((effect) => effect.kind === 'content' && effect.inode === at);
+        const settles = (effect: Effect): boolean => effect.kind === 'content' && effect.inode === at;
+        if (this.#safeguard('fsync', path, settles)) this.#settle(settles);
       },
       close: () => {},
     };
@@ -254,13 +277,14 @@ export class TreeFiles implements TreeCalls {
     this.#call();
     const at = this.#find(path);
     if (at === null) throw systemError('ENOENT', path);
-    if (this.#safeguard('fsync of a directory', path))
-      this.#settle((effect) => effect.kind === 'names' && effect.changes.some(({ directory }) => directory === at));
+    const settles = (effect: Effect): boolean =>
+      effect.kind === 'names' && effect.changes.some(({ directory }) => directory === at);
+    if (this.#safeguard('fsync of a directory', path, settles)) this.#settle(settles);
   }
 
   syncAll(): void {
     this.#call();
-    if (this.#safeguard('syncfs', '')) this.#settle(() => true);
+    if (this.#safeguard('syncfs', '', () => true)) this.#settle(() => true);
   }
 
   freeBytes(): number {
@@ -270,6 +294,7 @@ export class TreeFiles implements TreeCalls {
   #settle(which: (effect: Effect) => boolean): void {
     this.#durable.push(...this.#pending.filter(which));
     this.#pending = this.#pending.filter((effect) => !which(effect));
+    this.changed();
   }
 
   get pending(): readonly Effect[] {
@@ -284,7 +309,7 @@ export class TreeFiles implements TreeCalls {
     const contents = new Map<number, Uint8Array>();
     const names = new Map<number, Map<string, number>>([[0, new Map()]]);
     const apply = (effect: Effect, way: 'all' | 'torn' | 'zeros'): void => {
-      if (effect.kind === 'content') contents.set(effect.inode, damaged(effect.content, way));
+      if (effect.kind === 'content') contents.set(effect.inode, damaged(effect, way));
       else
         for (const { directory, name, inode } of effect.changes) {
           const of = names.get(directory) ?? new Map<string, number>();
@@ -322,7 +347,13 @@ export class TreeFiles implements TreeCalls {
     // What is there now is durable: the next cut starts from it.
     for (const [at, inode] of after.inodes) {
       if (inode.kind === 'file')
-        after.#durable.push({ kind: 'content', inode: at, content: inode.content, call: 'before' });
+        after.#durable.push({
+          kind: 'content',
+          inode: at,
+          content: inode.content,
+          sure: inode.content.length,
+          call: 'before',
+        });
       if (inode.kind !== 'directory') continue;
       const changes = [...inode.names].map(([name, child]) => ({ directory: at, name, inode: child }));
       after.#durable.push({ kind: 'names', changes, call: 'before' });
@@ -331,9 +362,12 @@ export class TreeFiles implements TreeCalls {
   }
 }
 
-function damaged(content: Uint8Array, way: 'all' | 'torn' | 'zeros'): Uint8Array {
-  if (way === 'torn') return content.slice(0, Math.floor(content.length / 2));
-  return way === 'zeros' ? new Uint8Array(content.length) : content;
+function damaged({ content, sure }: Extract<Effect, { kind: 'content' }>, way: 'all' | 'torn' | 'zeros'): Uint8Array {
+  if (way === 'all') return content;
+  if (way === 'torn') return content.slice(0, sure + Math.floor((content.length - sure) / 2));
+  const zeros = new Uint8Array(content.length);
+  zeros.set(content.subarray(0, sure));
+  return zeros;
 }
 
 export class PowerCut extends Error {}

@@ -1,10 +1,11 @@
+import { dirname } from 'node:path';
+import { openDisk } from '@paddock/agent/adapters/disk.ts';
 import { zstd } from '@paddock/agent/adapters/zstd.ts';
 import type { Launcher, LauncherStatus, Programs } from '@paddock/agent/ports-firmware.ts';
 import type { Disk } from '@paddock/agent/ports.ts';
 import { createInstaller, type AskInstaller } from '@paddock/agent/slots/installer.ts';
 import { createInstallerWork } from '@paddock/agent/slots/installer-work.ts';
 import { prepareRun } from '@paddock/agent/slots/launch.ts';
-import { readWhole, replaceFile } from '@paddock/agent/slots/record-file.ts';
 import type { UpdateParts } from '@paddock/agent/update/parts.ts';
 import { openUpdates, type Updates } from '@paddock/agent/update/updates.ts';
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
@@ -16,6 +17,7 @@ import { packOf } from '../packs.ts';
 import { EPOCH, TufSimulator, targetOf } from '../tuf/simulator.ts';
 import { QuickClock } from './quick-clock.ts';
 import type { TestRelease } from './slots.ts';
+import { treeFileCalls } from './tree-file-calls.ts';
 import { TreeFiles } from './tree-files.ts';
 
 const HOUR = 3_600_000;
@@ -65,20 +67,8 @@ export function remade(release: TestRelease, change: Partial<Manifest>): TestRel
 const indexHash = ({ manifest }: TestRelease): string =>
   (JSON.parse(Buffer.from(manifest).toString()) as { index: { sha256: string } }).index.sha256;
 
-/** A disk on the same file system as the slots, so that one power cut strikes both. */
-function treeDisk(calls: TreeFiles): Disk {
-  const path = (name: string): string => `data-${name}`;
-  return {
-    read: async (name, most = 1_000_000) => readWhole(calls, path(name), most),
-    replace: async (name, bytes) => replaceFile(calls, path(name), bytes),
-    append: () => Promise.reject(new Error('Nobody appends')),
-    remove: async (name) => {
-      if (calls.look(path(name)) === null) return;
-      calls.remove(path(name));
-      calls.syncDirectory('.');
-    },
-  };
-}
+/** Where the agent keeps what it knows: on the same file system as the slots, so that one power cut strikes both. */
+export const STATE = '/home/state';
 
 /** The launcher without programs: what it would run is healthy or not as a test says. */
 class TestLauncher implements Launcher {
@@ -86,15 +76,17 @@ class TestLauncher implements Launcher {
   readonly starts: string[] = [];
   readonly #calls: TreeFiles;
   readonly #clock: QuickClock;
+  readonly #around: Around;
 
-  constructor(calls: TreeFiles, clock: QuickClock) {
+  constructor(calls: TreeFiles, clock: QuickClock, around: Around) {
     this.#calls = calls;
     this.#clock = clock;
+    this.#around = around;
     this.begin();
   }
 
   begin(): void {
-    const { run } = prepareRun(this.#calls);
+    const { run } = this.#around('launch', [], () => prepareRun(this.#calls));
     if (run) this.starts.push(run.sha256);
     const startedAt = this.#clock.monotonic();
     this.status_ = { slot: run?.slot ?? null, sha256: run?.sha256 ?? null, pid: run && 42, startedAt, restarts: 0 };
@@ -104,8 +96,14 @@ class TestLauncher implements Launcher {
   restart = async (): Promise<void> => this.begin();
 }
 
+/** Stands around a piece of work on the disk, of installer or launcher. */
+export type Around = <T>(name: string, given: readonly unknown[], work: () => T) => T;
+
 export interface DeviceWish {
   readonly repository: UpdateRepository;
+  readonly around?: Around;
+  /** What the agent's own disk is to it. */
+  readonly asDisk?: (disk: Disk) => Disk;
   readonly calls?: TreeFiles;
   readonly model?: string | null;
   readonly bootId?: string;
@@ -119,23 +117,30 @@ export class UpdateDevice {
   readonly launcher: TestLauncher;
   readonly said: { code?: string; state?: string; error?: string }[] = [];
   readonly ran: string[] = [];
-  readonly disk: Disk;
   time: { earliest: number; latest: number | null } = { earliest: EPOCH + HOUR, latest: EPOCH + HOUR };
   goodSensors = 4;
   /** What programs of releases end with. */
   program: Programs['run'] = async () => ({ code: 0, timedOut: false, output: '' });
   freeBytes = 1_000_000_000;
   readonly #wish: DeviceWish;
+  readonly #around: Around;
   readonly #stop = new AbortController();
   #updates: Updates | null = null;
   #running: Promise<void> | null = null;
+  #disk: Disk | null = null;
 
   constructor(wish: DeviceWish) {
     this.#wish = wish;
     this.repository = wish.repository;
     this.calls = wish.calls ?? new TreeFiles();
-    this.disk = treeDisk(this.calls);
-    this.launcher = new TestLauncher(this.calls, this.clock);
+    if (this.calls.look(dirname(STATE)) === null) this.calls.makeDirectory(dirname(STATE));
+    this.#around = wish.around ?? ((_name, _given, work) => work());
+    this.launcher = new TestLauncher(this.calls, this.clock, this.#around);
+  }
+
+  get disk(): Disk {
+    if (this.#disk === null) throw new Error('It was not started');
+    return this.#disk;
   }
 
   get updates(): Updates {
@@ -144,6 +149,8 @@ export class UpdateDevice {
   }
 
   async start(): Promise<void> {
+    const disk = await openDisk(STATE, treeFileCalls(this.calls));
+    this.#disk = this.#wish.asDisk?.(disk) ?? disk;
     this.#updates = await openUpdates(this.#parts());
     this.#running = this.#updates.run(this.#stop.signal);
   }
@@ -175,7 +182,9 @@ export class UpdateDevice {
     const hear = (fields: object): void => void this.said.push(fields);
     const work = createInstallerWork(this.calls);
     const ask = (async (name: keyof typeof work, given: readonly unknown[]) =>
-      (work[name] as (...of: readonly unknown[]) => unknown)(...given)) as AskInstaller;
+      this.#around(name, given, () =>
+        (work[name] as (...of: readonly unknown[]) => unknown)(...given),
+      )) as AskInstaller;
     const installer = { ...createInstaller(this.calls, ask), freeBytes: async () => this.freeBytes };
     const { model = 'demo-cp22', bootId = 'boot-1' } = this.#wish;
     return {

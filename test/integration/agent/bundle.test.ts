@@ -3,10 +3,29 @@ import { mkdtemp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { seal } from '@paddock/shared/envelope.ts';
+import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import { topicOf } from '@paddock/shared/topics.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { TestBroker } from '../../harness/agent/broker.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
+import type { Received } from '../../harness/agent/fake-cloud.ts';
 import { KioskProcess } from '../../harness/agent/kiosk-process.ts';
+import { LauncherProcess } from '../../harness/agent/launcher-process.ts';
+import { serveRepository } from '../../harness/agent/repository-server.ts';
+import { faultsOf, releaseOf, type TestRelease } from '../../harness/agent/slots.ts';
+import { UpdateRepository } from '../../harness/agent/update-device.ts';
+import { ROLES } from '../../harness/tuf/simulator.ts';
+
+/** A release whose program says that it ran, and goes on. */
+const running = (counter: number): TestRelease =>
+  releaseOf(
+    counter,
+    { 'bin/kiosk': `#!/bin/sh\necho ${counter} >>"$PADDOCK_APP_DIR/ran"\nexec sleep 1000\n`, data: `of ${counter}` },
+    { health: { withinSeconds: 60, settleSeconds: 1, sensors: false } },
+  );
+const FIRST = running(1);
+const SECOND = running(2);
 
 const AGENT = join(import.meta.dirname, '../../../agent');
 const LAUNCHER = join(AGENT, 'dist/paddock-agent.cjs');
@@ -37,6 +56,48 @@ it('reads lines and registers from real ports, reports them and says goodbye, as
   await kiosk.stop();
   expect(received.at(-1)?.report.trigger.kind).toBe('shutdown');
 });
+
+it('fetches a release, stages it in its thread and switches to it under the bundled launcher, and on to the next', async () => {
+  const repository = new UpdateRepository();
+  for (const role of ROLES) repository.roles[role].expires = '2099-01-01T00:00:00Z';
+  repository.publishRoot();
+  repository.publishRelease(FIRST);
+  repository.publishRelease(SECOND, [FIRST]);
+  const server = await serveRepository(repository);
+  const launcher = new LauncherProcess(join(AGENT, 'dist/paddock-launcher.cjs'));
+  try {
+    const root = join(launcher.root, 'root.json');
+    await writeFile(root, repository.file('metadata/1.root.json'));
+    const firmware = `firmware: { slots: ${launcher.root}, root: ${root}, model: demo-cp22 }`;
+    kiosk = await KioskProcess.prepare(LAUNCHER, 'kiosk-bundle', broker, [firmware]);
+    launcher.start();
+    await kiosk.start();
+    for (const [at, { release }] of [FIRST, SECOND].entries()) {
+      await desire(kiosk, at + 1, { ...release, repository: server.base });
+      const runs = ({ report: { firmware: of } }: Received): boolean =>
+        of?.committed === true && of.running?.sha256 === release.sha256;
+      await expect.poll(() => kiosk?.received.some(runs), { timeout: 100_000, message: launcher.log }).toBe(true);
+    }
+    expect(launcher.ran).toEqual(['1', '2']);
+    expect(faultsOf(launcher.calls, 'b', SECOND.release.sha256, [SECOND])).toEqual([]);
+    await kiosk.stop();
+    expect(await launcher.stop()).toBe(0);
+  } finally {
+    server.close();
+    await launcher.remove();
+  }
+});
+
+/** Has the cloud say what shall run. */
+async function desire({ cloud, received }: KioskProcess, version: number, firmware: object): Promise<void> {
+  const { device = '', incarnation = '' } = received.at(-1)?.report ?? {};
+  const at = cloud.now();
+  const times = { issuedAt: toInstant(at), expiresAt: toInstant(wallMs(at + 3_600_000)) };
+  const desired = { v: 1, device, incarnation, epoch: 0, version, ...times, state: { firmware } };
+  const payload = await seal('desired', desired, cloud.key.signing);
+  const topic = topicOf('desired', device);
+  broker.aedes.publish({ cmd: 'publish', qos: 1, dup: false, retain: true, topic, payload }, () => {});
+}
 
 it('serves every command', async () => {
   const { stdout } = await run(process.execPath, [LAUNCHER, 'doctor', '--json', '--config', 'missing.yaml']).catch(

@@ -47,7 +47,7 @@ const collect = async (bytes: AsyncIterable<Uint8Array>): Promise<string> => {
 
 describe('the installer', () => {
   it('installs one release after the other, and says what it has', async () => {
-    expect(await installer.status()).toEqual({ running: null, trial: null, other: null });
+    expect(await installer.status()).toEqual({ running: null, trial: null, other: null, lost: null });
     expect(await installer.content()).toBeNull();
     expect(await installer.freeBytes()).toBeGreaterThan(1_000_000);
     await commit(OLD);
@@ -62,6 +62,7 @@ describe('the installer', () => {
       running: { slot: 'b', release: NEW.release, committed: false },
       trial: { slot: 'b', release: NEW.release, starts: 1, givenUp: false },
       other: OLD.release,
+      lost: null,
     });
     expect(await installer.content()).toMatchObject({ release: NEW.release });
     expect((await installer.read('bin/kiosk', 10))?.toString()).toBe('two');

@@ -13,6 +13,7 @@ import {
   stepTowards,
   type TestRelease,
 } from '../../harness/agent/slots.ts';
+import { draws, leftAfterCut } from '../../harness/agent/tree-cuts.ts';
 import { PowerCut, TreeFiles } from '../../harness/agent/tree-files.ts';
 
 const OLD = releaseOf(1, {
@@ -44,38 +45,13 @@ function kioskWith(ran: readonly TestRelease[], next: TestRelease): TreeFiles {
   return files.afterCut(() => 'all');
 }
 
-/** Small numbers that look random and are the same every time. */
-function* draws(seed: number): Generator<number> {
-  for (let state = seed; ;) {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) & 0x7fffffff;
-    yield state / 0x7fffffff;
-  }
-}
-
-/** What may be left of what was not durable: all, nothing, each alone missing or torn, and some at random. */
-function* leftAfterCut(files: TreeFiles, random: Generator<number>): Generator<TreeFiles> {
-  const { pending } = files;
-  yield files.afterCut(() => 'all');
-  if (pending.length === 0) return;
-  yield files.afterCut(() => 'none');
-  for (let at = Math.max(0, pending.length - 8); at < pending.length; at += 1) {
-    yield files.afterCut((_, index) => (index === at ? 'none' : 'all'));
-    yield files.afterCut((effect, index) => (index === at && effect.kind === 'content' ? 'torn' : 'all'));
-    yield files.afterCut((_, index) => (index === at ? 'all' : 'none'));
-  }
-  for (let draw = 0; draw < 24; draw += 1) {
-    const ways = pending.map(
-      () => (['all', 'none', 'torn', 'zeros'] as const)[Math.floor(random.next().value * 4)] ?? 'all',
-    );
-    yield files.afterCut((_, index) => ways[index] ?? 'all');
-  }
-}
-
 /** Boots what a cut left, and then lets it go on to the goal. @returns what is wrong */
 function* faultsAfter(left: TreeFiles, allowed: readonly TestRelease[], goal: TestRelease): Generator<string> {
   try {
     // What recovers from a bad disk must not have to recover from a power cut.
     for (const [file, read] of RECORDS) if (left.look(file) !== null && !read(left)) yield `${file} is damaged`;
+    const isGood = allowed.every(({ release }) => release.sha256 === goal.release.sha256);
+    if (isGood && readBoot(left)?.committed?.sha256 !== goal.release.sha256) yield 'what was marked good is not';
     const { run } = prepareRun(left);
     if (run === null) return yield 'nothing to boot';
     if (!allowed.some(({ release }) => release.sha256 === run.sha256)) yield `boots ${run.sha256}`;
@@ -110,22 +86,20 @@ function* cutEverywhere(
   const before = kioskWith(ran, goal);
   const both = [...ran.slice(-1), goal];
   for (let call = 0, isDone = false; !isDone; call += 1) {
-    const cut = (): TreeFiles => {
-      const files = copyOf(before).omitting(omitted);
-      files.failAt(call);
-      isDone = goesThrough(files, goal);
-      return files;
-    };
-    const files = cut();
-    const allowed = isDone ? [goal] : both;
+    const files = copyOf(before).omitting(omitted);
+    files.failAt(call);
+    const way = goesThrough(files, goal);
+    ({ isDone } = way);
+    const { isGood } = way;
+    const allowed = isGood ? [goal] : both;
     for (const left of leftAfterCut(files, random)) {
       const again = copyOf(left).omitting(omitted);
       yield { where: `call ${call}`, faults: [...faultsAfter(left, allowed, goal)] };
       if (isDone || random.next().value > 0.25) continue;
       again.failAt(Math.floor(random.next().value * 150));
-      const wasDone = goesThrough(again, goal);
+      const next = goesThrough(again, goal).isGood || isGood ? [goal] : both;
       for (const twice of leftAfterCut(again, random))
-        yield { where: `call ${call}, and again`, faults: [...faultsAfter(twice, wasDone ? [goal] : both, goal)] };
+        yield { where: `call ${call}, and again`, faults: [...faultsAfter(twice, next, goal)] };
     }
   }
 }
@@ -133,12 +107,14 @@ function* cutEverywhere(
 /** As it is on the disk: everything durable. */
 const copyOf = (files: TreeFiles): TreeFiles => files.afterCut(() => 'all');
 
-function goesThrough(files: TreeFiles, goal: TestRelease): boolean {
+/** How far it got before the cut: marked good is what no cut takes back. */
+function goesThrough(files: TreeFiles, goal: TestRelease): { readonly isGood: boolean; readonly isDone: boolean } {
+  let isGood = false;
   try {
-    runUntil(files, goal);
-    return true;
+    runUntil(files, goal, () => void (isGood = true));
+    return { isGood: true, isDone: true };
   } catch (cause) {
-    if (cause instanceof PowerCut) return false;
+    if (cause instanceof PowerCut) return { isGood, isDone: false };
     throw cause;
   }
 }

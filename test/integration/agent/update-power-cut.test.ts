@@ -1,84 +1,60 @@
-import { prepareRun } from '@paddock/agent/slots/launch.ts';
-import { describe, expect, it } from 'vitest';
-import { faultsOf, releaseOf } from '../../harness/agent/slots.ts';
-import { PowerCut, type TreeFiles } from '../../harness/agent/tree-files.ts';
-import { UpdateDevice, UpdateRepository } from '../../harness/agent/update-device.ts';
-import { randomOf } from '../../harness/random.ts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { faultsOfCut } from '../../harness/agent/cut-judge.ts';
+import { cutEverywhere, faultsOfGoingOn, safeguardsOf, type Cuts } from '../../harness/agent/cut-life.ts';
+import { stageOf, STORIES, type Stage, type Story } from '../../harness/agent/cut-stories.ts';
 
-const ONE = releaseOf(1, { 'bin/kiosk': 'one', 'web/app.js': 'a'.repeat(3_000) });
-const TWO = releaseOf(2, { 'bin/kiosk': 'two', 'web/app.js': `${'a'.repeat(3_000)}b`, 'web/new.js': 'new' });
-const RELEASES = [ONE, TWO];
-/** Of all calls of the file system in an update one in so many is cut at, another one each time. */
-const EVERY = 5;
+/** So many of what cuts left in a story go on to its end. */
+const GO_ON = 24;
 
-const repository = new UpdateRepository();
-repository.publishRelease(ONE);
-repository.publishRelease(TWO, [ONE]);
+const stages = new Map<Story, Stage>();
+const stage = (story: Story): Stage => stages.get(story) ?? expect.fail('no stage');
+beforeAll(async () => {
+  for (const story of STORIES) stages.set(story, await stageOf(story));
+});
 
-async function reach(device: UpdateDevice, release: typeof ONE): Promise<void> {
-  await device.start();
-  await device.desire(release);
-  await device.untilRuns(release);
-}
-
-/** What a device is that runs the first release: copied for each cut. */
-async function onOne(): Promise<TreeFiles> {
-  const device = new UpdateDevice({ repository });
-  await reach(device, ONE);
-  device.updates.cloudReached();
-  await device.untilState('idle');
-  await device.stop();
-  return device.calls.afterCut(() => 'all');
-}
-
-/** The update, until the power is cut before a call. @returns null when it came to its end before that */
-async function cutAt(calls: TreeFiles, call: number): Promise<TreeFiles | null> {
-  const device = new UpdateDevice({ repository, calls });
-  let isCut = false;
-  calls.failAt(calls.calls + call, () => {
-    isCut = true;
-    return new PowerCut();
-  });
-  const isThere = (): boolean => {
-    const { running, committed } = device.updates.reported();
-    return committed && running?.sha256 === TWO.release.sha256;
-  };
-  try {
-    await device.start();
-    await device.desire(TWO);
-    while (!isCut && !isThere()) await new Promise((resolve) => setImmediate(resolve));
-    await device.stop();
-  } catch (cause) {
-    if (!(cause instanceof PowerCut)) throw cause;
+async function faultsIn(story: Story, { lefts }: Pick<Cuts, 'lefts'>, most: number): Promise<string[]> {
+  const faults: string[] = [];
+  for (const { files, expected, where } of lefts) {
+    for await (const fault of faultsOfCut(files, expected, story)) faults.push(`${where}: ${fault}`);
+    if (faults.length >= most) break;
   }
-  return isCut ? calls : null;
+  return faults;
 }
 
-describe('a power cut during an update', () => {
-  it('leaves a whole release that boots, and the update goes on to its end, wherever it strikes', async () => {
-    const random = randomOf(20_261_128);
-    const before = await onOne();
-    let points = 0;
-    for (let call = 1 + Math.floor(random() * EVERY); ; call += 1 + Math.floor(random() * EVERY * 2)) {
-      const struck = await cutAt(
-        before.afterCut(() => 'all'),
-        call,
-      );
-      if (struck === null) break;
-      points += 1;
-      const ways = ['all', 'none', 'torn', 'zeros'] as const;
-      const left = struck.afterCut(() => ways[Math.floor(random() * ways.length)] ?? 'all');
-      // The launcher boots before the agent, and perhaps long before it.
-      const { run } = prepareRun(left);
-      expect(run).not.toBeNull();
-      expect(run && faultsOf(left, run.slot, run.sha256, RELEASES)).toEqual([]);
-      const device = new UpdateDevice({ repository, calls: left, bootId: 'boot-2' });
-      await reach(device, TWO);
-      const { slot, quarantined } = device.updates.reported();
-      expect(faultsOf(left, slot ?? 'a', TWO.release.sha256, RELEASES)).toEqual([]);
-      expect(quarantined).toBeUndefined();
-      await device.stop();
+/** In any story that has it. */
+async function isNoticed(safeguard: string, stories: readonly Story[]): Promise<boolean> {
+  for (const story of stories) {
+    const cuts = await cutEverywhere(story, stage(story), { omitted: [safeguard], drawn: 2 });
+    if ((await faultsIn(story, cuts, 1)).length > 0) return true;
+  }
+  return false;
+}
+
+describe('a power cut at any moment of an update', () => {
+  let points = 0;
+
+  it.each(STORIES)('$name: leaves what was promised, and whatever it left gets to the end', async (story) => {
+    const cuts = await cutEverywhere(story, stage(story));
+    points += cuts.points;
+    expect(await faultsIn(story, cuts, 5)).toEqual([]);
+    const some = Array.from({ length: GO_ON }, (_, at) => cuts.lefts[Math.floor((at * cuts.lefts.length) / GO_ON)]);
+    for (const left of some) {
+      const faults = left && (await faultsOfGoingOn(left.files, story, stage(story)));
+      expect(faults, left?.where).toEqual([]);
     }
-    expect(points).toBeGreaterThan(50);
+  });
+
+  it('would be missed, if any one sync or rename were left out', async () => {
+    const needed = new Map<string, Story[]>();
+    for (const story of STORIES.toReversed())
+      for (const one of await safeguardsOf(story, stage(story))) needed.set(one, [...(needed.get(one) ?? []), story]);
+    expect(needed.size).toBeGreaterThan(40);
+    const missed: string[] = [];
+    for (const [one, stories] of needed) if (!(await isNoticed(one, stories))) missed.push(one);
+    expect(missed).toEqual([]);
+  }, 400_000);
+
+  it('was tried at more than ten thousand points', () => {
+    expect(points).toBeGreaterThan(10_000);
   });
 });

@@ -1,6 +1,7 @@
 import { SlotLauncher } from '@paddock/agent/launcher/launcher.ts';
 import { SlotDirectory } from '@paddock/agent/slots/directory.ts';
 import { stage } from '@paddock/agent/slots/stage.ts';
+import { manifestOf } from '@paddock/agent/slots/whole.ts';
 import type { ProgramEnd, Starter, TreeCalls } from '@paddock/agent/ports-firmware.ts';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
@@ -99,6 +100,18 @@ describe('the launcher, whatever time it takes', () => {
     disk.fault = null;
     await clock.advance(30_000);
     expect(slots()).toBe('a');
+  });
+
+  it('runs what the other slot holds when the disk lost what was committed, and says so', async () => {
+    tryNew(10_000);
+    launch(files);
+    await clock.advance(1);
+    new SlotDirectory(files).rollBack({ starts: 1, withinMs: 1 });
+    files.remove(manifestOf('a'));
+    await launcher.restart();
+    expect(slots()).toBe('bb');
+    expect(told).toContain('launcher_slot_lost');
+    expect(new SlotDirectory(files).vacate()).toEqual({ to: 'a', from: 'b' });
   });
 
   it('is asked while it waits, and waits no more', async () => {
