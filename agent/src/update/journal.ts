@@ -1,7 +1,7 @@
 import { sha256Base64url } from '@paddock/shared/base64url.ts';
 import { DesiredError } from '@paddock/shared/desired.ts';
 import { Release, UPDATE_STATES, type UpdateState } from '@paddock/shared/firmware.ts';
-import { BUNDLE_NAME_PATTERN, ReleaseCounter, Sha256 } from '@paddock/shared/manifest.ts';
+import { BUNDLE_NAME_PATTERN, BundleName, ReleaseCounter, Sha256 } from '@paddock/shared/manifest.ts';
 import { Count } from '@paddock/shared/message.ts';
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
@@ -96,7 +96,8 @@ export async function readJournal(
 function lastingOf(value: unknown): Partial<Journal> {
   if (!Check(Lasting, value)) return {};
   const { floors = {}, quarantined = [] } = value;
-  return { floors, quarantined };
+  const named = Object.entries(floors).filter(([name]) => Check(BundleName, name));
+  return { floors: Object.fromEntries(named), quarantined };
 }
 
 export async function writeJournal(disk: Pick<Disk, 'replace'>, journal: Journal): Promise<void> {
