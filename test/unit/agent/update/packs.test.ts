@@ -1,16 +1,18 @@
+import { createHash } from 'node:crypto';
+import { zstd } from '@paddock/agent/adapters/zstd.ts';
+import { FetchError, type InstallerStatus, type ObjectStore } from '@paddock/agent/ports-firmware.ts';
+import { download } from '@paddock/agent/update/download.ts';
 import { makePack } from '@paddock/cloud/bundles/make-pack.ts';
 import type { Bundle } from '@paddock/cloud/bundles/bundle.ts';
-import { isFile } from '@paddock/shared/bundle-index.ts';
+import { isFile, parseIndex } from '@paddock/shared/bundle-index.ts';
 import { packPathOf, PACK_PREFIX_BYTES, packHeadBytes, parsePackHead, type PackHead } from '@paddock/shared/pack.ts';
-import { targetPathOf } from '@paddock/shared/manifest.ts';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { bundleOf, bytesFrom, memorySpool } from '../../../harness/bundles.ts';
-import { faultsOf, type TestRelease } from '../../../harness/agent/slots.ts';
-import { UpdateDevice, UpdateRepository } from '../../../harness/agent/update-device.ts';
-import { targetOf } from '../../../harness/tuf/simulator.ts';
+import { QuickClock } from '../../../harness/agent/quick-clock.ts';
 
-let device: UpdateDevice | null = null;
-afterEach(() => device?.stop());
+const PIECE_BYTES = 65_536;
+const STATUS: InstallerStatus = { running: null, trial: null, other: null };
+const sha256Of = (content: Uint8Array | string): string => createHash('sha256').update(content).digest('hex');
 
 /** Text that hardly packs. @param bytes of it */
 function noise(seed: number, bytes: number): string {
@@ -41,13 +43,27 @@ const NEW: Readonly<Record<string, string>> = {
   twin2: 'twin',
 };
 
-/** As a device and its test know it. */
-const releaseOf = ({ manifest, manifestBytes, sha256, indexBytes }: Bundle, files: TestRelease['files']): TestRelease => ({
-  release: { name: manifest.name, version: manifest.version, counter: manifest.counter, sha256 },
-  manifest: manifestBytes,
-  index: indexBytes,
-  files,
-});
+/** What a device keeps of what came, and of the release that it runs. */
+class DeviceStore implements ObjectStore {
+  readonly whole = new Map<string, Uint8Array>();
+  readonly #parts = new Map<string, Uint8Array[]>();
+
+  list = async () => new Map([...this.whole].map(([sha256, { length }]) => [sha256, length]));
+  put = async (sha256: string, content: Uint8Array) => void this.whole.set(sha256, Uint8Array.from(content));
+  partBytes = async (key: string) => this.#of(key).reduce((sum, { length }) => sum + length, 0);
+  appendPart = async (key: string, bytes: Uint8Array) => void this.#parts.set(key, [...this.#of(key), bytes.slice()]);
+  readPart = async function* (this: DeviceStore, key: string) {
+    yield* this.#of(key);
+  };
+  putStream = async (sha256: string, content: AsyncIterable<Uint8Array>) =>
+    void this.whole.set(sha256, await bytesFrom(content));
+  dropPart = async (key: string) => void this.#parts.delete(key);
+  keepOnly = async (keep: ReadonlySet<string>) => {
+    for (const sha256 of this.whole.keys()) if (!keep.has(sha256)) this.whole.delete(sha256);
+  };
+
+  #of = (key: string): Uint8Array[] => this.#parts.get(key) ?? [];
+}
 
 const packOf = (to: Bundle, from: Bundle | null): Promise<Buffer> => bytesFrom(makePack(to, from, memorySpool()));
 
@@ -56,54 +72,70 @@ function headOf(pack: Buffer): PackHead {
   return parsePackHead(pack.subarray(PACK_PREFIX_BYTES, PACK_PREFIX_BYTES + bytes));
 }
 
-describe('packs as the cloud makes them', () => {
-  it('are taken by the device: everything at first, then deltas of every kind', async () => {
-    const one = await bundleOf(OLD);
-    const two = await bundleOf(NEW, { version: '1.1.0', counter: 2 });
-    const repository = new UpdateRepository();
-    const publish = async (bundle: Bundle, from: Bundle | null): Promise<Buffer> => {
-      const { manifest, manifestBytes } = bundle;
-      repository.targets[targetPathOf(manifest)] = targetOf(manifestBytes);
-      repository.putTarget(targetPathOf(manifest), manifestBytes);
-      repository.publish();
-      const pack = await packOf(bundle, from);
-      repository.files.set(packPathOf(manifest.index.sha256, from && from.manifest.index.sha256), pack);
-      return pack;
-    };
-    await publish(one, null);
-    const delta = headOf(await publish(two, one));
-    const encodings = new Set(delta.objects.map(({ encoding }) => encoding));
-    expect({ index: delta.index.encoding, encodings }).toEqual({
-      index: 'delta',
-      encodings: new Set(['plain', 'zstd', 'delta']),
-    });
+/** Downloads what the cloud made. @returns the contents of all objects that came, by hash */
+async function arrives(to: Bundle, from: Bundle | null, pack: Buffer): Promise<ReadonlyMap<string, Uint8Array>> {
+  const path = packPathOf(to.manifest.index.sha256, from && from.manifest.index.sha256);
+  const store = new DeviceStore();
+  const repository = {
+    async *part(asked: string, first: number, bytes: number) {
+      if (asked !== path) throw new FetchError('fetch_missing', asked);
+      for (let at = first; at < Math.min(first + bytes, pack.length); at += PIECE_BYTES)
+        yield pack.subarray(at, Math.min(at + PIECE_BYTES, first + bytes, pack.length));
+    },
+  };
+  const content = from && {
+    release: { name: 'kiosk-app', version: '1.0.0', counter: 1, sha256: from.sha256 },
+    manifest: from.manifestBytes,
+    index: from.indexBytes,
+  };
+  const installer = {
+    content: async () => content,
+    read: async (asked: string) => Buffer.from(OLD[asked] ?? ''),
+    freeBytes: async () => 1_000_000_000,
+    status: async () => STATUS,
+    objects: store,
+  };
+  const parts = { repository, installer, zstd, clock: new QuickClock() };
+  const options = { isWhole: false, progress: () => {} };
+  const index = await download(parts, to.manifest, options, new AbortController().signal);
+  expect(Buffer.from(index).equals(to.indexBytes)).toBe(true);
+  return store.whole;
+}
+
+/** Everything of the new release is there: it came, or was there before. */
+function expectWhole(to: Bundle, came: ReadonlyMap<string, Uint8Array>, had: readonly string[]): void {
+  const there = new Map(had.map((content) => [sha256Of(content), Buffer.from(content) as Uint8Array]));
+  for (const { path, sha256 } of parseIndex(to.indexBytes).filter(isFile)) {
+    const content = came.get(sha256) ?? there.get(sha256);
+    expect([path, content && sha256Of(content)]).toEqual([path, sha256Of(NEW[path] ?? 'nothing')]);
+  }
+}
+
+describe('packs as the cloud makes them', async () => {
+  const one = await bundleOf(OLD);
+  const two = await bundleOf(NEW, { version: '1.1.0', counter: 2 });
+
+  it('bring a device from one release to the next, by every encoding that there is', async () => {
+    const pack = await packOf(two, one);
+    const { index, objects } = headOf(pack);
+    expect(index.encoding).toBe('delta');
+    expect(new Set(objects.map(({ encoding }) => encoding))).toEqual(new Set(['plain', 'zstd', 'delta']));
     const sizes = two.entries.filter(isFile).map(({ size }) => size);
     expect([Math.min(...sizes), Math.max(...sizes)]).toEqual([0, HUGE.length]);
-
-    device = new UpdateDevice({ repository });
-    await device.start();
-    for (const release of [releaseOf(one, OLD), releaseOf(two, NEW)]) {
-      await device.desire(release);
-      await device.untilRuns(release);
-      const slot = device.updates.reported().slot ?? 'a';
-      expect(faultsOf(device.calls, slot, release.release.sha256, [release])).toEqual([]);
-    }
-    expect(device.repository.requests.filter((path) => path.includes('/from-'))).not.toEqual([]);
-    expect(device.said.filter(({ error }) => error !== undefined)).toEqual([]);
+    const came = await arrives(two, one, pack);
+    expectWhole(two, came, Object.values(OLD));
+    expect(came.size).toBe(objects.length);
   });
 
-  it('bring everything of a large release to a device that has nothing', async () => {
-    const two = await bundleOf(NEW, { version: '1.1.0', counter: 2 });
-    const repository = new UpdateRepository();
-    repository.targets[targetPathOf(two.manifest)] = targetOf(two.manifestBytes);
-    repository.putTarget(targetPathOf(two.manifest), two.manifestBytes);
-    repository.publish();
-    repository.files.set(packPathOf(two.manifest.index.sha256, null), await packOf(two, null));
-    device = new UpdateDevice({ repository });
-    await device.start();
-    const release = releaseOf(two, NEW);
-    await device.desire(release);
-    await device.untilRuns(release);
-    expect(faultsOf(device.calls, 'a', release.release.sha256, [release])).toEqual([]);
+  it('bring everything to a device that has nothing', async () => {
+    const pack = await packOf(two, null);
+    expect(headOf(pack).index.encoding).toBe('zstd');
+    expectWhole(two, await arrives(two, null, pack), []);
+  });
+
+  it('are refused when they are not of this release, or are cut', async () => {
+    const pack = await packOf(two, one);
+    await expect(arrives(two, one, await packOf(one, null))).rejects.toMatchObject({ code: 'size_mismatch' });
+    await expect(arrives(two, one, pack.subarray(0, -1))).rejects.toMatchObject({ code: 'bundle_truncated' });
   });
 });
