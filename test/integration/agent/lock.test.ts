@@ -33,13 +33,19 @@ async function journal(change: Partial<Journal>): Promise<void> {
 describe('paddock-agent lock', () => {
   it('is taken, shown, taken for longer by the same owner alone, and let go', async () => {
     expect(shown(await lock('show', '--json'))).toBeNull();
-    expect(shown(await take('payment', '--minutes', '0.5'))).toMatchObject({ owner: 'payment', reason: 'a customer pays' });
+    expect(shown(await take('payment', '--minutes', '0.5'))).toMatchObject({
+      owner: 'payment',
+      reason: 'a customer pays',
+    });
     expect(shown(await lock('show', '--json'))?.leftMs).toBeLessThanOrEqual(30_000);
     expect(refusal(await take('charging'))).toEqual([1, 'lock_held']);
     expect(refusal(await lock('release', '--owner', 'charging', '--json'))).toEqual([1, 'lock_not_held']);
     expect(shown(await take('payment', '--minutes', '240'))?.leftMs).toBeGreaterThan(3_600_000);
     const { code, out } = await lock('show');
-    expect([code, out]).toEqual([0, expect.stringMatching(/^payment holds the update lock for another \d+ s: a customer pays\n$/)]);
+    expect([code, out]).toEqual([
+      0,
+      expect.stringMatching(/^payment holds the update lock for another \d+ s: a customer pays\n$/),
+    ]);
     expect(shown(await lock('release', '--owner', 'payment', '--json'))).toBeNull();
     expect((await lock('show')).out).toBe('Nobody holds the update lock.\n');
     expect(existsSync(join(home, 'state/update-lock.json'))).toBe(false);
@@ -58,7 +64,11 @@ describe('paddock-agent lock', () => {
   });
 
   it('is not to be had while the device changes what it runs', async () => {
-    const watch = { release: { name: 'kiosk-app', version: '1.1.0', counter: 2, sha256: 'b'.repeat(64) }, before: 'a'.repeat(64), ms: 0 };
+    const watch = {
+      release: { name: 'kiosk-app', version: '1.1.0', counter: 2, sha256: 'b'.repeat(64) },
+      before: 'a'.repeat(64),
+      ms: 0,
+    };
     await journal({ state: 'trial' });
     expect(refusal(await take('payment'))).toEqual([1, 'lock_update_running']);
     await journal({ state: 'committed', watch: { ...watch, phase: 'asking' } });

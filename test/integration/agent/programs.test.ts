@@ -78,7 +78,11 @@ describe('a program of a slot', () => {
   it('that the system does not even try to start has failed, and nothing else', async () => {
     const long = 'x'.repeat(4_000_000);
     expect(
-      await programs.run(['sh', '-c', 'true', long], { directory, timeoutMs: 1_000, signal: AbortSignal.timeout(5_000) }),
+      await programs.run(['sh', '-c', 'true', long], {
+        directory,
+        timeoutMs: 1_000,
+        signal: AbortSignal.timeout(5_000),
+      }),
     ).toMatchObject({ code: 127, timedOut: false });
   });
 

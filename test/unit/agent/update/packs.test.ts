@@ -28,7 +28,13 @@ const LARGE = noise(1, 700_000);
 const HUGE = noise(2, 4_500_000);
 const LINES = Array.from({ length: 400 }, (_, n) => `export const line${n} = ${n * 7919};\n`).join('');
 const MANY = Object.fromEntries(Array.from({ length: 150 }, (_, n) => [`many/${n}.js`, `same ${n % 10} of many`]));
-const OLD: Readonly<Record<string, string>> = { ...MANY, 'app.js': LINES, large: LARGE, moved: noise(3, 300), twin: 'twin' };
+const OLD: Readonly<Record<string, string>> = {
+  ...MANY,
+  'app.js': LINES,
+  large: LARGE,
+  moved: noise(3, 300),
+  twin: 'twin',
+};
 const NEW: Readonly<Record<string, string>> = {
   ...MANY,
   'app.js': LINES.replace('line200 =', 'lineTwoHundred ='),

@@ -48,7 +48,10 @@ describe('a trial that the launcher was told of and has not begun', () => {
   ])('is taken back when %s, whether a launcher answers or not, and nobody is blamed', (_, change) => {
     for (const launcher of [null, { sha256: old.sha256 }]) {
       const decision = decide(armed, factsOf({ slots, launcher, ...change }));
-      expect(decision).toMatchObject({ kind: 'note', journal: { state: 'rolling-back', error: null, quarantined: [] } });
+      expect(decision).toMatchObject({
+        kind: 'note',
+        journal: { state: 'rolling-back', error: null, quarantined: [] },
+      });
     }
   });
 
@@ -64,7 +67,9 @@ describe('a way back', () => {
   it('has not come to its end while the launcher does not say that it runs what was before', () => {
     expect(decide(back, factsOf({ launcher: null }))).toMatchObject({ kind: 'rest' });
     expect(decide(back, factsOf({ launcher: { sha256: target.sha256 } }))).toEqual({ kind: 'do', action: 'restart' });
-    expect(decide(back, factsOf({ launcher: { sha256: target.sha256 }, isPaused: true }))).toMatchObject({ kind: 'rest' });
+    expect(decide(back, factsOf({ launcher: { sha256: target.sha256 }, isPaused: true }))).toMatchObject({
+      kind: 'rest',
+    });
     expect(decide(back, factsOf({}))).toMatchObject({ kind: 'note', journal: { state: 'rolled-back' } });
   });
 
@@ -104,12 +109,15 @@ describe('a release is put away', () => {
     });
   });
 
-  test.each(['update_process_down', 'update_sensors_bad', 'update_probe_failed', 'update_hook_failed'])('for %s', (code) => {
-    for (const action of ['judge', 'after'] as const) {
-      const { journal } = conclude(journalOf({ state: 'trial' }), action, { kind: 'failed', error: { code } });
-      expect(journal).toMatchObject({ state: 'rolling-back', quarantined: [{ sha256: target.sha256, code }] });
-    }
-  });
+  test.each(['update_process_down', 'update_sensors_bad', 'update_probe_failed', 'update_hook_failed'])(
+    'for %s',
+    (code) => {
+      for (const action of ['judge', 'after'] as const) {
+        const { journal } = conclude(journalOf({ state: 'trial' }), action, { kind: 'failed', error: { code } });
+        expect(journal).toMatchObject({ state: 'rolling-back', quarantined: [{ sha256: target.sha256, code }] });
+      }
+    },
+  );
 
   test.each(['update_disk_failed', 'install_interrupted', 'update_no_space', 'update_failed', 'manifest_invalid'])(
     'and not for %s: that is the device’s own trouble, and it is judged again',
