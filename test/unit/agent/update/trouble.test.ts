@@ -131,6 +131,31 @@ describe('a release is put away', () => {
   );
 });
 
+describe('nobody is interrupted', () => {
+  const watch = { release: target, before: old.sha256, phase: 'new', ms: 0 } as const;
+  const slots: Facts['slots'] = { running: { ...runsTwo, committed: true }, trial: null, other: old };
+  const dayLater = { slots, launcher: { sha256: target.sha256 }, watchedMs: 24 * 3_600_000 };
+  const floors = { [target.name]: { counter: target.counter, sha256: target.sha256 } };
+
+  test.each([{ isLocked: true }, { isWindowOpen: false }])('between the last look and the switch: %j', (change) => {
+    const armed = journalOf({ state: 'armed' });
+    expect(decide(armed, factsOf({}))).toEqual({ kind: 'do', action: 'activate' });
+    expect(decide(armed, factsOf(change))).toMatchObject({ journal: { state: 'waiting-for-lock' } });
+  });
+
+  test.each([{ isLocked: true }, { isWindowOpen: false }])('by a try of what ran before: %j', (change) => {
+    const journal = journalOf({ state: 'committed', watch, floors });
+    expect(decide(journal, factsOf(dayLater))).toMatchObject({ journal: { watch: { phase: 'old' } } });
+    const waits = decide(journal, factsOf({ ...dayLater, ...change }));
+    expect(waits).not.toMatchObject({ journal: { watch: { phase: 'old' } } });
+  });
+});
+
+test('what runs and is committed is the floor, whatever became of the journal', () => {
+  const decision = decide(NO_JOURNAL, factsOf({ desired: undefined }));
+  expect(decision).toMatchObject({ kind: 'note', journal: { floors: FLOORS } });
+});
+
 describe('what was not fetched in this start of the agent', () => {
   it('is not staged: the download says first what is there, and waits for the window', () => {
     const journal = journalOf({ state: 'staging' });
