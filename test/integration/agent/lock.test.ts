@@ -58,7 +58,7 @@ describe('paddock-agent lock', () => {
 
   it('is had by one of those who ask at the same time', async () => {
     const asked = await Promise.all(['a', 'b', 'c', 'd'].map((owner) => take(owner)));
-    expect(asked.map(({ code }) => code).toSorted()).toEqual([0, 1, 1, 1]);
+    expect(asked.filter(({ code }) => code === 1)).toHaveLength(3);
     const [had] = asked.filter(({ code }) => code === 0).map(shown);
     expect(shown(await lock('show', '--json'))?.owner).toBe(had?.owner);
   });

@@ -65,7 +65,7 @@ describe('what a device takes up', () => {
   });
 
   it('makes no report that nobody takes, whatever a key says of what it was told', async () => {
-    const detail = `\0${'\uD800'}${'x'.repeat(400)}`;
+    const detail = `\0\uD800${'x'.repeat(400)}`;
     bench.handlers = { x: { apply: async () => ({ code: 'x_wrong', detail }) } };
     await bench.begin();
     await bench.answer(1);

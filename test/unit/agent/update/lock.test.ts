@@ -46,6 +46,15 @@ describe('the update lock', () => {
     expect(await codeThrown(open().take(owner, reason, ms))).toBe('lock_invalid');
   });
 
+  it('is not held for longer than anybody may ask for, whatever its file says', async () => {
+    const other = new MemoryDisk();
+    const later = new FakeClock();
+    await later.advance(1_000);
+    await openUpdateLock({ clock: later, disk: other, bootId: 'one' }).take('payment', 'pays', LONGEST_LOCK_MS);
+    expect(await openUpdateLock({ clock: later, disk: other, bootId: 'one' }).holder()).not.toBeNull();
+    expect(await openUpdateLock({ clock: new FakeClock(), disk: other, bootId: 'one' }).holder()).toBeNull();
+  });
+
   it("is nobody's when its file is damaged", async () => {
     const other = new MemoryDisk();
     await open('one', other).take('payment', 'a customer pays', 60_000);

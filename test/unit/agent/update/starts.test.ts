@@ -43,6 +43,7 @@ describe('an agent that starts', () => {
     const again = await started({ repository, calls, model: 'other' });
     await again.desire(other);
     await again.untilRuns(other);
+    expect(again.updates.reported()).not.toHaveProperty('error');
   });
 
   it('keeps floors and quarantine of a journal that it does not understand, and says so', async () => {
@@ -80,6 +81,27 @@ describe('a device of which something is desired that it cannot read', () => {
     expect(device.updates.reported()).not.toHaveProperty('target');
     expect(await device.desire(TWO)).toBeNull();
     await device.untilRuns(TWO);
+  });
+});
+
+describe('a window that closes', () => {
+  it('breaks a download off', async () => {
+    const device = await onOne();
+    const { repository } = device;
+    const hour = 3_600_000;
+    repository.part = async function* (_path, _from, _bytes, signal) {
+      device.time = { earliest: device.time.earliest + hour, latest: device.time.earliest + hour };
+      await new Promise((resolve) => signal?.addEventListener('abort', resolve, { once: true }));
+      signal?.throwIfAborted();
+      yield new Uint8Array();
+    };
+    const open = new Date(device.time.earliest).toISOString().slice(11, 16);
+    const close = new Date(device.time.earliest + hour / 2).toISOString().slice(11, 16);
+    const states: string[] = [];
+    device.updates.watch(() => void states.push(device.updates.reported().state));
+    await device.desire(TWO, { window: { zone: 'UTC', from: open, to: close } });
+    await device.until(() => states.join().endsWith('downloading,waiting-for-window'));
+    expect(device.updates.reported()).toMatchObject({ running: ONE.release, status: 'DownloadScheduled' });
   });
 });
 

@@ -151,6 +151,21 @@ describe('nobody is interrupted', () => {
   });
 });
 
+test('a trial that the journal knows nothing of is ended, and nobody is blamed', () => {
+  const slots: Facts['slots'] = { running: runsTwo, trial: trialOf(1), other: old };
+  expect(decide(journalOf({ state: 'idle', target: null }), factsOf({ slots }))).toMatchObject({
+    journal: { state: 'rolling-back', error: { code: 'update_trial_unknown' }, quarantined: [] },
+  });
+});
+
+test('a release that was found good is the floor before it is committed', () => {
+  const { journal } = conclude(journalOf({ state: 'trial' }), 'judge', { kind: 'done' });
+  expect(journal).toMatchObject({
+    isHealthy: true,
+    floors: { [target.name]: { counter: target.counter, sha256: target.sha256 } },
+  });
+});
+
 test('what runs and is committed is the floor, whatever became of the journal', () => {
   const decision = decide(NO_JOURNAL, factsOf({ desired: undefined }));
   expect(decision).toMatchObject({ kind: 'note', journal: { floors: FLOORS } });
