@@ -291,9 +291,11 @@ type LockOptions = Common & { owner?: string; reason?: string; minutes: number }
 async function lock(what: string, options: LockOptions): Promise<void> {
   if (!['take', 'release', 'show'].includes(what))
     throw new CommanderError(EXIT.usage, 'usage', `take, release or show, not ${what}`);
+  const { owner = '', reason = '' } = options;
+  if (what !== 'show' && owner === '') throw new CommanderError(EXIT.usage, 'usage', `${what} takes an --owner`);
+  if (what === 'take' && reason === '') throw new CommanderError(EXIT.usage, 'usage', 'take takes a --reason');
   const [{ loadConfig }, { updateLockOf }] = await Promise.all([import('./config.ts'), import('./update-lock.ts')]);
   const { lock: held, clock } = await updateLockOf(await loadConfig(options.config));
-  const { owner = '', reason = '' } = options;
   if (what === 'take') await held.take(owner, reason, options.minutes * 60_000);
   if (what === 'release') await held.release(owner);
   const holder = await held.holder();

@@ -1,3 +1,4 @@
+import { exclusively } from './adapters/data-dir-lock.ts';
 import { openDisk } from './adapters/disk.ts';
 import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
@@ -5,9 +6,14 @@ import type { AgentConfig } from './config.ts';
 import type { Clock } from './ports.ts';
 import { openUpdateLock, type UpdateLock } from './update/lock.ts';
 
+/** Programs that take the lock take turns by it: two that looked at once would both find it free. */
+const TURNS_FILE = 'update-lock.turns';
+
 /** The update lock of this device, whether the agent runs or not. */
 export async function updateLockOf({ dataDir }: AgentConfig): Promise<{ lock: UpdateLock; clock: Clock }> {
   const clock = createSystemClock();
   const bootId = await createMachine(dataDir).bootId();
-  return { clock, lock: openUpdateLock({ clock, disk: await openDisk(dataDir), bootId }) };
+  const disk = await openDisk(dataDir);
+  const inTurn = <T>(work: () => Promise<T>): Promise<T> => exclusively(dataDir, TURNS_FILE, clock, work);
+  return { clock, lock: openUpdateLock({ clock, disk, bootId, inTurn }) };
 }

@@ -16,8 +16,10 @@ import { openInstaller } from './installer.ts';
 import type { Clock, Disk, ServerTrust } from './ports.ts';
 import { codeOf, type Log } from './report/log.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
+import { hasSettled } from './report/triggers.ts';
 import { APP_DIRECTORY, slotEnvironment } from './slots/environment.ts';
 import type { FirstRoot } from './tuf/beginning.ts';
+import type { UpdateSensors } from './update/trial.ts';
 import { openUpdates, type Updates } from './update/updates.ts';
 
 const HTTPS_PORT = 443;
@@ -25,6 +27,9 @@ const HTTPS_PORT = 443;
 const SOCKET = 'launcher.sock';
 /** How long work under way may take to end when the agent stops: it is gone on with at the next start. */
 const ENDS_WITHIN_MS = 2_000;
+/** What a slow sensor may take until it tells something. */
+const SENSORS_WITHIN_MS = 60_000;
+const SENSORS_POLL_MS = 250;
 
 export interface UpdatingParts {
   readonly clock: Clock;
@@ -90,7 +95,7 @@ export async function openUpdating(
     model: () => model ?? pin?.model ?? null,
     bootId,
     slotPath: (slot) => join(slots, slot),
-    goodSensors: () => goodOf(readings()),
+    sensors: createUpdateSensors(clock, readings),
     random: Math.random,
   });
   return { ...updates, close: () => installer.close() };
@@ -120,5 +125,19 @@ function trustOf(isOwn: boolean, { clock, time, pin, standing }: UpdatingParts):
 
 const publicAuthorities = (): Uint8Array[] => rootCertificates.map((pem) => new X509Certificate(pem).raw);
 
-const goodOf = (readings: Readonly<Record<string, Reading>>): number =>
-  Object.values(readings).filter(({ quality = 'good' }) => quality === 'good').length;
+export function createUpdateSensors(
+  clock: Pick<Clock, 'monotonic' | 'sleep'>,
+  readings: UpdatingParts['readings'],
+): UpdateSensors {
+  const until = clock.monotonic() + SENSORS_WITHIN_MS;
+  const good = (): number => Object.values(readings()).filter(({ quality = 'good' }) => quality === 'good').length;
+  return {
+    good,
+    async settled(signal) {
+      while (!signal.aborted && clock.monotonic() < until && !hasSettled(readings()))
+        await clock.sleep(SENSORS_POLL_MS, signal);
+      signal.throwIfAborted();
+      return good();
+    },
+  };
+}

@@ -103,5 +103,7 @@ export const ReportedDesired = Type.Object({
       additionalProperties: false,
     }),
   ),
+  /** A newer version that answers name and that has not come. Without another one taken up, `version` is 0. */
+  withheld: Type.Optional(Type.Object({ epoch: Count, version: Count })),
 });
 export type ReportedDesired = Static<typeof ReportedDesired>;

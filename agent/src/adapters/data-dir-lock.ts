@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import koffi from 'koffi';
+import type { Clock } from '../ports.ts';
 
 /** flock(2): LOCK_EX | LOCK_NB, and the errno of a lock that somebody else holds. */
 const LOCK_NOW = 2 | 4;
@@ -53,10 +54,38 @@ export function lockDataDir(dir: string, who: 'agent' | 'launcher' = 'agent'): (
   );
 }
 
-function openLock(dir: string): number {
+/** How long somebody else may hold what is held for a moment, and how often it is tried. */
+const MOMENT_MS = 5_000;
+const TRY_EVERY_MS = 20;
+
+/**
+ * Does something that nobody else does meanwhile who asks for it by the same name, in whatever process.
+ * @throws DataDirError
+ */
+export async function exclusively<T>(
+  dir: string,
+  name: string,
+  clock: Pick<Clock, 'monotonic' | 'sleep'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const fd = openLock(dir, name);
+  try {
+    const flock = koffi.load(null).func('int flock(int, int)');
+    const until = clock.monotonic() + MOMENT_MS;
+    while (flock(fd, LOCK_NOW) !== 0) {
+      if (clock.monotonic() > until) throw new DataDirError('data_dir_unusable', `${join(dir, name)} cannot be locked`);
+      await clock.sleep(TRY_EVERY_MS);
+    }
+    return await work();
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openLock(dir: string, name = 'lock'): number {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
-    return openSync(join(dir, 'lock'), 'a', 0o600);
+    return openSync(join(dir, name), 'a', 0o600);
   } catch (cause) {
     throw explainDataDir(dir, cause);
   }

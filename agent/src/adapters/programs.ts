@@ -1,6 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Readable } from 'node:stream';
 import type { Programs } from '../ports-firmware.ts';
 import type { Clock } from '../ports.ts';
 
@@ -10,29 +11,29 @@ const MOST_OUTPUT_BYTES = 4_096;
 const KILL_ROUNDS = 5;
 /** How long the last words of a program may take to arrive. */
 const OUTPUT_WITHIN_MS = 500;
+/** How long the system may take to end what was killed: what hangs in the kernel itself is not waited for. */
+const ENDS_WITHIN_MS = 5_000;
 /** By this variable everything that a program starts is known as its own, unless it takes pains to hide. */
 const MARK = 'PADDOCK_PROGRAM';
+/** As shells say it of what cannot be started. */
+const NOT_STARTED = 127;
 
 /** What programs get, from the environment and the directory of the node of who starts them. */
 type EnvironmentOf = (own: NodeJS.ProcessEnv, nodeDirectory: string) => NodeJS.ProcessEnv;
 
 /**
- * Programs in a process group of their own, with a mark in their environment. What is left of them is killed whether
- * they end in time or not: the group, and whoever left the group and still has the mark. A program that starts another
- * one with an environment of its own, in a session of its own, is not found: nothing short of a control group finds it.
+ * Programs in a process group of their own, with their directory as a mark in their environment. What is left of them is
+ * killed whether they end in time or not: the group, and whoever left the group and still has the mark; what an agent
+ * left behind that was killed itself, when the next program runs there. A program that starts another one with an
+ * environment of its own, in a session of its own, is not found: nothing short of a control group finds it.
  */
 export function createPrograms(clock: Pick<Clock, 'sleep'>, environmentOf: EnvironmentOf = (own) => own): Programs {
   const environment = environmentOf(process.env, dirname(process.execPath));
-  let count = 0;
   return {
     async run([file = '', ...args], { directory, timeoutMs, signal }) {
-      const mark = `${process.pid}-${(count += 1)}`;
-      const child = spawn(file, args, {
-        cwd: directory,
-        detached: true,
-        stdio: ['ignore', 'pipe', 'pipe'],
-        env: { ...environment, [MARK]: mark },
-      });
+      killMarked(directory);
+      const child = start(file, args, { directory, environment: { ...environment, [MARK]: directory } });
+      if (child instanceof Error) return { code: NOT_STARTED, timedOut: false, output: child.message };
       const output = collect(child);
       const over = new AbortController();
       const ended = exitOf(child);
@@ -40,20 +41,39 @@ export function createPrograms(clock: Pick<Clock, 'sleep'>, environmentOf: Envir
       const late = clock.sleep(timeoutMs, AbortSignal.any([over.signal, signal])).then((): 'late' => 'late');
       const code = await Promise.race([ended, late]);
       over.abort();
-      killAll(child.pid, mark);
-      if (code === 'late') await ended;
+      if (child.pid !== undefined) kill(-child.pid);
+      killMarked(directory);
+      if (code === 'late') await Promise.race([ended, clock.sleep(ENDS_WITHIN_MS)]);
       await Promise.race([closed, clock.sleep(OUTPUT_WITHIN_MS)]);
       return { code: code === 'late' ? null : code, timedOut: code === 'late' && !signal.aborted, output: output() };
     },
   };
 }
 
-/** 127 for what cannot be started, as shells say it; null when a signal ended it. */
+/** Some of what keeps a program from starting is thrown, the rest is told by an event. */
+function start(
+  file: string,
+  args: readonly string[],
+  { directory, environment }: { readonly directory: string; readonly environment: NodeJS.ProcessEnv },
+): ChildProcessByStdio<null, Readable, Readable> | Error {
+  try {
+    return spawn(file, args, {
+      cwd: directory,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: environment,
+    });
+  } catch (cause) {
+    return cause instanceof Error ? cause : new Error(String(cause));
+  }
+}
+
+/** Null when a signal ended it. */
 const exitOf = (child: ChildProcess): Promise<number | null> =>
   new Promise((resolve) => {
     // Not 'close': a child of the child may hold the output open for ever.
     child.once('exit', resolve);
-    child.once('error', () => resolve(127));
+    child.once('error', () => resolve(NOT_STARTED));
   });
 
 function collect(child: ChildProcess): () => string {
@@ -67,8 +87,7 @@ function collect(child: ChildProcess): () => string {
   };
 }
 
-function killAll(pid: number | undefined, mark: string): void {
-  if (pid !== undefined) kill(-pid);
+function killMarked(mark: string): void {
   // Until nobody is left: what forks while we look is found by the next look.
   for (let round = 0; round < KILL_ROUNDS; round += 1) {
     const left = markedWith(mark);

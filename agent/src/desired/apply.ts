@@ -18,14 +18,19 @@ export async function applyState(state: Desired['state'], handlers: Handlers): P
   const unknown = Object.keys(state)
     .filter((key) => !Object.hasOwn(handlers, key))
     .map((key): [string, DesiredError] => [key, errorOf('desired_key_unknown')]);
-  const errors = [...(await Promise.all(results)), ...unknown].filter(
-    (one): one is [string, DesiredError] => one[1] !== null,
+  const errors = [...(await Promise.all(results)), ...unknown].flatMap(([key, error]): [string, DesiredError][] =>
+    error === null ? [] : [[key, plain(error)]],
   );
   return Object.fromEntries(errors.toSorted(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** As reports say it. */
 export const errorOf = (code: keyof typeof DESIRED_KEY_ERRORS, detail?: string): DesiredError => ({
+  code,
+  ...(detail !== undefined && { detail }),
+});
+
+/** As reports say it: whatever was desired, its echo must not make a report that is refused. */
+const plain = ({ code, detail }: DesiredError): DesiredError => ({
   code,
   ...(detail !== undefined && { detail: detail.slice(0, MAX_DETAIL).toWellFormed().replaceAll('\0', '\u{FFFD}') }),
 });

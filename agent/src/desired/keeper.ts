@@ -44,12 +44,15 @@ export interface DesiredKeeper {
   message(topic: string, payload: string): Promise<void>;
   /** An answer was taken, which says what is current. Resolves when what waited for it was looked at. */
   answered(current: Version): Promise<void>;
-  /** What holds on this device; null when nothing was ever taken up. */
+  /** What holds on this device, and what does not come; null when nothing was ever taken up and nothing is missed. */
   reported(): ReportedDesired | null;
   /** @param changed called when what is reported has changed */
   begin(changed: () => void): void;
   stop(): Promise<void>;
 }
+
+/** Version 0 is what holds where nothing was taken up. */
+const NOTHING = { epoch: 0, version: 0, errors: {} } as const;
 
 /** Good so far, or by a key that is not known yet: judged again when there is news. The newest of each. */
 interface Pending {
@@ -87,6 +90,7 @@ class Keeper implements DesiredKeeper {
   #isLooking = false;
   #looksLeft = 0;
   #missed: Version | null = null;
+  #withheld: Version | null = null;
   #changed = (): void => undefined;
 
   constructor(parts: DesiredParts, options: DesiredOptions) {
@@ -122,9 +126,15 @@ class Keeper implements DesiredKeeper {
   }
 
   reported(): ReportedDesired | null {
-    if (this.#applied === null) return null;
-    const { epoch, version, errors } = this.#applied;
-    return { epoch, version, ...(Object.keys(errors).length > 0 && { errors: { ...errors } }) };
+    const withheld = this.#withheld !== null && !this.#has(this.#withheld) ? this.#withheld : null;
+    if (this.#applied === null && withheld === null) return null;
+    const { epoch, version, errors } = this.#applied ?? NOTHING;
+    return {
+      epoch,
+      version,
+      ...(Object.keys(errors).length > 0 && { errors: { ...errors } }),
+      ...(withheld && { withheld }),
+    };
   }
 
   async stop(): Promise<void> {
@@ -238,6 +248,8 @@ class Keeper implements DesiredKeeper {
       if (this.#stopping.signal.aborted || this.#has(current)) return;
       const held = this.#taken && { epoch: this.#taken.epoch, version: this.#taken.version };
       log.warn({ code: 'desired_withheld', current, held }, DESIRED_NOTES.desired_withheld);
+      this.#withheld = { epoch: current.epoch, version: current.version };
+      this.#changed();
     });
   }
 

@@ -1,6 +1,6 @@
 import type { DesiredError } from '@paddock/shared/desired.ts';
 import type { UpdateState } from '@paddock/shared/firmware.ts';
-import { dispositionOf } from './dispositions.ts';
+import { dispositionOf, isVerdict } from './dispositions.ts';
 import type { Action } from './facts.ts';
 import { withFloor, type Journal } from './journal.ts';
 import type { PauseKind } from './pauses.ts';
@@ -30,10 +30,9 @@ const NEXT: Partial<Record<Action, UpdateState>> = {
 export function conclude(journal: Journal, action: Action, outcome: Outcome): Conclusion {
   if (outcome.kind === 'broken off') return { journal, pause: null };
   if (outcome.kind === 'failed') return afterFailure(journal, action, outcome.error);
-  const done = doneWith(journal, action, outcome.goodSensors);
-  if (action !== 'restart') return { journal: done, pause: null };
-  // Whether it came right shows later: a launcher that runs something else all the same is not asked for ever.
-  return { journal: { ...done, failures: done.failures + 1 }, pause: 'restarting' };
+  // It counts until it shows: a launcher that does not get there is not told every few seconds for ever.
+  if (action === 'restart') return { journal: { ...journal, failures: journal.failures + 1 }, pause: 'restart' };
+  return { journal: doneWith(journal, action, outcome.goodSensors), pause: null };
 }
 
 function doneWith(journal: Journal, action: Action, goodSensors = 0): Journal {
@@ -48,8 +47,12 @@ function doneWith(journal: Journal, action: Action, goodSensors = 0): Journal {
 }
 
 function afterFailure(journal: Journal, action: Action, error: DesiredError): Conclusion {
-  if (action === 'judge' || action === 'after') return { journal: rollingBack(journal, error, true), pause: null };
   const counted: Journal = { ...journal, failures: journal.failures + 1 };
+  if (action === 'judge' || action === 'after') {
+    if (isVerdict(error.code)) return { journal: rollingBack(journal, error, true), pause: null };
+    // The release is not to blame. The launcher ends a trial that nobody can judge.
+    return { journal: { ...counted, error }, pause: 'network' };
+  }
   // It can only be tried again: to stop half way would leave what nobody wants.
   if (isSteering(action)) return { journal: counted, pause: 'network' };
   switch (dispositionOf(error.code)) {

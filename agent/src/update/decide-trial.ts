@@ -1,5 +1,5 @@
 import type { InstallerStatus } from '../ports-firmware.ts';
-import { mayChange, runsWhatItShould } from './changes.ts';
+import { mayChange, runsWhatItShould, toWhatItShould } from './changes.ts';
 import type { Decision, Facts } from './facts.ts';
 import type { Journal } from './journal.ts';
 import { LOOK_EVERY_MS, note, rest, rollingBack, todo } from './steps.ts';
@@ -13,7 +13,8 @@ export function duringTrial(journal: Journal, facts: Facts, trial: Trial): Decis
   const isOurs = target?.sha256 === trial.release.sha256 && ['armed', 'switched', 'trial'].includes(state);
   // A journal that was lost: nobody knows what was agreed on, so nobody answers for it.
   if (!isOurs) return note(rollingBack(journal, { code: 'update_trial_unknown' }, false));
-  if (trial.givenUp) return note(rollingBack(journal, { code: 'update_given_up' }, true));
+  // One that was found good and only could not be marked in time is not to blame.
+  if (trial.givenUp) return note(rollingBack(journal, { code: 'update_given_up' }, !journal.isHealthy));
   if (trial.starts === 0) return unstarted(journal, facts);
   if (state === 'armed') return note({ ...journal, state: 'switched' });
   if (facts.isPaused) return rest(LOOK_EVERY_MS);
@@ -21,14 +22,14 @@ export function duringTrial(journal: Journal, facts: Facts, trial: Trial): Decis
   return todo(journal.isHealthy ? 'mark good' : 'judge');
 }
 
-/** The launcher was told and has not begun: it can still be taken back. */
+/** The launcher was told and has not begun: it can still be taken back, before a program that ends begins it. */
 function unstarted(journal: Journal, facts: Facts): Decision<Journal> {
   const { desired, launcher, isPaused } = facts;
-  const isWanted = desired === undefined || desired?.sha256 === journal.target?.sha256;
-  if (!isWanted) return note(rollingBack(journal, null, false));
+  // The agent has just started: in a moment it knows what is desired, and in which window.
+  if (desired === undefined) return rest(LOOK_EVERY_MS);
+  if (desired?.sha256 !== journal.target?.sha256 || !mayChange(facts)) return note(rollingBack(journal, null, false));
   // No launcher answers: it begins with the trial when it is back.
-  if (isPaused || launcher === null || !mayChange(facts)) return rest(LOOK_EVERY_MS);
-  return todo('restart');
+  return isPaused || launcher === null ? rest(LOOK_EVERY_MS) : todo('restart');
 }
 
 /** There is no trial, and the journal may not know yet. Null: nothing of this is left to be done. */
@@ -62,7 +63,7 @@ function committed(journal: Journal, { slots }: Facts): Journal {
 
 /** The record says so; the launcher has to run it as well. */
 function rolledBack(journal: Journal, facts: Facts): Decision<Journal> {
-  if (!runsWhatItShould(facts)) return facts.isPaused ? rest(LOOK_EVERY_MS) : todo('restart');
-  if (journal.error === null) return note({ ...journal, state: 'idle', target: null });
-  return note({ ...journal, state: 'rolled-back' });
+  if (!runsWhatItShould(facts)) return toWhatItShould(facts);
+  if (journal.error === null) return note({ ...journal, state: 'idle', target: null, failures: 0 });
+  return note({ ...journal, state: 'rolled-back', failures: 0 });
 }

@@ -1,4 +1,4 @@
-import { mayChange, runsWhatItShould } from './changes.ts';
+import { mayChange, runsWhatItShould, toWhatItShould } from './changes.ts';
 import type { Decision, Facts } from './facts.ts';
 import { withQuarantine, type Journal } from './journal.ts';
 import { LOOK_EVERY_MS, note, rest, todo, WATCH_EVERY_MS } from './steps.ts';
@@ -70,11 +70,10 @@ const turn = (journal: Journal, watch: Watch, phase: Watch['phase']): Decision<J
 function keeping(journal: Journal, watch: Watch, { slots, isPaused }: Facts): Decision<Journal> {
   if (slots.trial !== null) return isPaused ? rest(LOOK_EVERY_MS) : todo('mark good');
   const error = { code: 'update_cloud_unreached' };
-  return note({ ...journal, state: 'rolled-back', target: watch.release, error, watch: null });
+  return note({ ...journal, state: 'rolled-back', target: watch.release, error, failures: 0, watch: null });
 }
 
 function goingBack(journal: Journal, facts: Facts): Decision<Journal> {
   if (facts.slots.trial !== null) return facts.isPaused ? rest(LOOK_EVERY_MS) : todo('roll back');
-  if (!runsWhatItShould(facts)) return facts.isPaused ? rest(LOOK_EVERY_MS) : todo('restart');
-  return note({ ...journal, watch: null });
+  return runsWhatItShould(facts) ? note({ ...journal, watch: null, failures: 0 }) : toWhatItShould(facts);
 }

@@ -87,7 +87,8 @@ const WAY: Partial<Record<UpdateState, (facts: WayFacts) => UpdateState | Decisi
   'waiting-for-window': ({ isWindowOpen }) => (isWindowOpen ? 'downloading' : rest(LOOK_EVERY_MS)),
   downloading: (facts) => (facts.isWindowOpen ? agreedOr('download', facts) : 'waiting-for-window'),
   verified: () => 'staging',
-  staging: (facts) => agreedOr('stage', facts),
+  // After a restart the download says what is there: within the window, because it may have to fetch.
+  staging: (facts) => (facts.isFetched ? agreedOr('stage', facts) : 'downloading'),
   staged: ({ isStaged }) => (isStaged ? 'waiting-for-lock' : 'downloading'),
   'waiting-for-lock': (facts) => {
     if (!facts.isStaged) return 'downloading';

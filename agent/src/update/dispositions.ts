@@ -31,3 +31,8 @@ export function dispositionOf(code: string): Disposition {
 }
 
 export const isFinal = (code: string | undefined): boolean => code !== undefined && dispositionOf(code) === 'final';
+
+/** What a release on trial is put away for. Anything else that goes wrong meanwhile is the device's own trouble. */
+const VERDICTS = new Set(['update_process_down', 'update_sensors_bad', 'update_probe_failed', 'update_hook_failed']);
+
+export const isVerdict = (code: string): boolean => VERDICTS.has(code);

@@ -10,6 +10,8 @@ export interface Facts {
   readonly launcher: Pick<LauncherStatus, 'sha256'> | null;
   /** The digest that desired state and metadata were found to agree on a short while ago. */
   readonly agreed: string | null;
+  /** All of the target is here, as far as this start of the agent knows. */
+  readonly isFetched: boolean;
   readonly isWindowOpen: boolean;
   /** Somebody holds the update lock, and desired state does not override it. */
   readonly isLocked: boolean;

@@ -1,7 +1,7 @@
 import { sha256Base64url } from '@paddock/shared/base64url.ts';
 import { DesiredError } from '@paddock/shared/desired.ts';
 import { Release, UPDATE_STATES, type UpdateState } from '@paddock/shared/firmware.ts';
-import { BUNDLE_NAME_PATTERN, ReleaseCounter, Sha256 } from '@paddock/shared/manifest.ts';
+import { BUNDLE_NAME_PATTERN, BundleName, ReleaseCounter, Sha256 } from '@paddock/shared/manifest.ts';
 import { Count } from '@paddock/shared/message.ts';
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
@@ -71,14 +71,33 @@ export const NO_JOURNAL: Journal = {
   watch: null,
 };
 
-/** @returns null where there is none, or `damaged`: then slots and metadata say what is known */
-export async function readJournal(disk: Pick<Disk, 'read'>): Promise<Journal | null | 'damaged'> {
+/** What holds for ever, whatever else a journal says. */
+const Lasting = Type.Partial(Type.Pick(Shape, ['floors', 'quarantined']));
+
+/** What a journal was like when it was found. */
+export type JournalFound = 'whole' | 'missing' | 'damaged' | 'foreign';
+
+/**
+ * Of one that is damaged, slots and metadata say what is known. One that another agent wrote, and that this one does not
+ * understand, begins anew as well, but for its floors and its quarantine.
+ */
+export async function readJournal(
+  disk: Pick<Disk, 'read'>,
+): Promise<{ readonly journal: Journal; readonly found: JournalFound }> {
   const bytes = await disk.read(JOURNAL_FILE);
-  if (bytes === null) return null;
+  if (bytes === null) return { journal: NO_JOURNAL, found: 'missing' };
   const [line = '', check = ''] = new TextDecoder().decode(bytes).split('\n');
-  if (line === '' || check !== (await checkOf(line))) return 'damaged';
+  if (line === '' || check !== (await checkOf(line))) return { journal: NO_JOURNAL, found: 'damaged' };
   const value: unknown = JSON.parse(line);
-  return Check(Shape, value) ? value : 'damaged';
+  if (Check(Shape, value)) return { journal: value, found: 'whole' };
+  return { journal: { ...NO_JOURNAL, ...lastingOf(value) }, found: 'foreign' };
+}
+
+function lastingOf(value: unknown): Partial<Journal> {
+  if (!Check(Lasting, value)) return {};
+  const { floors = {}, quarantined = [] } = value;
+  const named = Object.entries(floors).filter(([name]) => Check(BundleName, name));
+  return { floors: Object.fromEntries(named), quarantined };
 }
 
 export async function writeJournal(disk: Pick<Disk, 'replace'>, journal: Journal): Promise<void> {

@@ -60,10 +60,12 @@ export interface LockParts {
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly disk: Disk;
   readonly bootId: string;
+  /** One of all who change the lock at a time; absent where nobody else does. */
+  readonly inTurn?: <T>(work: () => Promise<T>) => Promise<T>;
 }
 
 /** The lock as a file, so that it outlives the agent and other programs of the machine can take it. */
-export function openUpdateLock({ clock, disk, bootId }: LockParts): UpdateLock {
+export function openUpdateLock({ clock, disk, bootId, inTurn = (work) => work() }: LockParts): UpdateLock {
   const holder = async (): Promise<LockHolder | null> => {
     const kept = await readLock(disk);
     const now = clock.monotonic();
@@ -72,34 +74,36 @@ export function openUpdateLock({ clock, disk, bootId }: LockParts): UpdateLock {
       kept === null || kept.bootId !== bootId || now >= kept.untilMs || kept.untilMs > now + LONGEST_LOCK_MS;
     return isOver ? null : { owner: kept.owner, reason: kept.reason, until: uptimeMs(kept.untilMs) };
   };
+  const take: UpdateLock['take'] = async (owner, reason, ms) => {
+    const before = await holder();
+    if (before !== null && before.owner !== owner)
+      throw new LockError('lock_held', `${before.owner}, ${before.reason}`);
+    const kept: Kept = { owner, reason, bootId, untilMs: clock.monotonic() + ms };
+    if (!Check(Shape, kept) || !(ms > 0 && ms <= LONGEST_LOCK_MS)) throw new LockError('lock_invalid');
+    await writeLock(disk, kept);
+    // An update writes down that it is armed before it looks at the lock for the last time: one of the two sees the other.
+    if (before === null && (await isChanging(disk))) {
+      await disk.remove(LOCK_FILE);
+      throw new LockError('lock_update_running');
+    }
+    return { owner, reason, until: uptimeMs(kept.untilMs) };
+  };
+  const release: UpdateLock['release'] = async (owner) => {
+    if ((await holder())?.owner !== owner) throw new LockError('lock_not_held', owner);
+    await disk.remove(LOCK_FILE);
+  };
   return {
     holder,
-    async take(owner, reason, ms) {
-      const before = await holder();
-      if (before !== null && before.owner !== owner)
-        throw new LockError('lock_held', `${before.owner}, ${before.reason}`);
-      const kept: Kept = { owner, reason, bootId, untilMs: clock.monotonic() + ms };
-      if (!Check(Shape, kept) || !(ms > 0 && ms <= LONGEST_LOCK_MS)) throw new LockError('lock_invalid');
-      await writeLock(disk, kept);
-      // An update writes down that it is armed before it looks at the lock for the last time: one of the two sees the other.
-      if (before === null && (await isChanging(disk))) {
-        await disk.remove(LOCK_FILE);
-        throw new LockError('lock_update_running');
-      }
-      return { owner, reason, until: uptimeMs(kept.untilMs) };
-    },
-    async release(owner) {
-      if ((await holder())?.owner !== owner) throw new LockError('lock_not_held', owner);
-      await disk.remove(LOCK_FILE);
-    },
+    take: (...of) => inTurn(() => take(...of)),
+    release: (owner) => inTurn(() => release(owner)),
   };
 }
 
 async function isChanging(disk: Disk): Promise<boolean> {
-  const journal = await readJournal(disk);
-  return (
-    journal !== null && journal !== 'damaged' && ['armed', 'switched', 'trial', 'rolling-back'].includes(journal.state)
-  );
+  const { state, watch } = (await readJournal(disk)).journal;
+  // What ran before the last commit is tried for the cloud's sake: it ends by itself, whoever uses the kiosk then.
+  const isTried = watch !== null && watch.phase !== 'new';
+  return isTried || ['armed', 'switched', 'trial', 'rolling-back'].includes(state);
 }
 
 async function readLock(disk: Disk): Promise<Kept | null> {

@@ -15,7 +15,7 @@ import { pauseMs } from './pauses.ts';
 import { ACTIONS, type Known } from './perform.ts';
 import { LOOK_EVERY_MS } from './steps.ts';
 import { statusOf } from './trial.ts';
-import { readWanted, type Wanted } from './wanted.ts';
+import { NOTHING, readWanted, type Wanted } from './wanted.ts';
 
 /** What desired state and metadata agreed on holds for so long: a release that is withdrawn meanwhile is found out. */
 const AGREED_FOR_MS = 60 * 60_000;
@@ -61,16 +61,18 @@ export class Machine {
 
   desire(value: unknown): DesiredError | null {
     const read = readWanted(value);
-    if ('code' in read) return read;
-    const isSame = JSON.stringify(read.firmware) === JSON.stringify(this.wanted?.firmware);
-    this.wanted = read;
-    if (isSame) return null;
+    const error = 'code' in read ? read : null;
+    // What cannot be read wants nothing: what was wanted before is not wanted any more.
+    const wanted = 'code' in read ? NOTHING : read;
+    const isSame = JSON.stringify(wanted.firmware) === JSON.stringify(this.wanted?.firmware);
+    this.wanted = wanted;
+    if (isSame) return error;
     this.#notBefore = uptimeMs(0);
     this.known.agreed = null;
     this.known.index = null;
     this.#work.abort();
     this.#wake.abort();
-    return null;
+    return error;
   }
 
   reached(): void {
@@ -123,6 +125,7 @@ export class Machine {
       slots: this.slots,
       launcher: runs,
       agreed: agreed !== null && now - agreed.at < AGREED_FOR_MS ? agreed.release.sha256 : null,
+      isFetched: this.known.index !== null,
       isWindowOpen: isOpen(this.#own.time()),
       isLocked: holder !== null && firmware?.overrideLock !== true,
       isPaused: now < this.#notBefore,

@@ -5,6 +5,7 @@ import type { Clock, Disk } from '../ports.ts';
 import type { Log } from '../report/log.ts';
 import type { FirstRoot } from '../tuf/beginning.ts';
 import type { CommandParts } from './commands.ts';
+import type { UpdateSensors } from './trial.ts';
 
 /** What updates are made of. */
 export interface UpdateParts {
@@ -28,8 +29,7 @@ export interface UpdateParts {
   readonly bootId: string;
   /** Absolute path of a slot. */
   readonly slotPath: CommandParts['slotPath'];
-  /** How many sensors are good now. */
-  readonly goodSensors: () => number;
+  readonly sensors: UpdateSensors;
   /** Between 0 and 1. */
   readonly random: () => number;
 }

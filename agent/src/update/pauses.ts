@@ -8,8 +8,8 @@ const PAUSES = {
   trouble: { firstMs: 5 * 60_000, longestMs: 6 * 60 * 60_000 },
   /** Something was set off, and shows a little later. */
   settling: { firstMs: LOOK_EVERY_MS, longestMs: LOOK_EVERY_MS },
-  /** Each one ends what runs: whoever stands before the kiosk is not to be interrupted again and again. */
-  restarting: { firstMs: LOOK_EVERY_MS, longestMs: 6 * 60 * 60_000 },
+  /** The launcher was told, which interrupts whoever uses the kiosk. */
+  restart: { firstMs: LOOK_EVERY_MS, longestMs: 60 * 60_000 },
 } as const satisfies Record<string, { firstMs: number; longestMs: number }>;
 export type PauseKind = keyof typeof PAUSES;
 

@@ -60,17 +60,15 @@ export const ACTIONS: Readonly<Record<Action, Work>> = {
   async stage(setting, signal) {
     const { parts, known } = setting;
     const { release, bytes } = agreedOf(setting);
-    // After a restart the index comes again, from what was kept of it.
-    if (known.index === null) await ACTIONS.download(setting, signal);
-    const index = known.index ?? new Uint8Array();
-    await parts.installer.stage({ release, manifest: bytes, index }, signal);
+    if (known.index === null) throw new UpdateError('update_failed', 'staged before it was fetched');
+    await parts.installer.stage({ release, manifest: bytes, index: known.index }, signal);
     return DONE;
   },
   async before(setting, signal) {
     const { manifest } = agreedOf(setting);
     const slot = setting.slots.running?.slot === 'a' ? 'b' : 'a';
     await hook(setting.parts, slot, manifest.hooks?.before, signal);
-    return { kind: 'done', goodSensors: setting.parts.goodSensors() };
+    return { kind: 'done', goodSensors: await setting.parts.sensors.settled(signal) };
   },
   async activate(setting) {
     const { release, manifest } = agreedOf(setting);
@@ -89,6 +87,8 @@ export const ACTIONS: Readonly<Record<Action, Work>> = {
   async judge({ parts, journal, slots }, signal) {
     if (slots.trial === null) return DONE;
     const { health, run } = await runningManifest(parts);
+    // The agent may have started with the machine: its sensors get their time before that of the release begins.
+    if (health.sensors) await parts.sensors.settled(signal);
     const { sha256 } = slots.trial.release;
     const criteria = { sha256, health, runs: run !== undefined, goodSensors: journal.goodSensors };
     return outcomeOf(await judged(parts, slots.trial.slot, criteria, signal));

@@ -1,4 +1,9 @@
-import { UPDATE_STATES, type ReportedFirmware } from '@paddock/shared/firmware.ts';
+import {
+  UPDATE_STATES,
+  type FirmwareStatus,
+  type ReportedFirmware,
+  type UpdateState,
+} from '@paddock/shared/firmware.ts';
 import type { InstallerStatus } from '../ports-firmware.ts';
 import type { Versions } from '../tuf/tuf.ts';
 import type { Journal } from './journal.ts';
@@ -9,14 +14,14 @@ const MOST_DETAIL = 256;
 
 /** What reports say of updates. @param share of the download, 0 to 1; null when nothing is fetched */
 export function reportedOf(
-  { state, target, error, quarantined }: Journal,
+  { state, target, error, quarantined }: Pick<Journal, 'state' | 'target' | 'error' | 'quarantined'>,
   { running, lost }: InstallerStatus,
   versions: Versions | null,
   share: number | null,
 ): ReportedFirmware {
   const told = lost === null ? error : lostError(lost, error);
   return {
-    status: UPDATE_STATES[state],
+    status: statusOf(state, error?.code),
     state,
     slot: running?.slot ?? null,
     running: running?.release ?? null,
@@ -39,3 +44,18 @@ const errorOf = ({ code, detail }: NonNullable<Journal['error']>): NonNullable<R
   code,
   ...(detail !== undefined && { detail: detail.slice(0, MOST_DETAIL) }),
 });
+
+/** What OCPP says of a failure more exactly than that there was one, by code. */
+const FAILURES: readonly (readonly [RegExp, FirmwareStatus])[] = [
+  [/^tuf_/, 'InvalidSignature'],
+  [/^update_mismatch$/, 'InvalidSignature'],
+  [/^install_verification_failed$/, 'InstallVerificationFailed'],
+  [/^(fetch|bundle|manifest|index|path|kind|mode|link|hash|size)_/, 'DownloadFailed'],
+];
+
+export function statusOf(state: UpdateState, error: string | undefined): FirmwareStatus {
+  if (error === undefined) return UPDATE_STATES[state];
+  if (state === 'downloading') return 'DownloadPaused';
+  const [, status] = (state === 'failed' && FAILURES.find(([codes]) => codes.test(error))) || [];
+  return status ?? UPDATE_STATES[state];
+}

@@ -9,21 +9,33 @@ import { beginJudging, faultOf, judge, type Criteria, type Observation } from '.
 const JUDGE_EVERY_MS = 1_000;
 /** A power cut or a crash may cost a start, and none of them is the release's fault. */
 const TRIAL_STARTS = 3;
-/** What the agent may need besides: its own restart, and a machine that boots slowly. */
+/** A probe that has begun in time is waited for, and so is the last one while all is settling. */
+const PROBES_AT_MOST = 2;
+/** What the agent may need besides: its own restart, its sensors, and a machine that boots slowly. */
 const TRIAL_SPARE_MS = 5 * 60_000;
+
+/** The sensors of the kiosk, as a release on trial is judged by them. */
+export interface UpdateSensors {
+  /** How many are good now. */
+  good(): number;
+  /** The same when each has told something, or has had its time for that since the agent started. */
+  settled(signal: AbortSignal): Promise<number>;
+}
 
 export interface TrialParts extends CommandParts {
   readonly clock: Clock;
   readonly launcher: Launcher;
-  /** How many sensors are good now. */
-  readonly goodSensors: () => number;
+  readonly sensors: UpdateSensors;
 }
 
 /** When the launcher goes back by itself. */
 export const limitsOf = ({ health, hooks }: Manifest): TrialLimits => ({
   starts: TRIAL_STARTS,
-  withinMs: (health.withinSeconds + health.settleSeconds + (hooks?.after?.timeoutSeconds ?? 0)) * 1000 + TRIAL_SPARE_MS,
+  withinMs: (judgedWithin(health) + (hooks?.after?.timeoutSeconds ?? 0)) * 1000 + TRIAL_SPARE_MS,
 });
+
+const judgedWithin = ({ withinSeconds, settleSeconds, probe }: Manifest['health']): number =>
+  withinSeconds + settleSeconds + PROBES_AT_MOST * (probe?.timeoutSeconds ?? 0);
 
 /** Watches a trial to its end. @returns null when it is good, otherwise why it is not */
 export async function judged(
@@ -47,7 +59,7 @@ export async function judged(
 
 async function observe(parts: TrialParts, slot: Slot, criteria: Criteria, signal: AbortSignal): Promise<Observation> {
   const launcher = await statusOf(parts.launcher);
-  const seen = { launcher, goodSensors: parts.goodSensors(), probe: null };
+  const seen = { launcher, goodSensors: parts.sensors.good(), probe: null };
   const { probe } = criteria.health;
   if (probe === undefined || launcher === null || faultOf(seen, launcher, criteria) !== null)
     return { ...seen, now: parts.clock.monotonic() };

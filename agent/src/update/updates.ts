@@ -2,7 +2,7 @@ import type { DesiredError } from '@paddock/shared/desired.ts';
 import type { ReportedFirmware } from '@paddock/shared/firmware.ts';
 import type { Repository } from '../ports-firmware.ts';
 import { openTuf } from '../tuf/tuf.ts';
-import { NO_JOURNAL, readJournal } from './journal.ts';
+import { readJournal, type Journal } from './journal.ts';
 import { openUpdateLock, type UpdateLock } from './lock.ts';
 import { Machine, type MachineParts } from './machine.ts';
 import type { UpdateParts } from './parts.ts';
@@ -42,19 +42,20 @@ export async function openUpdates(parts: UpdateParts): Promise<Updates> {
 }
 
 async function openMachine(parts: UpdateParts, own: MachineParts): Promise<Machine> {
-  const kept = await readJournal(parts.disk);
-  if (kept === 'damaged')
-    parts.log.warn(
-      { code: 'update_journal_damaged' },
-      'The journal of updates is damaged: the slots say what is known',
-    );
-  return new Machine(
-    parts,
-    own,
-    kept === null || kept === 'damaged' ? NO_JOURNAL : kept,
-    await parts.installer.status(),
-  );
+  const { journal, found } = await readJournal(parts.disk);
+  if (found === 'damaged' || found === 'foreign')
+    parts.log.warn({ code: `update_journal_${found}` }, JOURNAL_LOSSES[found]);
+  return new Machine(parts, own, begunAnew(journal), await parts.installer.status());
 }
+
+const JOURNAL_LOSSES = {
+  damaged: 'The journal of updates is damaged: the slots say what is known',
+  foreign: 'Another agent wrote the journal of updates: only its floors and its quarantine are understood',
+} as const;
+
+/** Another agent, or one with another configuration, may get further than the one that gave up. */
+const begunAnew = (journal: Journal): Journal =>
+  journal.state === 'failed' ? { ...journal, state: 'offered' } : journal;
 
 /** The repository that desired state names, or the cloud's own. */
 function createSwitch(parts: UpdateParts, desired: () => string | null): Repository {

@@ -9,10 +9,12 @@ export interface Wanted {
   readonly isOpen: WindowCheck;
 }
 
+export const NOTHING: Wanted = { firmware: null, isOpen: () => true };
+
 /** @param value undefined: nothing is desired @returns the error of the key when it cannot be applied */
 export function readWanted(value: unknown): Wanted | DesiredError {
-  if (value === undefined) return { firmware: null, isOpen: () => true };
-  if (!Check(DesiredFirmware, value)) return { code: 'update_invalid' };
+  if (value === undefined) return NOTHING;
+  if (!Check(DesiredFirmware, value) || !isAddress(value.repository)) return { code: 'update_invalid' };
   try {
     return { firmware: value, isOpen: windowCheck(value.window) };
   } catch (cause) {
@@ -20,3 +22,5 @@ export function readWanted(value: unknown): Wanted | DesiredError {
     throw cause;
   }
 }
+
+const isAddress = (repository: string | undefined): boolean => repository === undefined || URL.canParse(repository);

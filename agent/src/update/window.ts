@@ -1,6 +1,10 @@
 import { WEEKDAYS, type MaintenanceWindow, type Weekday } from '@paddock/shared/desired.ts';
-import type { WallMs } from '@paddock/shared/time.ts';
+import { wallMs, type WallMs } from '@paddock/shared/time.ts';
 import { UpdateError } from './update-error.ts';
+
+const MINUTE_MS = 60_000;
+/** Who knows the time no better than that does not know it. */
+const DAY_MS = 24 * 60 * MINUTE_MS;
 
 /** Whether a window is open, by true time. */
 export type WindowCheck = (time: { readonly earliest: WallMs; readonly latest: WallMs | null }) => boolean;
@@ -14,7 +18,12 @@ export function windowCheck(window: MaintenanceWindow | undefined): WindowCheck 
   if (window === undefined) return () => true;
   const local = localClock(window.zone);
   const isOpen = (at: WallMs): boolean => isWithin(window, local(at));
-  return ({ earliest, latest }) => latest !== null && isOpen(earliest) && isOpen(latest);
+  return ({ earliest, latest }) => {
+    if (latest === null || latest - earliest > DAY_MS || !isOpen(latest)) return false;
+    // All the time between: both ends may lie in openings with a gap between them.
+    for (let at = Number(earliest); at < latest; at += MINUTE_MS) if (!isOpen(wallMs(at))) return false;
+    return true;
+  };
 }
 
 interface LocalTime {

@@ -51,13 +51,18 @@ export class Standings {
 /** As it is written down and compared: without what a newer program may say besides, in one spelling. */
 export function reportedOf(desired: ReportedDesired | undefined): ReportedDesired | null {
   if (desired === undefined) return null;
-  const { epoch, version, errors = {} } = desired;
+  const { epoch, version, errors = {}, withheld } = desired;
   const named = Object.entries(errors).toSorted(([a], [b]) => (a < b ? -1 : 1));
   const plain = named.map(([key, { code, detail }]): [string, DesiredError] => [
     key,
     { code, ...(detail !== undefined && { detail }) },
   ]);
-  return { epoch, version, ...(named.length > 0 && { errors: Object.fromEntries(plain) }) };
+  return {
+    epoch,
+    version,
+    ...(named.length > 0 && { errors: Object.fromEntries(plain) }),
+    ...(withheld && { withheld: { epoch: withheld.epoch, version: withheld.version } }),
+  };
 }
 
 export const isSameReport = (one: ReportedDesired | null, other: ReportedDesired | null): boolean =>

@@ -105,8 +105,16 @@ export const convergence = {
   version: Type.Integer({ minimum: 0, description: 'What holds; 0 when nothing was ever set' }),
   reported: Nullable(
     Type.Object(
-      { epoch: Count, version: Count, errors: Type.Optional(Type.Record(Type.String(), DesiredErrorView)) },
-      { description: 'What the device holds, with the keys of it that it could not apply' },
+      {
+        epoch: Count,
+        version: Count,
+        errors: Type.Optional(Type.Record(Type.String(), DesiredErrorView)),
+        withheld: Type.Optional(Type.Object({ epoch: Count, version: Count })),
+      },
+      {
+        description:
+          'What the device holds, with the keys of it that it could not apply, and what it was told of and does not get',
+      },
     ),
   ),
   converged: Type.Boolean({ description: 'The device holds this version, and could apply all of it' }),

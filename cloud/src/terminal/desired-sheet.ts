@@ -6,6 +6,7 @@ interface ShownReport {
   readonly epoch: number;
   readonly version: number;
   readonly errors?: Readonly<Record<string, { readonly code: string; readonly detail?: string }>>;
+  readonly withheld?: { readonly epoch: number; readonly version: number };
 }
 
 interface ShownChange {
@@ -22,10 +23,13 @@ export function convergenceWords({ epoch, version, converged, ...rest }: Item): 
   if (converged === true) return `${is}, applied`;
   if (reported === null) return `${is}, not taken up: the device reports none`;
   if (reported.epoch !== epoch || reported.version !== version)
-    return `${is}, not taken up: the device has ${reported.version}`;
+    return `${is}, not taken up: the device has ${heldWords(reported)}`;
   const errors = Object.entries(reported.errors ?? {}).map(([key, { code }]) => `${key}: ${code}`);
   return `${is}, not applied: ${errors.join(', ')}`;
 }
+
+const heldWords = ({ version, withheld }: ShownReport): string =>
+  `${version === 0 ? 'none' : version}${withheld ? `, and misses ${withheld.version}: it was told of it and does not get it` : ''}`;
 
 /** What shall last on a device, for people: a line a key. */
 export function desiredSheet(body: Item): string {

@@ -4,7 +4,7 @@ import type { Disk } from '@paddock/agent/ports.ts';
 import { BOOT_FILE, NOTES_FILE, readBoot, readNotes } from '@paddock/agent/slots/boot-record.ts';
 import { prepareRun } from '@paddock/agent/slots/launch.ts';
 import { contentOf, manifestOf } from '@paddock/agent/slots/whole.ts';
-import { readJournal } from '@paddock/agent/update/journal.ts';
+import { readJournal, type Journal } from '@paddock/agent/update/journal.ts';
 import { readStore, TUF_FILES } from '@paddock/agent/tuf/store.ts';
 import { SLOTS } from '@paddock/shared/firmware.ts';
 import type { Story } from './cut-stories.ts';
@@ -26,8 +26,8 @@ export async function* faultsOfCut(left: TreeFiles, expected: Expected, story: S
   if (taken === 'damaged') yield 'desired state is damaged';
   const held = typeof taken === 'string' ? 0 : counterOf(taken.state['firmware']);
   if (held < expected.applied) yield `the floor of desired state is lost: ${held} after ${expected.applied}`;
-  const journal = await readJournal(disk);
-  if (journal === 'damaged') return yield 'the journal is damaged';
+  const { journal, found } = await readJournal(disk);
+  if (found === 'damaged' || found === 'foreign') return yield `the journal is ${found}`;
   yield* journalFaults(left, journal);
   const { damaged } = await readStore(disk);
   // After a rotation its keys are gone, and it is about to be removed.
@@ -60,12 +60,12 @@ function* slotFaults(left: TreeFiles, { before }: Story): Generator<string> {
   if (run === null && before.length > 0) yield 'nothing to boot';
 }
 
-function* journalFaults(left: TreeFiles, journal: Exclude<Awaited<ReturnType<typeof readJournal>>, 'damaged'>) {
+function* journalFaults(left: TreeFiles, journal: Journal) {
   const boot = readBoot(left);
   const committed = RELEASES.find(({ release }) => release.sha256 === boot?.committed?.sha256)?.release;
-  const floor = (committed && journal?.floors[committed.name]?.counter) ?? 0;
+  const floor = (committed && journal.floors[committed.name]?.counter) ?? 0;
   if (committed && floor < committed.counter) yield `${committed.version} is committed, and no floor`;
-  const isOver = journal?.state === 'rolled-back' && journal.target?.sha256 === BAD.release.sha256;
+  const isOver = journal.state === 'rolled-back' && journal.target?.sha256 === BAD.release.sha256;
   if (isOver && !journal.quarantined.some(({ sha256 }) => sha256 === BAD.release.sha256))
     yield 'nothing is in quarantine';
 }

@@ -119,6 +119,8 @@ export class UpdateDevice {
   readonly ran: string[] = [];
   time: { earliest: number; latest: number | null } = { earliest: EPOCH + HOUR, latest: EPOCH + HOUR };
   goodSensors = 4;
+  /** What there is to wait for until every sensor has told something. */
+  sensorsSettle: () => Promise<void> = async () => {};
   /** What programs of releases end with. */
   program: Programs['run'] = async () => ({ code: 0, timedOut: false, output: '' });
   freeBytes = 1_000_000_000;
@@ -210,7 +212,13 @@ export class UpdateDevice {
       model: () => model,
       bootId,
       slotPath: (slot) => `/slots/${slot}`,
-      goodSensors: () => this.goodSensors,
+      sensors: {
+        good: () => this.goodSensors,
+        settled: async () => {
+          await this.sensorsSettle();
+          return this.goodSensors;
+        },
+      },
       random: () => 0.5,
     };
   }

@@ -24,6 +24,8 @@ export const modelRelease = (counter: number, flaws: Partial<ModelRelease> = {})
   ...flaws,
 });
 
+const HOUR_MS = 60 * 60_000;
+
 /** Where the power is cut during an action: before it, when it is done, or when that is written down. */
 export type Cut = 'before' | 'behind' | null;
 
@@ -44,7 +46,13 @@ export class UpdateWorld {
   isCloudUp = true;
   failure: string | null = null;
   watchedMs = 0;
+  /** What ran before was tried, because the cloud was away for a day. */
+  isDoubted = false;
+  /** Of the clock, since the last commit or the last answer of the cloud. */
+  unreachedMs = 0;
+  readonly #approved = new Set<string>();
   #agreed: string | null = null;
+  #fetched: string | null = null;
   #isPaused = false;
   #isReached = false;
   #runs: string | null = null;
@@ -94,15 +102,26 @@ export class UpdateWorld {
   /** The agent ends and starts again: what it remembers is in the journal. */
   restart(): void {
     this.#agreed = null;
+    this.#fetched = null;
     this.#isPaused = false;
     this.#isReached = false;
+    // What was not written down is forgotten.
+    this.watchedMs = 0;
   }
 
-  wait(): void {
+  reboot(): void {
+    this.restart();
+    this.launch();
+  }
+
+  wait(hours = 4): void {
     this.#isPaused = false;
-    if (this.journal.watch !== null) this.watchedMs += 4 * 60 * 60_000;
+    this.unreachedMs += hours * HOUR_MS;
+    if (this.journal.watch !== null) this.watchedMs += hours * HOUR_MS;
     const runs = this.releases.find(({ release }) => release.sha256 === this.#runs);
-    if (this.isCloudUp && (runs?.reaches ?? true)) this.#isReached = true;
+    if (!this.isCloudUp || runs?.reaches === false) return;
+    this.#isReached = true;
+    this.unreachedMs = 0;
   }
 
   facts(): Facts {
@@ -111,6 +130,7 @@ export class UpdateWorld {
       slots: this.slots.status(),
       launcher: this.#isLauncherUp ? { sha256: this.#runs } : null,
       agreed: this.#agreed,
+      isFetched: this.#fetched !== null && this.#fetched === this.journal.target?.sha256,
       isWindowOpen: this.isWindowOpen,
       isLocked: this.isLocked,
       isPaused: this.#isPaused,
@@ -121,6 +141,7 @@ export class UpdateWorld {
 
   /** Decides and acts once. @returns whether there was something to do */
   step(cut: Cut = null): boolean {
+    this.#watchOver();
     const decision = decide(this.journal, this.facts());
     if (decision.kind === 'rest') return false;
     if (decision.kind === 'note') {
@@ -138,6 +159,13 @@ export class UpdateWorld {
     return true;
   }
 
+  /** What is committed was found good while it was on trial, whatever happened since. */
+  #watchOver(): void {
+    const { running } = this.slots.status();
+    if (running?.committed === true && !this.#approved.has(running.release.sha256))
+      throw new Error(`${running.release.version} was committed, and nobody found it good`);
+  }
+
   #cut(): true {
     this.restart();
     return true;
@@ -147,6 +175,9 @@ export class UpdateWorld {
     for (const [name, floor] of Object.entries(this.journal.floors)) {
       if ((journal.floors[name]?.counter ?? 0) < floor.counter) throw new Error(`The floor of ${name} went back`);
     }
+    for (const { sha256, code } of journal.quarantined)
+      if (!isQuarantined(this.journal, sha256)) this.#checkBlame(sha256, code);
+    if (journal.watch !== null && this.journal.watch === null) this.unreachedMs = 0;
     const phase = (of: Journal): unknown => [of.watch?.phase, of.watch?.release.sha256];
     if (JSON.stringify(phase(journal)) !== JSON.stringify(phase(this.journal))) this.#isReached = false;
     if (journal.watch?.ms !== this.journal.watch?.ms || journal.watch?.phase !== this.journal.watch?.phase)
@@ -154,11 +185,18 @@ export class UpdateWorld {
     this.journal = journal;
   }
 
+  /** A release that is good is put away only when nobody could say so in time. */
+  #checkBlame(sha256: string, code: string): void {
+    const release = this.releases.find((each) => each.release.sha256 === sha256);
+    if (code === 'update_given_up' || code === 'update_hook_failed') return;
+    if (release?.isHealthy === true && !(code === 'update_cloud_unreached' && this.isDoubted))
+      throw new Error(`${release.release.version} was put away for ${code}`);
+  }
+
   #perform(action: Action): Outcome {
     const { failure } = this;
     this.failure = null;
-    if (failure !== null && action !== 'judge' && action !== 'after')
-      return { kind: 'failed', error: { code: failure } };
+    if (failure !== null) return { kind: 'failed', error: { code: failure } };
     try {
       const code = this.#does(action);
       return code === null ? { kind: 'done' } : { kind: 'failed', error: { code } };
@@ -174,7 +212,9 @@ export class UpdateWorld {
       case 'look':
         return this.#look();
       case 'download':
+        if (!this.isWindowOpen) throw new Error('It fetches outside of the window');
         if (target) bringObjects(this.calls, target);
+        this.#fetched = target?.release.sha256 ?? null;
         return null;
       case 'stage':
         if (target) stage(this.calls, { content: target, ...this.slots.vacate() });
@@ -183,6 +223,8 @@ export class UpdateWorld {
         if (target) this.#activate(target);
         return null;
       case 'restart':
+        if (this.journal.state === 'armed' && (this.isLocked || !this.isWindowOpen))
+          throw new Error('Somebody is interrupted');
         this.launch();
         return null;
       case 'judge':
@@ -191,7 +233,11 @@ export class UpdateWorld {
         this.slots.markGood(this.slots.status().trial?.release.sha256 ?? '');
         return null;
       case 'roll back':
+        this.slots.rollBack(LIMITS);
+        return null;
       case 'try other':
+        if (this.unreachedMs < 24 * HOUR_MS) throw new Error('The cloud was not away for a day');
+        this.isDoubted = true;
         this.slots.rollBack(LIMITS);
         return null;
       case 'before':
@@ -222,7 +268,8 @@ export class UpdateWorld {
 
   #judge(): string | null {
     const runs = this.releases.find(({ release }) => release.sha256 === this.#runs);
-    const isTarget = runs?.release.sha256 === this.journal.target?.sha256;
-    return isTarget && runs?.isHealthy === true ? null : 'update_probe_failed';
+    if (runs?.isHealthy !== true || runs.release.sha256 !== this.journal.target?.sha256) return 'update_probe_failed';
+    this.#approved.add(runs.release.sha256);
+    return null;
   }
 }

@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -54,6 +55,35 @@ describe('a program of a slot', () => {
     const ended = await run('(setsid sh -c "echo \\$\\$ >left; sleep 100") & while [ ! -s left ]; do sleep 0.01; done');
     expect(ended).toMatchObject({ code: 0, timedOut: false });
     expect(await isGone('left')).toBe(true);
+  });
+
+  it('that an agent left behind when it was killed ends when the next one runs there', async () => {
+    const left = spawn('setsid', ['sh', '-c', 'echo $$ >left; sleep 100'], {
+      cwd: directory,
+      env: { ...process.env, PADDOCK_PROGRAM: directory },
+      stdio: 'ignore',
+    });
+    while (!existsSync(join(directory, 'left'))) await clock.sleep(5);
+    expect(await run('true')).toMatchObject({ code: 0 });
+    expect(await isGone('left')).toBe(true);
+    left.kill('SIGKILL');
+  });
+
+  it('that listens to no signal is killed all the same', async () => {
+    const ended = await run('trap "" TERM INT HUP; echo $$ >deaf; while :; do sleep 0.1; done', 500);
+    expect(ended).toMatchObject({ code: null, timedOut: true });
+    expect(await isGone('deaf')).toBe(true);
+  });
+
+  it('that the system does not even try to start has failed, and nothing else', async () => {
+    const long = 'x'.repeat(4_000_000);
+    expect(
+      await programs.run(['sh', '-c', 'true', long], {
+        directory,
+        timeoutMs: 1_000,
+        signal: AbortSignal.timeout(5_000),
+      }),
+    ).toMatchObject({ code: 127, timedOut: false });
   });
 
   it('may say as much as it likes: the end of it is kept', async () => {

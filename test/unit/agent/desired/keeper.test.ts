@@ -64,6 +64,16 @@ describe('what a device takes up', () => {
     });
   });
 
+  it('makes no report that nobody takes, whatever a key says of what it was told', async () => {
+    const detail = `\0\uD800${'x'.repeat(400)}`;
+    bench.handlers = { x: { apply: async () => ({ code: 'x_wrong', detail }) } };
+    await bench.begin();
+    await bench.answer(1);
+    await bench.send(1);
+    const { errors } = bench.keeper.reported() ?? {};
+    expect(errors?.['x']?.detail).toBe(`\u{FFFD}\u{FFFD}${'x'.repeat(254)}`);
+  });
+
   it('is taken up once, however often it comes', async () => {
     await bench.answer(1);
     const envelope = await bench.seal(1);
@@ -217,6 +227,23 @@ describe('a version that answers name and that does not come', () => {
     await bench.answer(2);
     await bench.clock.advance(600_000);
     expect(bench.codes).toEqual(['desired_withheld']);
+  });
+
+  it('is reported, until it or a newer one has come', async () => {
+    await bench.answer(2);
+    expect(bench.keeper.reported()).toBe(null);
+    await bench.clock.advance(120_000);
+    expect(bench.keeper.reported()).toEqual({ epoch: 0, version: 0, withheld: { epoch: 0, version: 2 } });
+    expect(bench.changes).toBe(1);
+    await bench.send(3);
+    expect(bench.keeper.reported()).toEqual({ epoch: 0, version: 3 });
+    await bench.answer(5);
+    await bench.clock.advance(120_000);
+    expect(bench.keeper.reported()).toEqual({ epoch: 0, version: 3, withheld: { epoch: 0, version: 5 } });
+    await bench.send(4);
+    expect(bench.keeper.reported()).toMatchObject({ version: 4, withheld: { version: 5 } });
+    await bench.send(5);
+    expect(bench.keeper.reported()).toEqual({ epoch: 0, version: 5 });
   });
 
   it('is not told when it comes in time, or when there is none', async () => {

@@ -33,6 +33,7 @@ const TROUBLES: readonly Happening[] = [
   (world) => void (world.isCloudUp = !world.isCloudUp),
   (world) => void (world.isLauncherUp = !world.isLauncherUp),
   (world) => world.launch(),
+  (world) => world.reboot(),
   (world) => world.giveUp(),
   (world) => world.restart(),
   (world) =>
@@ -55,7 +56,14 @@ const happenings: fc.Arbitrary<Happening> = fc.oneof(
           void (world.desired = n === null ? null : at(n)),
     ),
   },
-  { weight: 2, arbitrary: fc.constant<Happening>((world) => world.wait()) },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom(1, 4, 4, 20).map(
+      (hours): Happening =>
+        (world) =>
+          world.wait(hours),
+    ),
+  },
   ...TROUBLES.map((happening) => ({ weight: 1, arbitrary: fc.constant(happening) })),
   {
     weight: 1,

@@ -1,4 +1,6 @@
 import { LOCK_FILE, LONGEST_LOCK_MS, openUpdateLock, type UpdateLock } from '@paddock/agent/update/lock.ts';
+import { NO_JOURNAL, writeJournal } from '@paddock/agent/update/journal.ts';
+import { UPDATE_STATES, type UpdateState } from '@paddock/shared/firmware.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { MemoryDisk } from '../../../harness/agent/memory-disk.ts';
@@ -44,11 +46,42 @@ describe('the update lock', () => {
     expect(await codeThrown(open().take(owner, reason, ms))).toBe('lock_invalid');
   });
 
+  it('is not held for longer than anybody may ask for, whatever its file says', async () => {
+    const other = new MemoryDisk();
+    const later = new FakeClock();
+    await later.advance(1_000);
+    await openUpdateLock({ clock: later, disk: other, bootId: 'one' }).take('payment', 'pays', LONGEST_LOCK_MS);
+    expect(await openUpdateLock({ clock: later, disk: other, bootId: 'one' }).holder()).not.toBeNull();
+    expect(await openUpdateLock({ clock: new FakeClock(), disk: other, bootId: 'one' }).holder()).toBeNull();
+  });
+
   it("is nobody's when its file is damaged", async () => {
     const other = new MemoryDisk();
     await open('one', other).take('payment', 'a customer pays', 60_000);
     const text = Buffer.from(other.files.get(LOCK_FILE) ?? '').toString();
     other.files.set(LOCK_FILE, Buffer.from(text.replace('payment', 'Payment')));
     expect(await open('one', other).holder()).toBeNull();
+  });
+
+  it.each(Object.keys(UPDATE_STATES) as UpdateState[])('is to be had in the state %s, or not', async (state) => {
+    const other = new MemoryDisk();
+    await writeJournal(other, { ...NO_JOURNAL, state });
+    const isRefused = ['armed', 'switched', 'trial', 'rolling-back'].includes(state);
+    expect(await codeThrown(open('one', other).take('payment', 'a customer pays', 60_000))).toBe(
+      isRefused ? 'lock_update_running' : null,
+    );
+    expect((await open('one', other).holder()) === null).toBe(isRefused);
+  });
+
+  it('is not to be had while what ran before is tried for the cloud, and is while the cloud is waited for', async () => {
+    const other = new MemoryDisk();
+    const release = { name: 'kiosk-app', version: '1.1.0', counter: 2, sha256: 'b'.repeat(64) };
+    for (const phase of ['new', 'old', 'asking', 'kept', 'back'] as const) {
+      const watch = { release, before: 'a'.repeat(64), phase, ms: 0 };
+      await writeJournal(other, { ...NO_JOURNAL, state: 'committed', watch });
+      const refused = await codeThrown(open('one', other).take('payment', 'a customer pays', 1_000));
+      expect([phase, refused]).toEqual([phase, phase === 'new' ? null : 'lock_update_running']);
+      await other.remove(LOCK_FILE);
+    }
   });
 });

@@ -44,6 +44,18 @@ describe('a window', () => {
     expect(windowCheck(undefined)({ earliest: inside, latest: null })).toBe(true);
   });
 
+  it('is closed while the time may lie outside, also between two openings', () => {
+    const check = windowCheck({ zone: 'UTC', from: '03:00', to: '02:30' });
+    const between = (from: string, to: string): boolean =>
+      check({ earliest: wallMs(utc(`2026-11-28T${from}`)), latest: wallMs(utc(`2026-11-28T${to}`)) });
+    expect(between('01:00', '02:29')).toBe(true);
+    expect(between('02:20', '03:10')).toBe(false);
+    const always = windowCheck({ zone: 'UTC', from: '00:00', to: '00:00' });
+    const noon = utc('2026-11-28T12:00');
+    expect(always({ earliest: wallMs(noon), latest: wallMs(noon + 20 * 3_600_000) })).toBe(true);
+    expect(always({ earliest: wallMs(noon), latest: wallMs(noon + 25 * 3_600_000) })).toBe(false);
+  });
+
   it('is open for as long as the clock on the wall goes from its beginning to its end', () => {
     const times = fc.integer({ min: 0, max: 1_439 });
     const zones = fc.constantFrom('UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kathmandu', 'Australia/Lord_Howe');

@@ -42,4 +42,7 @@ test('reports are the same whatever the order of their keys, and what a newer ag
   expect(reportedOf({ epoch: 0, version: 1, errors: {} })).toEqual({ epoch: 0, version: 1 });
   expect(isSameReport(one, { ...one, version: 2 })).toBe(false);
   expect(isSameReport(null, null)).toBe(true);
+  const withheld = { epoch: 0, version: 3 };
+  expect(isSameReport(one, { ...one, withheld })).toBe(false);
+  expect(reportedOf({ epoch: 0, version: 0, withheld })).toEqual({ epoch: 0, version: 0, withheld });
 });
