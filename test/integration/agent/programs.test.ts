@@ -58,7 +58,8 @@ describe('a program of a slot', () => {
   });
 
   it('that an agent left behind when it was killed ends when the next one runs there', async () => {
-    const left = spawn('setsid', ['sh', '-c', 'echo $$ >left; sleep 100'], {
+    const left = spawn('sh', ['-c', 'echo $$ >left; sleep 100'], {
+      detached: true,
       cwd: directory,
       env: { ...process.env, PADDOCK_PROGRAM: directory },
       stdio: 'ignore',
