@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { join } from 'node:path';
 import { SlotDirectory } from '@paddock/agent/slots/directory.ts';
+import { contentOf } from '@paddock/agent/slots/whole.ts';
+import { SLOTS, type Slot } from '@paddock/shared/firmware.ts';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { checkingReleases } from '../../harness/agent/checking-releases.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
@@ -39,6 +41,13 @@ async function killUpdating(): Promise<void> {
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** What was found of slots that say that they are whole and are not, while nobody wrote into them. */
+const broken: string[] = [];
+function lieOf(slot: Slot): string[] {
+  const content = contentOf(launcher.calls, slot);
+  return content === null ? [] : faultsOf(launcher.calls, slot, content.release.sha256, RELEASES);
+}
+
 /** At moments that are never the same twice. */
 async function killSomething(): Promise<void> {
   const before = launcher.ran.length;
@@ -46,6 +55,7 @@ async function killSomething(): Promise<void> {
   const victims = Math.floor(Math.random() * 3);
   if (victims !== 0) await launcher.kill();
   if (victims !== 1) await killUpdating();
+  if (victims !== 1) broken.push(...SLOTS.flatMap(lieOf));
   if (victims !== 0) launcher.start();
   if (victims !== 1) startUpdating();
   // It goes on from wherever it was.
@@ -63,6 +73,7 @@ it('launcher and agent, killed at any moment, start whole slots only and get on'
   await until(() => settled(2), 'the other release');
   await killUpdating();
   expect(launcher.ran.filter((line) => !line.startsWith('whole '))).toEqual([]);
+  expect(broken).toEqual([]);
   const { running } = new SlotDirectory(launcher.calls).status();
   expect(running).not.toBeNull();
   expect(faultsOf(launcher.calls, running?.slot ?? 'a', running?.release.sha256 ?? '', RELEASES)).toEqual([]);

@@ -1,9 +1,11 @@
+import { readBoot, readNotes } from '@paddock/agent/slots/boot-record.ts';
 import { prepareRun } from '@paddock/agent/slots/launch.ts';
 import { createInstallerWork } from '@paddock/agent/slots/installer-work.ts';
 import { SlotDirectory } from '@paddock/agent/slots/directory.ts';
 import { installErrorOf } from '@paddock/agent/slots/stage.ts';
-import { sha256Of } from '@paddock/agent/slots/whole.ts';
+import { contentOf, sha256Of } from '@paddock/agent/slots/whole.ts';
 import { InstallError, type TreeCalls } from '@paddock/agent/ports-firmware.ts';
+import { SLOTS } from '@paddock/shared/firmware.ts';
 import { describe, expect, it } from 'vitest';
 import { FaultyCalls, type Fault } from '../../harness/agent/faulty-calls.ts';
 import { bringObjects, faultsOf, LIMITS, releaseOf, runUntil } from '../../harness/agent/slots.ts';
@@ -11,14 +13,16 @@ import { TreeFiles } from '../../harness/agent/tree-files.ts';
 
 const OLD = releaseOf(1, { 'bin/kiosk': 'one', 'web/same.js': 'same', gone: 'gone', d: null });
 const NEW = releaseOf(2, { 'bin/kiosk': 'two, longer', 'web/same.js': 'same', 'web/x': 'x', current: '-> bin/kiosk' });
-const ALL = [OLD, NEW];
+/** In the slot that is written: what is left of it must not pass for it. */
+const OTHER = releaseOf(3, { 'bin/kiosk': 'three', 'web/same.js': 'same', 'web/y': 'y' });
+const ALL = [OLD, NEW, OTHER];
 
 const EXPECTED = { ENOSPC: 'install_no_space', EIO: 'install_disk_failed' } as const;
 
 /** A kiosk that runs the old release; the other slot holds something, so that there is something to remove. */
 function kiosk(): TreeFiles {
   const files = new TreeFiles();
-  for (const release of [NEW, OLD]) {
+  for (const release of [OTHER, OLD]) {
     bringObjects(files, release);
     runUntil(files, release);
   }
@@ -74,6 +78,13 @@ function* faultsWith(fault: Fault): Generator<string> {
     else if (told.code !== EXPECTED[fault.code]) yield `says ${told.code}`;
   }
   const wanted = `${fault.code} at ${faulty.failed}`;
+  for (const slot of SLOTS) {
+    const content = contentOf(files, slot);
+    const faults = content === null ? [] : faultsOf(files, slot, content.release.sha256, ALL);
+    yield* faults.map((each) => `${wanted}: it says that it is whole, and ${each}`);
+  }
+  // What recovers from a record that the disk lost must not have to recover from a disk that is full.
+  if (readBoot(files) === null || readNotes(files) === null) yield `${wanted}: a record is damaged`;
   yield* bootFaults(faulty.calls, files).map((each) => `${wanted}, while it lasts: ${each}`);
   yield* bootFaults(files, files).map((each) => `${wanted}, when it is gone: ${each}`);
   bringObjects(files, NEW);

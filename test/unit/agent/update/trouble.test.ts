@@ -20,7 +20,7 @@ const trialOf = (starts: number, givenUp = false) => ({ slot: 'b', release: targ
 
 const factsOf = (change: Partial<Facts>): Facts => ({
   desired: target,
-  slots: { running: runsOne, trial: null, other: target },
+  slots: { running: runsOne, trial: null, other: target, lost: null },
   launcher: { sha256: old.sha256 },
   agreed: target.sha256,
   isFetched: true,
@@ -34,7 +34,7 @@ const factsOf = (change: Partial<Facts>): Facts => ({
 
 describe('a trial that the launcher was told of and has not begun', () => {
   const armed = journalOf({ state: 'armed' });
-  const slots: Facts['slots'] = { running: runsOne, trial: trialOf(0), other: target };
+  const slots: Facts['slots'] = { running: runsOne, trial: trialOf(0), other: target, lost: null };
 
   it('is begun while nobody is interrupted', () => {
     expect(decide(armed, factsOf({ slots }))).toEqual({ kind: 'do', action: 'restart' });
@@ -87,7 +87,7 @@ describe('a way back', () => {
   it('from what ran before, tried for the cloud, waits for the launcher as well', () => {
     const watch = { release: target, before: old.sha256, phase: 'back', ms: 0 } as const;
     const journal = journalOf({ state: 'committed', watch, floors: {} });
-    const slots: Facts['slots'] = { running: { ...runsTwo, committed: true }, trial: null, other: old };
+    const slots: Facts['slots'] = { running: { ...runsTwo, committed: true }, trial: null, other: old, lost: null };
     const raised = decide(journal, factsOf({ slots }));
     const noted = raised.kind === 'note' ? raised.journal : journal;
     expect(decide(noted, factsOf({ slots, launcher: null }))).toMatchObject({ kind: 'rest' });
@@ -98,7 +98,7 @@ describe('a way back', () => {
 });
 
 describe('a release is put away', () => {
-  const slots: Facts['slots'] = { running: runsOne, trial: trialOf(3, true), other: target };
+  const slots: Facts['slots'] = { running: runsOne, trial: trialOf(3, true), other: target, lost: null };
 
   it('when the launcher gave its trial up, unless it had been found good', () => {
     const decision = decide(journalOf({ state: 'trial' }), factsOf({ slots }));
@@ -133,7 +133,7 @@ describe('a release is put away', () => {
 
 describe('nobody is interrupted', () => {
   const watch = { release: target, before: old.sha256, phase: 'new', ms: 0 } as const;
-  const slots: Facts['slots'] = { running: { ...runsTwo, committed: true }, trial: null, other: old };
+  const slots: Facts['slots'] = { running: { ...runsTwo, committed: true }, trial: null, other: old, lost: null };
   const dayLater = { slots, launcher: { sha256: target.sha256 }, watchedMs: 24 * 3_600_000 };
   const floors = { [target.name]: { counter: target.counter, sha256: target.sha256 } };
 
@@ -152,7 +152,7 @@ describe('nobody is interrupted', () => {
 });
 
 test('a trial that the journal knows nothing of is ended, and nobody is blamed', () => {
-  const slots: Facts['slots'] = { running: runsTwo, trial: trialOf(1), other: old };
+  const slots: Facts['slots'] = { running: runsTwo, trial: trialOf(1), other: old, lost: null };
   expect(decide(journalOf({ state: 'idle', target: null }), factsOf({ slots }))).toMatchObject({
     journal: { state: 'rolling-back', error: { code: 'update_trial_unknown' }, quarantined: [] },
   });
