@@ -13,6 +13,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/enrol': ['clock', 'report'],
   'agent/inventory': ['report'],
   'agent/launcher': ['report', 'slots'],
+  'agent/local': ['report', 'update'],
   'agent/report': ['clock'],
   'agent/tuf': ['report'],
   'agent/update': ['clock', 'report', 'tuf'],
@@ -75,7 +76,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports(-firmware)?[.]ts$';
+const PORTS = '^$1/src/ports(-firmware|-local)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -168,7 +169,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports(-firmware)?[.]ts$` },
+    from: { path: `${PROGRAM}ports(-firmware|-local)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

@@ -46,6 +46,8 @@ export interface DesiredKeeper {
   answered(current: Version): Promise<void>;
   /** What holds on this device; null when nothing was ever taken up. */
   reported(): ReportedDesired | null;
+  /** The same with all of its state, for the kiosk's own software. */
+  shown(): (ReportedDesired & Pick<Desired, 'state'>) | null;
   /** @param changed called when what is reported has changed */
   begin(changed: () => void): void;
   stop(): Promise<void>;
@@ -125,6 +127,11 @@ class Keeper implements DesiredKeeper {
     if (this.#applied === null) return null;
     const { epoch, version, errors } = this.#applied;
     return { epoch, version, ...(Object.keys(errors).length > 0 && { errors: { ...errors } }) };
+  }
+
+  shown(): (ReportedDesired & Pick<Desired, 'state'>) | null {
+    const reported = this.reported();
+    return reported === null ? null : { ...reported, state: this.#taken?.state ?? {} };
   }
 
   async stop(): Promise<void> {

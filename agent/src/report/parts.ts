@@ -53,6 +53,8 @@ export interface SessionParts {
   };
   /** What the device runs, and how its update does: in every report, and reported when it changes. */
   readonly firmware?: FirmwareSource;
+  /** The interface for the kiosk's own software, which waits for answers to its events. */
+  readonly local?: { answered(answer: Answer): void };
   readonly log: Log;
 }
 

@@ -1,6 +1,7 @@
 import type { DesiredError } from '@paddock/shared/desired.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
 import type { Manifest } from '@paddock/shared/manifest.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Launcher, LauncherStatus, TrialLimits } from '../ports-firmware.ts';
 import type { Clock } from '../ports.ts';
 import { runOf, type CommandParts } from './commands.ts';
@@ -17,6 +18,8 @@ export interface TrialParts extends CommandParts {
   readonly launcher: Launcher;
   /** How many sensors are good now. */
   readonly goodSensors: () => number;
+  /** Why the kiosk's own software is not well by what it said since then; null: it is. */
+  readonly applicationFault?: (since: UptimeMs) => string | null;
 }
 
 /** When the launcher goes back by itself. */
@@ -47,7 +50,8 @@ export async function judged(
 
 async function observe(parts: TrialParts, slot: Slot, criteria: Criteria, signal: AbortSignal): Promise<Observation> {
   const launcher = await statusOf(parts.launcher);
-  const seen = { launcher, goodSensors: parts.goodSensors(), probe: null };
+  const applicationFault = launcher === null ? null : (parts.applicationFault?.(launcher.startedAt) ?? null);
+  const seen = { launcher, goodSensors: parts.goodSensors(), applicationFault, probe: null };
   const { probe } = criteria.health;
   if (probe === undefined || launcher === null || faultOf(seen, launcher, criteria) !== null)
     return { ...seen, now: parts.clock.monotonic() };
