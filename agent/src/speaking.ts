@@ -91,9 +91,9 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   return {
     ...session,
     async stop() {
-      // First, so that nobody is promised anything any more.
-      await local?.stop();
-      await Promise.all([updating?.stop(), inventory.stop(), desired.stop(), session.stop()]);
+      // The interface first, so that nobody is promised anything any more.
+      const ended = local?.stop();
+      await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), session.stop()]);
     },
   };
 }

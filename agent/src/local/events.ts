@@ -55,7 +55,9 @@ export class LocalEvents {
     this.#parts = parts;
     this.#quiet = createQuiet(parts.clock);
     for (const report of parts.held())
-      if (report.eventId !== undefined) this.#pending.set(report.eventId, { content: null, report });
+      // The outbox's file may still have one of which it is known already what became of it.
+      if (report.eventId !== undefined && parts.notes.find(report.eventId) === undefined)
+        this.#pending.set(report.eventId, { content: null, report });
   }
 
   /** @throws LocalError */
