@@ -30,7 +30,7 @@ export type LocalProblem = keyof typeof LOCAL_PROBLEMS;
 export const LOCAL_SOCKET_ERRORS = {
   local_in_use: 'Another program answers on the socket',
   local_path_taken: 'What lies at the path is no socket: it is not touched',
-  local_path_long: 'The path is longer than the 107 bytes that a Unix socket takes',
+  local_path_long: 'The path is longer than 103 bytes: a Unix socket takes hardly more',
   local_group_unknown: 'The machine has no such group',
   local_failed: 'The system does not let the agent open the socket',
 } as const satisfies Record<string, string>;

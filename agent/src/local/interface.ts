@@ -32,7 +32,7 @@ type Handler = (parts: InterfaceParts, name: string, request: LocalRequest) => P
 const ok = (body: object): LocalReply => ({ status: 200, body });
 
 /** Addresses and what each method does there; a colon stands for a name. */
-const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
+export const ROUTES: Readonly<Record<string, Readonly<Record<string, Handler>>>> = {
   '/v1/state': { GET: async ({ state }) => ok(await state()) },
   '/v1/desired': { GET: async ({ state }) => ok({ desired: (await state()).desired }) },
   '/v1/changes': { GET: async ({ listeners }) => ({ listen: listeners.add() }) },

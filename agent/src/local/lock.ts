@@ -1,5 +1,5 @@
 import type { Clock } from '../ports.ts';
-import { LOCK_ERRORS, LockError, type LockHolder, type UpdateLock } from '../update/lock.ts';
+import { LOCK_ERRORS, type LockError, type LockHolder, type UpdateLock } from '../update/lock.ts';
 import type { ShownLock } from './state.ts';
 
 /** The HTTP status of why a lock could not be taken or let go. */

@@ -1,7 +1,7 @@
 import { topicOf } from '@paddock/shared/topics.ts';
 import type { Clock } from '../ports.ts';
 import { createAnswerReader } from './answer-reader.ts';
-import { createConnection } from './connection.ts';
+import { createConnection, type Connection } from './connection.ts';
 import { boundedData } from './event-data.ts';
 import { createQuiet } from './log.ts';
 import { countLostEvent, type Outbox } from './outbox.ts';
@@ -66,15 +66,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
   });
-  const readAnswer = createAnswerReader(parts, options, store, (answer, isExchange) => {
-    const { digest, wants, desired } = answer;
-    if (isExchange) reporter.exchanged();
-    connection.answered(digest);
-    parts.inventory?.answered(wants);
-    void parts.desired?.answered(desired);
-    parts.firmware?.cloudReached();
-    parts.local?.answered(answer);
-  });
+  const readAnswer = readAnswers(parts, options, store, { reporter, connection });
   const message = (topic: string, payload: string): void => {
     readAnswer(topic, payload);
     void parts.desired?.message(topic, payload);
@@ -106,6 +98,22 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     },
   };
 }
+
+/** Whoever waits for an answer hears of it. */
+const readAnswers = (
+  parts: SessionParts,
+  options: SessionOptions,
+  store: OutboxStore,
+  { reporter, connection }: { readonly reporter: Reporter; readonly connection: Connection },
+): ReturnType<typeof createAnswerReader> =>
+  createAnswerReader(parts, options, store, (answer, isExchange) => {
+    if (isExchange) reporter.exchanged();
+    connection.answered(answer.digest);
+    parts.inventory?.answered(answer.wants);
+    void parts.desired?.answered(answer.desired);
+    parts.firmware?.cloudReached();
+    parts.local?.answered(answer);
+  });
 
 interface SensorHandling {
   readonly reporter: Reporter;

@@ -238,5 +238,6 @@ describe('a stream', () => {
     listener?.end('event: end\ndata: {}\n\n');
     await until(() => listener?.gone.aborted === true, 'it is closed');
     await server.close();
+    await expect(ask(socket, 'GET', '/v1/state')).rejects.toThrow('ENOENT');
   });
 });
