@@ -9,6 +9,7 @@ import {
   type Fields,
   type LineFormat,
 } from './line-format.ts';
+import { nmeaLine } from './nmea.ts';
 import type { EventConfig, LineSource, Scalar, SerialLinesConfig } from './settings.ts';
 
 /** What one line says about the sensors and events of its port. */
@@ -28,19 +29,24 @@ export interface LineRules {
 const NOTHING: LineMeaning = { samples: [], malformed: [], events: [] };
 
 /**
- * Says what a line means, or null when it means nothing that it should: any sensor of the port
- * may have been in it, so none of them can be believed until it is heard again.
+ * Says what a line means, or null when it means nothing that it should, or `checksum` when it came damaged: any sensor of
+ * the port may have been in it, so none of them can be believed until it is heard again.
  */
-export type LineReader = (line: string) => LineMeaning | null;
+export type LineReader = (line: string) => LineMeaning | 'checksum' | null;
+
+/** How a port's lines are read. */
+export const formatOf = ({ format, patterns }: Pick<SerialLinesConfig, 'format' | 'patterns'>): LineFormat =>
+  patterns ? patternLine(patterns) : format === 'nmea' ? nmeaLine : jsonLine;
 
 /** Makes the reader of a port's lines. */
 export function createLineReader(rules: LineRules): LineReader {
-  const format: LineFormat = rules.config.patterns ? patternLine(rules.config.patterns) : jsonLine;
+  const format = formatOf(rules.config);
   const ignored = rules.config.ignore.map(compilePattern);
   const eventsOfLine = createEventReader(rules.events);
   return (line) => {
     if (ignored.some((pattern) => pattern.test(line))) return NOTHING;
     const fields = format(line);
+    if (fields === 'checksum') return fields;
     const events = eventsOfLine(line, fields);
     if (fields === null) return events.length > 0 ? { ...NOTHING, events } : null;
     return { ...samplesOf(rules.sensors, fields), events };

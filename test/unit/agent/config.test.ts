@@ -127,7 +127,7 @@ describe('configuration', () => {
       '19 sensors.door.source.port config_invalid: names no port: pannel (did you mean panel?)',
     ],
     ['open|closed)$', 'open|closed$', '11 ports.texts.patterns.0 config_invalid: Invalid regular expression'],
-    ['format: json', 'maxLineBytes: 64', '4 ports.panel config_invalid: needs either format: json or patterns'],
+    ['format: json', 'maxLineBytes: 64', '4 ports.panel config_invalid: needs either format or patterns'],
     ['/dev/ttyS1', '/dev/ttyS0', '14 ports.meter.path config_invalid: is the device of port panel already'],
     [
       'range: [0, 22]',

@@ -17,7 +17,7 @@ export function send(response: ServerResponse, reply: LocalReply, isLast = false
     'content-length': Buffer.byteLength(text),
     'cache-control': 'no-store',
   };
-  if (retryAfterSeconds !== undefined) headers['retry-after'] = retryAfterSeconds;
+  if (retryAfterSeconds !== undefined) headers['retry-after'] = String(retryAfterSeconds);
   if (isLast) headers.connection = 'close';
   response.writeHead(status, headers);
   response.end(text);
