@@ -1,16 +1,20 @@
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '@paddock/agent/config.ts';
 import { checkLocal } from '@paddock/agent/doctor-local.ts';
 import type { Finding } from '@paddock/agent/finding.ts';
 import { PaddockLocal, type State } from '../../../agent/client/paddock-local.mjs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AnsweredKiosk } from '../../harness/agent/answered-kiosk.ts';
 import { agent } from '../../harness/agent/cli.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
 import { ask } from '../../harness/agent/local-client.ts';
 
-const YAML = 'local: { applications: [screen] }';
+const YAML = 'local: { applications: [screen, kiosk-app] }';
+const APPLICATION = join(import.meta.dirname, '../../../firmware-bundles/kiosk-app');
+const WITHIN = { timeout: 30_000, interval: 50 };
 const READING = 'application.screen';
 
 describe('the software of a kiosk', () => {
@@ -127,6 +131,30 @@ describe('the software of a kiosk', () => {
     expect(await told('GET', '/v1/events/swipe-0003')).toEqual([404, 'event_unknown']);
     expect(await told('PUT', '/v1/applications/screen', { status: 'fine' })).toEqual([400, 'request_invalid']);
     expect(await told('DELETE', '/v1/lock/nobody')).toEqual([409, 'lock_not_held']);
+  });
+
+  it('may be the demonstration’s application, which says how it is and has a card answered for', async () => {
+    const slot = join(kiosk.home, 'slot');
+    for (const part of ['application', '1.0.0/payload']) cpSync(join(APPLICATION, part), slot, { recursive: true });
+    const env = { ...process.env, PADDOCK_APP_DIR: join(kiosk.home, 'run') };
+    const child = spawn(process.execPath, [join(slot, 'bin/kiosk-app')], {
+      env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    const own = join(kiosk.home, 'run/kiosk-app.sock');
+    try {
+      await vi.waitFor(async () => {
+        expect((await paddock.state()).applications['kiosk-app']).toMatchObject({ status: 'good' });
+        expect((await ask(own, 'GET', '/kiosk')).body).toMatchObject({ device: 'kiosk-0001', online: true });
+      }, WITHIN);
+      const { body } = await ask(own, 'POST', '/card/04A2F7C1');
+      expect(body).toMatchObject({ state: 'recorded' });
+      expect(reportsOf(String(body['id']))).toHaveLength(1);
+      expect((await paddock.state()).lock).toBeNull();
+    } finally {
+      child.kill('SIGKILL');
+      await once(child, 'exit');
+    }
   });
 
   it('is in the doctor’s words: running, killed, stopped, and kept out', async () => {
