@@ -8,7 +8,7 @@ import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
 import { FirmwareSchema } from './config/firmware-settings.ts';
-import { LocalSchema } from './config/local-settings.ts';
+import { localProblems, LocalSchema } from './config/local-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -185,6 +185,7 @@ function check(value: unknown): { config: (Basics & SenseConfig) | null; problem
     ...sensors.problems,
     ...events.problems,
     ...ruleProblems(sense),
+    ...(basics.problems.length > 0 ? [] : localProblems((basics.value as Basics).local, sensors.good)),
   ];
   return { config: { ...(basics.value as Basics), ...sense }, problems };
 }

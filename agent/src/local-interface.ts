@@ -65,6 +65,8 @@ export function openLocal(config: LocalConfig, parts: LocalParts): Local {
         sensors.open(events);
       },
       readings: (at = clock.monotonic()) => ({ ...sensors.readings(at), ...applications.readings(at) }),
+      // The kiosk's own software starts when it starts.
+      settling: () => sensors.readings(),
       close: () => sensors.close(),
     }),
     applicationFault: (since) => applications.faultSince(since),

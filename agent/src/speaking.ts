@@ -87,7 +87,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
-  await local?.begin({ session, sensors: sensing, desired, firmware: updating });
+  await local?.begin({ session, sensors, desired, firmware: updating });
   return {
     ...session,
     async stop() {

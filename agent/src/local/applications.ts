@@ -3,6 +3,7 @@ import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock } from '../ports.ts';
 import type { Log } from '../report/log.ts';
 import { LocalError } from './problem.ts';
+import { readingName } from './reading-name.ts';
 import type { HealthBody } from './shapes.ts';
 
 /** What is known of an application; all of it of this start of the agent. */
@@ -23,9 +24,6 @@ export interface ShownApplication {
   readonly detail?: string;
   readonly ageMs: number | null;
 }
-
-/** The reading that says how an application is. */
-export const readingName = (application: string): string => `application.${application}`;
 
 /** How the kiosk's own software is, as it says itself: one that stops saying so is not well any more. */
 export class Applications {

@@ -19,6 +19,8 @@ export interface SensorSource {
   }): void;
   /** All at the same moment: now, or that of the report. */
   readings(at?: UptimeMs): Readonly<Record<string, Reading>>;
+  /** Those that the first report waits for a moment for; absent: all of them. */
+  settling?(): Readonly<Record<string, Reading>>;
   close(): Promise<void>;
 }
 

@@ -18,6 +18,8 @@ export interface LineMeaning {
   /** Sensors whose field is there and is no value. */
   readonly malformed: readonly string[];
   readonly events: readonly { readonly name: string; readonly data: Record<string, unknown> }[];
+  /** Its checksum is wrong: as bad as a line that means nothing, and another reason. */
+  readonly isDamaged?: true;
 }
 
 export interface LineRules {
@@ -29,10 +31,10 @@ export interface LineRules {
 const NOTHING: LineMeaning = { samples: [], malformed: [], events: [] };
 
 /**
- * Says what a line means, or null when it means nothing that it should, or `checksum` when it came damaged: any sensor of
- * the port may have been in it, so none of them can be believed until it is heard again.
+ * Says what a line means, or null when it means nothing that it should: any sensor of the port
+ * may have been in it, so none of them can be believed until it is heard again.
  */
-export type LineReader = (line: string) => LineMeaning | 'checksum' | null;
+export type LineReader = (line: string) => LineMeaning | null;
 
 /** How a port's lines are read. */
 export const formatOf = ({ format, patterns }: Pick<SerialLinesConfig, 'format' | 'patterns'>): LineFormat =>
@@ -46,7 +48,7 @@ export function createLineReader(rules: LineRules): LineReader {
   return (line) => {
     if (ignored.some((pattern) => pattern.test(line))) return NOTHING;
     const fields = format(line);
-    if (fields === 'checksum') return fields;
+    if (fields === 'checksum') return { ...NOTHING, isDamaged: true };
     const events = eventsOfLine(line, fields);
     if (fields === null) return events.length > 0 ? { ...NOTHING, events } : null;
     return { ...samplesOf(rules.sensors, fields), events };

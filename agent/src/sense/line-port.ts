@@ -75,8 +75,8 @@ export class LinePort implements SensorPort {
 
   #take(line: Line, at: UptimeMs): void {
     const meaning = line.kind === 'line' ? this.#read(line.text) : null;
-    if (meaning !== null && meaning !== 'checksum') this.#tell(meaning, at);
-    else if (!this.#isFirst) this.#misunderstood(line, meaning ?? 'malformed', at);
+    if (meaning !== null && !meaning.isDamaged) this.#tell(meaning, at);
+    else if (!this.#isFirst) this.#misunderstood(line, meaning === null ? 'malformed' : 'checksum', at);
   }
 
   #tell({ samples, malformed, events }: LineMeaning, at: UptimeMs): void {

@@ -102,6 +102,21 @@ describe('the socket', () => {
     expect(statSync(other).size).toBe(8);
   });
 
+  it('is opened at the next try when its place was made free', async () => {
+    socket = join(home, 'agent.sock');
+    writeFileSync(socket, 'precious');
+    const server = createLocalServer({ socket, mode: '0660' });
+    closers.push(() => server.close());
+    await expect(server.open(new Echo())).rejects.toMatchObject({ code: 'local_path_taken' });
+    rmSync(socket);
+    await server.open(new Echo());
+    expect(await ask(socket, 'GET', '/v1/state')).toMatchObject({ status: 200 });
+    const slow = raw();
+    slow.say(GET);
+    await slow.closed;
+    expect(slow.last).toBe('408 request_too_slow');
+  });
+
   it('of another program that took its place is left alone at the end', async () => {
     const server = await open();
     rmSync(socket);
