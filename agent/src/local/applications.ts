@@ -51,22 +51,11 @@ export class Applications {
     const before = this.#standings.get(name);
     if (before === undefined) throw new LocalError('application_unknown', name);
     const [at, segment] = [this.#clock.monotonic(), this.#clock.segment()];
-    const isGood = status === 'good';
-    const isOther = before !== null && before.isGood !== isGood;
-    const wasHeard = before !== null && this.#isHeard(before, at);
-    const standing: Standing = {
-      isGood,
-      detail,
-      at,
-      segment,
-      withinMs: withinSeconds * 1000,
-      changes: (before?.changes ?? 0) + (isOther ? 1 : 0),
-      changedAt: isOther ? at : before?.segment === segment ? before.changedAt : null,
-      heldSince: wasHeard && !isOther ? before.heldSince : at,
-    };
+    const known = before !== null && this.#isHeard(before, at) ? before : null;
+    const standing = following(before, known, { isGood: status === 'good', detail, at, segment, withinSeconds });
     this.#standings.set(name, standing);
-    if (isOther || !wasHeard) {
-      const told = isGood ? 'info' : 'warn';
+    if (known?.isGood !== standing.isGood) {
+      const told = standing.isGood ? 'info' : 'warn';
       this.#log[told]({ code: `application_${status}`, application: name, detail }, `An application says: ${status}`);
       this.#changed(readingName(name));
     }
@@ -136,4 +125,16 @@ export class Applications {
     this.#log.warn({ code: 'application_silent', application: name }, 'An application says nothing any more');
     this.#changed(readingName(name));
   }
+}
+
+type Word = Pick<Standing, 'isGood' | 'detail' | 'at' | 'segment'> & Pick<HealthBody, 'withinSeconds'>;
+
+/** @param known what was believed until now; null when that was nothing */
+function following(before: Standing | null, known: Standing | null, { withinSeconds, ...word }: Word): Standing {
+  const { at, segment, isGood } = word;
+  const told = { ...word, withinMs: withinSeconds * 1000 };
+  if (before === null) return { ...told, changes: 0, changedAt: null, heldSince: at };
+  if (before.isGood !== isGood) return { ...told, changes: before.changes + 1, changedAt: at, heldSince: at };
+  const changedAt = before.segment === segment ? before.changedAt : null;
+  return { ...told, changes: before.changes, changedAt, heldSince: known?.heldSince ?? at };
 }

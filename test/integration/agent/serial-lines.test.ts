@@ -163,6 +163,6 @@ describe('sentences of NMEA 0183 over a real terminal', () => {
     await master.write(GGA);
     await kiosk.sees('latitude', ({ value }) => value === 48.1173);
     await master.write(HDT);
-    await kiosk.sees('latitude', because('stale'));
+    expect(await kiosk.sees('latitude', because('stale'))).toMatchObject({ value: null, quality: 'bad' });
   });
 });

@@ -190,7 +190,7 @@ describe('configuration', () => {
     const { local: read } = readConfig(`${local}${WHOLE}`, FILE);
     expect(read).toEqual({ socket: '/etc/paddock/run/agent.sock', mode: '0660', applications: ['door', 'screen'] });
     const texts = Array.from(
-      { length: 100 },
+      { length: 116 },
       (_, n) => `  text-number-${n}: { kind: text, source: { port: p, field: f } }`,
     );
     const full = `${HEAD}ports: { p: { kind: serial-lines, path: /dev/x, format: json } }\nsensors:\n${texts.join('\n')}\n`;
