@@ -8,6 +8,7 @@ import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
 import { FirmwareSchema } from './config/firmware-settings.ts';
+import { localProblems, LocalSchema } from './config/local-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -95,6 +96,7 @@ const AgentSchema = Type.Object(
       { ...strict, default: {} },
     ),
     firmware: Type.Optional(FirmwareSchema),
+    local: Type.Optional(LocalSchema),
     ports: Section,
     sensors: Section,
     events: Section,
@@ -183,6 +185,7 @@ function check(value: unknown): { config: (Basics & SenseConfig) | null; problem
     ...sensors.problems,
     ...events.problems,
     ...ruleProblems(sense),
+    ...(basics.problems.length > 0 ? [] : localProblems((basics.value as Basics).local, sensors.good)),
   ];
   return { config: { ...(basics.value as Basics), ...sense }, problems };
 }
@@ -287,7 +290,7 @@ function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentCon
   const home = dirname(file);
   const dataDir = resolve(home, config.dataDir);
   const { claim, enrol } = config.cloud;
-  const { firmware } = config;
+  const { firmware, local } = config;
   return {
     ...config,
     file,
@@ -307,5 +310,6 @@ function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentCon
         ...(firmware.appDir !== undefined && { appDir: resolve(home, firmware.appDir) }),
       },
     }),
+    ...(local !== undefined && { local: { ...local, socket: resolve(home, local.socket) } }),
   };
 }

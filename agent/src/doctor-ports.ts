@@ -2,7 +2,8 @@ import type { Reading } from '@paddock/shared/report.ts';
 import type { AgentConfig } from './config.ts';
 import type { Finding } from './finding.ts';
 import type { ByteStream, Clock } from './ports.ts';
-import { compilePattern, jsonLine } from './sense/line-format.ts';
+import { compilePattern, type LineFormat } from './sense/line-format.ts';
+import { formatOf } from './sense/line-meaning.ts';
 import { createLineSplitter } from './sense/lines.ts';
 import type { SerialLinesConfig } from './sense/settings.ts';
 import type { PortState } from './sense/sensors.ts';
@@ -12,7 +13,8 @@ import { createSensing } from './sensing.ts';
 export interface LineTally {
   lines: number;
   understood: number;
-  /** By pattern; empty for JSON lines. */
+  readonly read: LineFormat;
+  /** By pattern; empty for other formats. */
   readonly fits: Map<string, number>;
   /** One that nothing fits, to look at. */
   example: string | null;
@@ -43,10 +45,11 @@ export async function checkPorts(config: AgentConfig, clock: Clock, listenMs: nu
   ];
 }
 
-export const newTally = ({ patterns = [] }: Pick<SerialLinesConfig, 'patterns'>): LineTally => ({
+export const newTally = (config: Pick<SerialLinesConfig, 'format' | 'patterns'>): LineTally => ({
   lines: 0,
   understood: 0,
-  fits: new Map(patterns.map((pattern) => [pattern, 0])),
+  read: formatOf(config),
+  fits: new Map((config.patterns ?? []).map((pattern) => [pattern, 0])),
   example: null,
 });
 
@@ -74,9 +77,14 @@ export function countLine(tally: LineTally, text: string | null): void {
   tally.lines += 1;
   const fitting = text === null ? [] : [...tally.fits.keys()].filter((pattern) => compilePattern(pattern).test(text));
   for (const pattern of fitting) tally.fits.set(pattern, (tally.fits.get(pattern) ?? 0) + 1);
-  const isUnderstood = tally.fits.size === 0 ? text !== null && jsonLine(text) !== null : fitting.length > 0;
+  const isUnderstood = tally.fits.size === 0 ? isRead(tally, text) : fitting.length > 0;
   if (isUnderstood) tally.understood += 1;
   else tally.example ??= text;
+}
+
+function isRead({ read }: LineTally, text: string | null): boolean {
+  const fields = text === null ? null : read(text);
+  return fields !== null && fields !== 'checksum';
 }
 
 export function judgePort({ name, state, detail, samples, faults }: PortState): Finding {
@@ -103,6 +111,8 @@ export function judgePort({ name, state, detail, samples, faults }: PortState): 
     : { check, status: 'ok', message };
 }
 
+const FORMATS = { json: ' as JSON', nmea: ' as NMEA 0183' } as const;
+
 export function judgeLines(
   name: string,
   { format }: Pick<SerialLinesConfig, 'format'>,
@@ -118,7 +128,7 @@ export function judgeLines(
         message: 'No whole line came: check delimiter and baud rate, or listen longer',
       },
     ];
-  const message = `${tally.understood} of ${tally.lines} lines make sense${format === 'json' ? ' as JSON' : ''}`;
+  const message = `${tally.understood} of ${tally.lines} lines make sense${format === undefined ? '' : FORMATS[format]}`;
   const example = tally.example === null ? '' : `, such as not ${JSON.stringify(tally.example.slice(0, 80))}`;
   const whole: Finding =
     tally.understood === tally.lines

@@ -6,6 +6,7 @@ import { createMqttLink } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
 import { checkKey } from './doctor-key.ts';
+import { checkLocal } from './doctor-local.ts';
 import { checkPorts } from './doctor-ports.ts';
 import { checkTime } from './doctor-time.ts';
 import { checkEnrolment } from './doctor-enrolment.ts';
@@ -41,6 +42,7 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
     ...enrolment,
     ...(cloudKeys === null ? [] : [cloudKeys]),
     broker,
+    ...(await checkLocal(config, running)),
     ...ports,
   ];
 }

@@ -14,6 +14,7 @@ import { keepDesired, type DesiredKeeper } from './desired/keeper.ts';
 import type { Pin } from './enrol/pin.ts';
 import type { BegunStart } from './identity/identity.ts';
 import { keepInventory, type InventoryKeeper } from './inventory/keeper.ts';
+import type { Local } from './local-interface.ts';
 import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
 import { createPace, type Pace } from './report/pace.ts';
@@ -58,12 +59,17 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   const { clock, disk, signer, log, time, machine, start, agentVersion } = own;
   const { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen, watch = (link) => link } = speaking;
   const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
-  const sensors = createSensing(config, clock);
+  const local = await beginLocal(config, own, device);
+  const sensing = createSensing(config, clock);
+  const sensors = local?.withApplications(sensing) ?? sensing;
   const inventory = await beginInventory(device, own, link);
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
-  const updating = await beginUpdating(config, own, speaking, () => sensors.readings());
+  const updating = await beginUpdating(config, own, speaking, {
+    readings: () => sensing.readings(),
+    ...(local && { applicationFault: (since) => local.applicationFault(since) }),
+  });
   const desired = await beginDesired(own, speaking, pace, updating);
-  const made = { sensors, inventory, desired, ...(updating && { firmware: updating }) };
+  const made = { sensors, inventory, desired, ...(updating && { firmware: updating }), ...(local && { local }) };
   const session = await startSession(
     { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, ...made },
     {
@@ -81,11 +87,22 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
+  await local?.begin({ session, sensors, desired, firmware: updating });
   return {
-    outbox: () => session.outbox(),
-    quiet: (work) => session.quiet(work),
-    stop: async () => void (await Promise.all([updating?.stop(), inventory.stop(), desired.stop(), session.stop()])),
+    ...session,
+    async stop() {
+      // The interface first, so that nobody is promised anything any more.
+      const ended = local?.stop();
+      await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), session.stop()]);
+    },
   };
+}
+
+/** Null where the kiosk's own software has no interface: then nothing of it is loaded either. */
+async function beginLocal({ local }: AgentConfig, own: Own, device: string): Promise<Local | null> {
+  if (local === undefined) return null;
+  const { openLocal } = await import('./local-interface.ts');
+  return openLocal(local, { ...own, device, bootId: await own.machine.bootId() });
 }
 
 const beginInventory = async (
@@ -103,7 +120,7 @@ async function beginUpdating(
   { firmware }: AgentConfig,
   own: Own,
   { enrolled }: Speaking,
-  readings: UpdatingParts['readings'],
+  observed: Pick<UpdatingParts, 'readings' | 'applicationFault'>,
 ): Promise<Updating | null> {
   if (firmware === undefined) return null;
   const updating = await import('./updating.ts');
@@ -111,7 +128,7 @@ async function beginUpdating(
     ...own,
     ...(enrolled ?? BY_HAND),
     bootId: await own.machine.bootId(),
-    readings,
+    ...observed,
   });
 }
 

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { rootCertificates } from 'node:tls';
 import { join } from 'node:path';
 import type { Reading } from '@paddock/shared/report.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
 import { connectLauncher } from './adapters/launcher-client.ts';
 import { createPrograms } from './adapters/programs.ts';
 import { createRepository } from './adapters/repository.ts';
@@ -42,6 +43,8 @@ export interface UpdatingParts {
   readonly standing: () => Standing | null;
   /** Of all sensors, now. */
   readonly readings: () => Readonly<Record<string, Reading>>;
+  /** Of the kiosk's own software; absent where it has no interface. */
+  readonly applicationFault?: (since: UptimeMs) => string | null;
 }
 
 export interface Updating extends Updates {
@@ -75,7 +78,7 @@ export async function openUpdating(
   parts: UpdatingParts,
 ): Promise<Updates & { close(): Promise<void> }> {
   const { slots, root, model, appDir: appDirectory = join(slots, APP_DIRECTORY) } = firmware;
-  const { clock, disk, log, time, bootId, pin, standing, readings } = parts;
+  const { clock, disk, log, time, bootId, pin, standing, readings, applicationFault } = parts;
   const installer = openInstaller(slots);
   const rootFile = root === undefined ? null : await readRoot(root, log);
   const own = pin === null ? null : `${pin.url.replace(/\/$/, '')}/firmware/`;
@@ -96,6 +99,7 @@ export async function openUpdating(
     bootId,
     slotPath: (slot) => join(slots, slot),
     sensors: createUpdateSensors(clock, readings),
+    ...(applicationFault && { applicationFault }),
     random: Math.random,
   });
   return { ...updates, close: () => installer.close() };

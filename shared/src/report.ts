@@ -7,6 +7,8 @@ import { Count, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from '
 /** Names of sensors and events: lower case, so that they look the same everywhere. */
 export const NAME_PATTERN = '^[a-z0-9][a-z0-9._-]{0,63}$';
 const Name = Type.String({ pattern: NAME_PATTERN });
+/** What an event may be known by; whoever posts it chooses it. */
+export const EVENT_ID_PATTERN = '^[A-Za-z0-9_-]{8,64}$';
 const ShortText = Type.String({ maxLength: 256 });
 
 export const QUALITIES = ['good', 'suspect', 'bad'] as const;
@@ -59,6 +61,8 @@ const Trigger = Type.Union([
   Type.Object({
     kind: Type.Literal('event'),
     name: Name,
+    /** Of an event that the kiosk's own software posted: told again it has the same one, and is to be acted on once. */
+    id: Type.Optional(Type.String({ pattern: EVENT_ID_PATTERN })),
     /** How long before `uptimeMs` it happened; absent means at `uptimeMs`. */
     agoMs: Type.Optional(Count),
     data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),

@@ -2,6 +2,7 @@ import { invalid, type Path, type Problem } from './problems.ts';
 import { largestReadingBytes, MAX_READINGS_BYTES } from '../sense/reading-size.ts';
 import { sizeOf } from '../sense/registers.ts';
 import { groupsOf } from '../sense/line-format.ts';
+import { namesOf } from '../sense/nmea.ts';
 import type {
   EventConfig,
   PortConfig,
@@ -41,7 +42,7 @@ function sizeProblems(sensors: SenseConfig['sensors']): Problem[] {
 function portProblems(port: PortConfig, path: Path): Problem[] {
   if (port.kind !== 'serial-lines') return [];
   const formats = [port.format, port.patterns].filter((format) => format !== undefined).length;
-  return formats === 1 ? [] : [invalid(path, 'needs either format: json or patterns')];
+  return formats === 1 ? [] : [invalid(path, 'needs either format or patterns')];
 }
 
 /** Two ports on one device would steal each other's bytes. */
@@ -87,8 +88,24 @@ function registerProblems(sensor: SensorConfig, source: RegisterSource, path: Pa
   return problems;
 }
 
+/** A sentence's type, or its whole address, and a field of it by number or name. */
+const NMEA_FIELD = /^(?:(P[A-Z0-9]{2,11})|(?:[A-Z0-9]{2})?([A-Z]{3}))[.]([1-9][0-9]?|[a-z]+)$/;
+
+function nmeaProblems(field: string, path: Path): Problem[] {
+  const [, , type = '', name = ''] = NMEA_FIELD.exec(field) ?? [];
+  const names = namesOf(type);
+  if (/^[0-9]/.test(name) || names.includes(name)) return [];
+  const known =
+    names.length === 0
+      ? 'a sentence and the number of its field, such as GGA.8'
+      : `the number of a field, or ${type}.${names.join(`, ${type}.`)}`;
+  return [invalid(path, `must be ${known}`)];
+}
+
 function groupProblems(field: string, port: PortConfig | undefined, path: Path): Problem[] {
-  if (port?.kind !== 'serial-lines' || port.patterns === undefined) return [];
+  if (port?.kind !== 'serial-lines') return [];
+  if (port.format === 'nmea') return nmeaProblems(field, path);
+  if (port.patterns === undefined) return [];
   const groups = groupsOfPort(port);
   return groups.includes(field) ? [] : [invalid(path, `is no named group of the port's patterns: ${field}`)];
 }

@@ -46,6 +46,8 @@ export interface DesiredKeeper {
   answered(current: Version): Promise<void>;
   /** What holds on this device, and what does not come; null when nothing was ever taken up and nothing is missed. */
   reported(): ReportedDesired | null;
+  /** The same with all of its state, for the kiosk's own software. */
+  shown(): (ReportedDesired & Pick<Desired, 'state'>) | null;
   /** @param changed called when what is reported has changed */
   begin(changed: () => void): void;
   stop(): Promise<void>;
@@ -135,6 +137,11 @@ class Keeper implements DesiredKeeper {
       ...(Object.keys(errors).length > 0 && { errors: { ...errors } }),
       ...(withheld && { withheld }),
     };
+  }
+
+  shown(): (ReportedDesired & Pick<Desired, 'state'>) | null {
+    const reported = this.reported();
+    return reported === null ? null : { ...reported, state: this.#taken?.state ?? {} };
   }
 
   async stop(): Promise<void> {

@@ -13,16 +13,23 @@ export class Kept {
   /** Events that the disk did not take. */
   readonly owed = new Set<string>();
   #bytes = 0;
+  #eventBytes = 0;
 
   /** Envelopes of events and of what is on the disk, and how many they are. */
   get onDisk(): { readonly reports: number; readonly bytes: number } {
     return { reports: this.events.size + this.filed.size, bytes: this.#bytes };
   }
 
+  /** Envelopes of events alone: the last to be dropped. */
+  get eventBytes(): number {
+    return this.#eventBytes;
+  }
+
   add({ digest, event, onDisk, envelope }: Held): void {
     (event ? this.events : onDisk ? this.filed : this.loose).add(digest);
     if (event && !onDisk) this.owed.add(digest);
     if (event || onDisk) this.#bytes += envelope.length;
+    if (event) this.#eventBytes += envelope.length;
   }
 
   /** It is on the disk now. */
@@ -36,5 +43,6 @@ export class Kept {
   remove({ digest, event, onDisk, envelope }: Held): void {
     for (const queue of [this.loose, this.filed, this.events, this.owed]) queue.delete(digest);
     if (event || onDisk) this.#bytes -= envelope.length;
+    if (event) this.#eventBytes -= envelope.length;
   }
 }

@@ -42,11 +42,15 @@ export interface ParsedOutbox {
   readonly faults: ReadonlyMap<LineFault, number>;
 }
 
-/** One line a report: `[2,"event"|"routine",device,incarnation,start,sequence,digest,nonce,envelope,check]`. */
+/**
+ * One line a report: `[2,"event"|"routine",device,incarnation,start,sequence,digest,nonce,envelope,check]`, and before
+ * the check the id of an event that has one.
+ */
 export function formatReport(device: string, report: SealedReport): string {
-  const { incarnation, start, sequence, digest, nonce, envelope } = report;
+  const { incarnation, start, sequence, digest, nonce, envelope, eventId } = report;
   const kind = report.event ? 'event' : 'routine';
-  return formatLine([kind, device, incarnation, start, sequence, digest, nonce, envelope]);
+  const values = [kind, device, incarnation, start, sequence, digest, nonce, envelope];
+  return formatLine(eventId === undefined ? values : [...values, eventId]);
 }
 
 /** One line for a report that the cloud refused for good: it must not be sent again by a later start either. */
@@ -148,15 +152,17 @@ function toLine([, kind, , ...rest]: readonly unknown[]): Line {
 }
 
 function toReport(values: readonly unknown[], event: boolean): SealedReport {
-  const [incarnation, start, sequence, digest, nonce, envelope] = values as [
+  const [incarnation, start, sequence, digest, nonce, envelope, eventId] = values as [
     string,
     number,
     number,
     string,
     string | null,
     string,
+    string | undefined,
   ];
-  return { incarnation, start, sequence, digest, nonce, envelope, event };
+  const report = { incarnation, start, sequence, digest, nonce, envelope, event };
+  return eventId === undefined ? report : { ...report, eventId };
 }
 
 /** An event, or the digest of one that was refused, as the first version wrote them. */

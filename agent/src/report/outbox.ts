@@ -1,4 +1,5 @@
 import type { Answer } from '@paddock/shared/answer.ts';
+import { MAX_ENVELOPE_BYTES } from '@paddock/shared/envelope.ts';
 import { REFUSALS } from '@paddock/shared/errors.ts';
 import { uptimeMs, type UptimeMs, type WallMs } from '@paddock/shared/time.ts';
 import { DueQueue } from './due-queue.ts';
@@ -236,6 +237,12 @@ export class Outbox {
     const asked = new Set(kept.filter(({ nonce }) => nonce !== null).map(startKey));
     const mute = kept.filter((report, n) => !asked.has(startKey(report)) && !isSameStart(report, kept[n - 1]));
     return [...mute.flatMap((name) => this.#books.find(name)?.asker ?? []), ...kept];
+  }
+
+  /** Whether another event could only be held by dropping an older one. */
+  get isFullOfEvents(): boolean {
+    const { diskBytes } = this.#limits;
+    return this.#kept.eventBytes > diskBytes - Math.min(MAX_ENVELOPE_BYTES, diskBytes / 4);
   }
 
   /** Envelopes of what is on the disk, or should be, and how many they are. */

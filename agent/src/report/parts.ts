@@ -19,6 +19,8 @@ export interface SensorSource {
   }): void;
   /** All at the same moment: now, or that of the report. */
   readings(at?: UptimeMs): Readonly<Record<string, Reading>>;
+  /** Those that the first report waits for a moment for; absent: all of them. */
+  settling?(): Readonly<Record<string, Reading>>;
   close(): Promise<void>;
 }
 
@@ -53,6 +55,8 @@ export interface SessionParts {
   };
   /** What the device runs, and how its update does: in every report, and reported when it changes. */
   readonly firmware?: FirmwareSource;
+  /** The interface for the kiosk's own software, which waits for answers to its events. */
+  readonly local?: { answered(answer: Answer): void };
   readonly log: Log;
 }
 

@@ -39,6 +39,6 @@ export function keepSchedule(
 /** Resolves when a first report has something to say, or when waiting for it is no use any more. */
 export async function settled(clock: Clock, sensors: SensorSource, stop: AbortSignal): Promise<void> {
   const until = clock.monotonic() + SETTLE_WITHIN_MS;
-  while (!stop.aborted && clock.monotonic() < until && !hasSettled(sensors.readings()))
+  while (!stop.aborted && clock.monotonic() < until && !hasSettled(sensors.settling?.() ?? sensors.readings()))
     await clock.sleep(SETTLE_POLL_MS, stop);
 }

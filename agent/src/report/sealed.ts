@@ -12,6 +12,8 @@ export interface SealedReport {
   readonly nonce: string | null;
   /** Tells of an event: on the disk before it is sent, and the last to be dropped. */
   readonly event: boolean;
+  /** Of an event that the kiosk's own software posted: the id by which it asks for it again. */
+  readonly eventId?: string;
 }
 
 /** A report that no signed answer covers yet. */

@@ -1,7 +1,7 @@
 import { topicOf } from '@paddock/shared/topics.ts';
 import type { Clock } from '../ports.ts';
 import { createAnswerReader } from './answer-reader.ts';
-import { createConnection } from './connection.ts';
+import { createConnection, type Connection } from './connection.ts';
 import { boundedData } from './event-data.ts';
 import { createQuiet } from './log.ts';
 import { countLostEvent, type Outbox } from './outbox.ts';
@@ -11,7 +11,8 @@ import { whenQuiet } from './quiet.ts';
 import { createReporter, type Reporter } from './reporter.ts';
 import { keepSchedule, settled } from './schedule.ts';
 import { openOutboxStore, type OutboxStore } from './store.ts';
-import { createEventIntake, createUrgentReports, type EventIntake } from './storms.ts';
+import type { SealedReport } from './sealed.ts';
+import { createEventIntake, createUrgentReports, type EventIntake, type EventTrigger } from './storms.ts';
 
 /** How long events that still wait may take to reach the disk, and the goodbye behind them to be made. */
 const FLUSH_WITHIN_MS = 1_500;
@@ -28,6 +29,14 @@ export interface Session {
    * @returns false when that does not come about, and it was not done
    */
   quiet(work: () => Promise<unknown>): Promise<boolean>;
+  /** Whether the connection stands. */
+  online(): boolean;
+  /**
+   * Reports an event that happens now. It is in the outbox when this resolves, on the disk if that takes anything.
+   * @returns null when it is dropped: there were too many just now, or the session ends; it resolves to null when no
+   * report of it could be made
+   */
+  event(event: Pick<EventTrigger, 'name' | 'data' | 'id'>): Promise<SealedReport | null> | null;
   /** Says goodbye, sends what is on its way, and closes everything. */
   stop(): Promise<void>;
 }
@@ -57,13 +66,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     connection: () => connection.state(),
     batchEnded: () => connection.batchEnded(),
   });
-  const readAnswer = createAnswerReader(parts, options, store, ({ digest, wants, desired }, isExchange) => {
-    if (isExchange) reporter.exchanged();
-    connection.answered(digest);
-    parts.inventory?.answered(wants);
-    void parts.desired?.answered(desired);
-    parts.firmware?.cloudReached();
-  });
+  const readAnswer = readAnswers(parts, options, store, { reporter, connection });
   const message = (topic: string, payload: string): void => {
     readAnswer(topic, payload);
     void parts.desired?.message(topic, payload);
@@ -78,6 +81,8 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   return {
     outbox: () => store.outbox(),
     quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
+    online: () => connection.online(),
+    event: (event) => events.add({ kind: 'event', ...event }, { at: clock.monotonic(), segment: clock.segment() }),
     async stop() {
       unschedule();
       stopping.abort();
@@ -94,9 +99,25 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   };
 }
 
+/** Whoever waits for an answer hears of it. */
+const readAnswers = (
+  parts: SessionParts,
+  options: SessionOptions,
+  store: OutboxStore,
+  { reporter, connection }: { readonly reporter: Reporter; readonly connection: Connection },
+): ReturnType<typeof createAnswerReader> =>
+  createAnswerReader(parts, options, store, (answer, isExchange) => {
+    if (isExchange) reporter.exchanged();
+    connection.answered(answer.digest);
+    parts.inventory?.answered(answer.wants);
+    void parts.desired?.answered(answer.desired);
+    parts.firmware?.cloudReached();
+    parts.local?.answered(answer);
+  });
+
 interface SensorHandling {
   readonly reporter: Reporter;
-  readonly events: EventIntake;
+  readonly events: EventIntake<unknown>;
   readonly store: OutboxStore;
   readonly stop: AbortSignal;
 }
@@ -115,7 +136,7 @@ function openSensors({ clock, sensors, log }: SessionParts, options: SessionOpti
         quietSize((times) =>
           log.warn({ code: 'event_data_too_large', event: name, times }, 'An event goes without data'),
         );
-      if (events.add({ kind: 'event', name, data }, { at, segment: clock.segment() })) return;
+      if (events.add({ kind: 'event', name, data }, { at, segment: clock.segment() }) !== null) return;
       store.change(countLostEvent);
       quiet((dropped) => log.warn({ code: 'event_storm', event: name, dropped }, 'Too many events: some were dropped'));
     },

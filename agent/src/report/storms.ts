@@ -3,34 +3,35 @@ import type { Moment } from '../clock/exchange.ts';
 import type { Clock } from '../ports.ts';
 import { decideUrgent, fullBudget, NO_CHANGES, spendEvent } from './triggers.ts';
 
-type EventTrigger = Extract<Trigger, { kind: 'event' }>;
+export type EventTrigger = Extract<Trigger, { kind: 'event' }>;
 
-export interface EventIntake {
+export interface EventIntake<R> {
   /**
    * Has it reported at once.
    * @param happened when it was
-   * @returns false when this one is dropped: there were too many just now, or no more are taken
+   * @returns null when this one is dropped: there were too many just now, or no more are taken
    */
-  add(event: EventTrigger, happened: Moment): boolean;
+  add(event: EventTrigger, happened: Moment): Promise<R> | null;
   /** Takes nothing more: a storm must have an end. Resolves when all that were taken are reported. */
   close(): Promise<void>;
 }
 
 /** Lets no more events in than a budget allows. None of them waits here: whatever is only in memory is lost by a kill. */
-export function createEventIntake(
+export function createEventIntake<R>(
   clock: Pick<Clock, 'monotonic'>,
-  report: (event: EventTrigger, happened: Moment) => Promise<unknown>,
-): EventIntake {
+  report: (event: EventTrigger, happened: Moment) => Promise<R>,
+): EventIntake<R> {
   let budget = fullBudget(clock.monotonic());
   let isClosed = false;
   let last: Promise<unknown> = Promise.resolve();
   return {
     add(event, happened) {
       const left = isClosed ? null : spendEvent(budget, clock.monotonic());
-      if (left === null) return false;
+      if (left === null) return null;
       budget = left;
-      last = report(event, happened);
-      return true;
+      const reported = report(event, happened);
+      last = reported;
+      return reported;
     },
     async close() {
       isClosed = true;

@@ -89,6 +89,7 @@ export function createWriter(
       envelope,
       nonce: ask,
       event,
+      ...(trigger.kind === 'event' && trigger.id !== undefined && { eventId: trigger.id }),
       uptime,
     };
   };

@@ -21,11 +21,11 @@ export const groupsOf = (pattern: string): string[] =>
   [...pattern.matchAll(/\(\?<([\p{ID_Start}$_][\p{ID_Continue}$]*)>/gu)].flatMap(([, name]) => (name ? [name] : []));
 
 export type Fields = Readonly<Record<string, unknown>>;
-/** Turns a line into fields; null when it does not fit. */
-export type LineFormat = (line: string) => Fields | null;
+/** Turns a line into fields; null when it does not fit, `checksum` when it came damaged. */
+export type LineFormat = (line: string) => Fields | 'checksum' | null;
 
 /** A line is one JSON object. */
-export const jsonLine: LineFormat = (line) => {
+export const jsonLine = (line: string): Fields | null => {
   try {
     const value: unknown = JSON.parse(line);
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : null;
@@ -35,7 +35,7 @@ export const jsonLine: LineFormat = (line) => {
 };
 
 /** The first pattern that matches fills the fields with its named groups. */
-export function patternLine(patterns: readonly string[]): LineFormat {
+export function patternLine(patterns: readonly string[]): (line: string) => Fields | null {
   const compiled = patterns.map(compilePattern);
   return (line) => {
     for (const pattern of compiled) {

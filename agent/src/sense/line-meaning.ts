@@ -9,6 +9,7 @@ import {
   type Fields,
   type LineFormat,
 } from './line-format.ts';
+import { nmeaLine } from './nmea.ts';
 import type { EventConfig, LineSource, Scalar, SerialLinesConfig } from './settings.ts';
 
 /** What one line says about the sensors and events of its port. */
@@ -17,6 +18,8 @@ export interface LineMeaning {
   /** Sensors whose field is there and is no value. */
   readonly malformed: readonly string[];
   readonly events: readonly { readonly name: string; readonly data: Record<string, unknown> }[];
+  /** Its checksum is wrong: as bad as a line that means nothing, and another reason. */
+  readonly isDamaged?: true;
 }
 
 export interface LineRules {
@@ -33,14 +36,19 @@ const NOTHING: LineMeaning = { samples: [], malformed: [], events: [] };
  */
 export type LineReader = (line: string) => LineMeaning | null;
 
+/** How a port's lines are read. */
+export const formatOf = ({ format, patterns }: Pick<SerialLinesConfig, 'format' | 'patterns'>): LineFormat =>
+  patterns ? patternLine(patterns) : format === 'nmea' ? nmeaLine : jsonLine;
+
 /** Makes the reader of a port's lines. */
 export function createLineReader(rules: LineRules): LineReader {
-  const format: LineFormat = rules.config.patterns ? patternLine(rules.config.patterns) : jsonLine;
+  const format = formatOf(rules.config);
   const ignored = rules.config.ignore.map(compilePattern);
   const eventsOfLine = createEventReader(rules.events);
   return (line) => {
     if (ignored.some((pattern) => pattern.test(line))) return NOTHING;
     const fields = format(line);
+    if (fields === 'checksum') return { ...NOTHING, isDamaged: true };
     const events = eventsOfLine(line, fields);
     if (fields === null) return events.length > 0 ? { ...NOTHING, events } : null;
     return { ...samplesOf(rules.sensors, fields), events };

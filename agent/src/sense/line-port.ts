@@ -75,8 +75,8 @@ export class LinePort implements SensorPort {
 
   #take(line: Line, at: UptimeMs): void {
     const meaning = line.kind === 'line' ? this.#read(line.text) : null;
-    if (meaning !== null) this.#tell(meaning, at);
-    else if (!this.#isFirst) this.#misunderstood(line, at);
+    if (meaning !== null && !meaning.isDamaged) this.#tell(meaning, at);
+    else if (!this.#isFirst) this.#misunderstood(line, meaning === null ? 'malformed' : 'checksum', at);
   }
 
   #tell({ samples, malformed, events }: LineMeaning, at: UptimeMs): void {
@@ -87,10 +87,11 @@ export class LinePort implements SensorPort {
   }
 
   /** The line could have been about any of the port's sensors. */
-  #misunderstood(line: Line, at: UptimeMs): void {
+  #misunderstood(line: Line, reason: 'malformed' | 'checksum', at: UptimeMs): void {
     const what = line.kind === 'line' ? JSON.stringify(line.text.slice(0, SHOWN_CHARS)) : line.why;
-    this.#life.note({ state: 'open', detail: `a line was not understood: ${what}` });
-    this.#faultAll('malformed', at);
+    const why = reason === 'checksum' ? 'came damaged' : 'was not understood';
+    this.#life.note({ state: 'open', detail: `a line ${why}: ${what}` });
+    this.#faultAll(reason, at);
   }
 
   #faultAll(reason: QualityReason, at: UptimeMs): void {

@@ -32,7 +32,7 @@ const serialLine = {
 };
 
 export const PORT_SCHEMAS = {
-  /** A device that speaks lines of text by itself. Lines are JSON objects, or fit one of the patterns. */
+  /** A device that speaks lines of text by itself. Lines are JSON objects, sentences of NMEA 0183, or fit one of the patterns. */
   'serial-lines': Type.Object(
     {
       kind: Type.Literal('serial-lines'),
@@ -41,7 +41,9 @@ export const PORT_SCHEMAS = {
       maxLineBytes: Type.Integer({ minimum: 16, maximum: 65_536, default: 1024 }),
       /** How long a healthy device may say nothing at all; 0 means for ever. */
       silentAfterMs: Milliseconds({ default: 10_000 }),
-      format: Type.Optional(Type.Literal('json', { expects: 'must be json (or leave it out and give patterns)' })),
+      format: Type.Optional(
+        Type.Enum(['json', 'nmea'], { expects: 'must be json or nmea (or leave it out and give patterns)' }),
+      ),
       patterns: Type.Optional(Type.Array(Pattern, { minItems: 1, maxItems: 64 })),
       /** Lines that mean nothing, such as a boot banner: neither a value nor a fault. */
       ignore: Type.Array(Pattern, { maxItems: 64, default: [] }),
@@ -77,7 +79,7 @@ export const WAVES = ['square', 'sine', 'constant', 'counter'] as const;
 /** Where on a port a value is found, by the port's kind. */
 const ADDRESSES = {
   'serial-lines': {
-    /** A member of the JSON object (dots reach into nested ones), or a named group of a pattern. */
+    /** A member of the JSON object (dots reach into nested ones), `TYPE.FIELD` of a sentence, or a named group of a pattern. */
     field: Type.String({ minLength: 1, maxLength: 128 }),
   },
   'modbus-rtu': {

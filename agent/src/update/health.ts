@@ -8,6 +8,8 @@ export interface Observation {
   readonly now: UptimeMs;
   readonly launcher: LauncherStatus | null;
   readonly goodSensors: number;
+  /** What the kiosk's own software says since the launcher started it; null or absent: it is well, or nobody asked. */
+  readonly applicationFault?: string | null;
   /** Null: it is not asked. */
   readonly probe: { readonly isGood: boolean; readonly detail: string } | null;
 }
@@ -58,7 +60,7 @@ export function judge(
 
 /** The cheapest first; the probe is asked when the rest is well. */
 export function faultOf(
-  { goodSensors, probe }: Pick<Observation, 'goodSensors' | 'probe'>,
+  { goodSensors, applicationFault = null, probe }: Pick<Observation, 'goodSensors' | 'applicationFault' | 'probe'>,
   { sha256, pid }: LauncherStatus,
   criteria: Criteria,
 ): DesiredError | null {
@@ -66,5 +68,6 @@ export function faultOf(
   if (criteria.runs && pid === null) return { code: 'update_process_down' };
   if (criteria.health.sensors && goodSensors < criteria.goodSensors)
     return { code: 'update_sensors_bad', detail: `${goodSensors} of ${criteria.goodSensors}` };
+  if (applicationFault !== null) return { code: 'update_application_bad', detail: applicationFault };
   return probe === null || probe.isGood ? null : { code: 'update_probe_failed', detail: probe.detail };
 }

@@ -1,3 +1,4 @@
+import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Moment } from '../clock/exchange.ts';
 import type { TrustedInterval } from '../clock/trusted-time.ts';
 import type { Installer, Launcher, Programs, Repository, Zstd } from '../ports-firmware.ts';
@@ -30,6 +31,8 @@ export interface UpdateParts {
   /** Absolute path of a slot. */
   readonly slotPath: CommandParts['slotPath'];
   readonly sensors: UpdateSensors;
+  /** Why the kiosk's own software is not well by what it said since then; null: it is. Absent: it says nothing here. */
+  readonly applicationFault?: (since: UptimeMs) => string | null;
   /** Between 0 and 1. */
   readonly random: () => number;
 }

@@ -1,6 +1,7 @@
 import type { DesiredError } from '@paddock/shared/desired.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
 import type { Manifest } from '@paddock/shared/manifest.ts';
+import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Launcher, LauncherStatus, TrialLimits } from '../ports-firmware.ts';
 import type { Clock } from '../ports.ts';
 import { runOf, type CommandParts } from './commands.ts';
@@ -26,6 +27,8 @@ export interface TrialParts extends CommandParts {
   readonly clock: Clock;
   readonly launcher: Launcher;
   readonly sensors: UpdateSensors;
+  /** Why the kiosk's own software is not well by what it said since then; null: it is. */
+  readonly applicationFault?: (since: UptimeMs) => string | null;
 }
 
 /** When the launcher goes back by itself. */
@@ -59,7 +62,8 @@ export async function judged(
 
 async function observe(parts: TrialParts, slot: Slot, criteria: Criteria, signal: AbortSignal): Promise<Observation> {
   const launcher = await statusOf(parts.launcher);
-  const seen = { launcher, goodSensors: parts.sensors.good(), probe: null };
+  const applicationFault = launcher === null ? null : (parts.applicationFault?.(launcher.startedAt) ?? null);
+  const seen = { launcher, goodSensors: parts.sensors.good(), applicationFault, probe: null };
   const { probe } = criteria.health;
   if (probe === undefined || launcher === null || faultOf(seen, launcher, criteria) !== null)
     return { ...seen, now: parts.clock.monotonic() };

@@ -16,6 +16,7 @@ export const UPDATE_ERRORS = {
   update_hook_failed: 'A hook of the release failed',
   update_process_down: 'The program of the release does not run, or ended during its trial',
   update_sensors_bad: 'Fewer sensors are good than before the switch',
+  update_application_bad: 'The software of the kiosk says that it is not well, or says nothing, under the release',
   update_probe_failed: 'The probe of the release failed',
   update_given_up: 'The launcher ended the trial: too many starts, or too long without a verdict',
   update_trial_lost: 'The trial ended, and nobody had ended it',

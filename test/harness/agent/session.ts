@@ -6,6 +6,7 @@ import type { SensorSource, SessionOptions } from '@paddock/agent/report/parts.t
 import { createPace } from '@paddock/agent/report/pace.ts';
 import { startSession, type Session } from '@paddock/agent/report/session.ts';
 import { openTimekeeper, type Timekeeper } from '@paddock/agent/report/timekeeper.ts';
+import type { Answer } from '@paddock/shared/answer.ts';
 import type { Reading, Report } from '@paddock/shared/report.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
@@ -34,6 +35,8 @@ export class SessionBench {
   readonly cloud: FakeCloud;
   session!: Session;
   time!: Timekeeper;
+  /** Hears what the interface for the kiosk's own software hears. */
+  answered: (answer: Answer) => void = () => {};
   /** Null: the configuration does not let the agent set it. */
   wallClock: WallClock | null = null;
   #taken = 0;
@@ -89,6 +92,7 @@ export class SessionBench {
         inflater,
         sensors,
         time: this.time,
+        local: { answered: (answer) => this.answered(answer) },
         log,
       },
       {

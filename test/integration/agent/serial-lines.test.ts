@@ -136,3 +136,33 @@ describe('a port', () => {
     }
   });
 });
+
+const GPS = `
+ports: { gps: { kind: serial-lines, path: TTY, format: nmea, silentAfterMs: 0 } }
+sensors:
+  latitude: { kind: number, source: { port: gps, field: GGA.latitude }, range: [-90, 90], maxAgeMs: 300 }
+  heading: { kind: number, source: { port: gps, field: HDT.1 } }
+`;
+
+describe('sentences of NMEA 0183 over a real terminal', () => {
+  const GGA = '$GPGGA,123519,4807.038,N,01131.000,E,1,08,0.9,545.4,M,46.9,M,,*47\r\n';
+  const HDT = '$HEHDT,274.07,T*19\r\n';
+
+  it('are readings, damaged ones are not, and a fix that is gone grows stale', async () => {
+    const master = await kiosk.plug();
+    kiosk.start(GPS);
+    await kiosk.opens();
+    await master.write(GGA.slice(20) + GGA + HDT);
+    await kiosk.sees('latitude', ({ value }) => value === 48.1173);
+    await kiosk.sees('heading', ({ value }) => value === 274.07);
+    await master.write(HDT.replace('274', '275'));
+    await kiosk.sees('heading', because('checksum'));
+    await master.write(HDT);
+    await kiosk.sees('heading', ({ value }) => value === 274.07);
+    await kiosk.sees('latitude', because('checksum'));
+    await master.write(GGA);
+    await kiosk.sees('latitude', ({ value }) => value === 48.1173);
+    await master.write(HDT);
+    expect(await kiosk.sees('latitude', because('stale'))).toMatchObject({ value: null, quality: 'bad' });
+  });
+});

@@ -127,7 +127,17 @@ describe('configuration', () => {
       '19 sensors.door.source.port config_invalid: names no port: pannel (did you mean panel?)',
     ],
     ['open|closed)$', 'open|closed$', '11 ports.texts.patterns.0 config_invalid: Invalid regular expression'],
-    ['format: json', 'maxLineBytes: 64', '4 ports.panel config_invalid: needs either format: json or patterns'],
+    [
+      'ports:\n  panel:',
+      "local: { mode: '0777' }\nports:\n  panel:",
+      "3 local.mode config_invalid: must be '0600', '0660' or '0666', in quotes",
+    ],
+    [
+      'ports:\n  panel:',
+      'local: { applications: [Screen] }\nports:\n  panel:',
+      '3 local.applications.0 config_invalid: must be up to 32 of a-z',
+    ],
+    ['format: json', 'maxLineBytes: 64', '4 ports.panel config_invalid: needs either format or patterns'],
     ['/dev/ttyS1', '/dev/ttyS0', '14 ports.meter.path config_invalid: is the device of port panel already'],
     [
       'range: [0, 22]',
@@ -169,6 +179,26 @@ describe('configuration', () => {
       WHOLE.replace('kiosk-0001', 'K').replace('debounceMs', 'debounce').replace('[0, 22]', '[1, 1]'),
     );
     expect(found.map((line) => line.split(' ')[1])).toEqual(['device', 'sensors.door.debounce', 'sensors.power.range']);
+  });
+
+  it('keeps a reading for each application of the kiosk, and room for it', () => {
+    const named = WHOLE.replace('  door:', '  application.door:');
+    const local = 'local: { applications: [door, screen] }\n';
+    expect(mistakes(`${local}${named}`)).toEqual([
+      '1 local.applications config_invalid: has an application whose reading is a sensor already: application.door',
+    ]);
+    const { local: read } = readConfig(`${local}${WHOLE}`, FILE);
+    expect(read).toEqual({ socket: '/etc/paddock/run/agent.sock', mode: '0660', applications: ['door', 'screen'] });
+    const texts = Array.from(
+      { length: 116 },
+      (_, n) => `  text-number-${n}: { kind: text, source: { port: p, field: f } }`,
+    );
+    const full = `${HEAD}ports: { p: { kind: serial-lines, path: /dev/x, format: json } }\nsensors:\n${texts.join('\n')}\n`;
+    expect(mistakes(full)).toEqual([]);
+    const eight = Array.from({ length: 8 }, (_, n) => `app-${n}`).join(', ');
+    expect(mistakes(`${full}local: { applications: [${eight}] }\n`)).toEqual([
+      expect.stringContaining('leaves no room for all sensors in a report'),
+    ]);
   });
 
   it('reads `on`, `off` and `no` as the words that they are', () => {

@@ -20,7 +20,7 @@ describe('what the doctor says of lines', () => {
   const patterns = ['^DOOR=(?<door>open|closed)$', '^CARD (?<card>[0-9A-F]+)$'];
   const judged = (
     lines: readonly (string | null)[],
-    settings: { patterns?: string[]; format?: 'json' },
+    settings: { patterns?: string[]; format?: 'json' | 'nmea' },
   ): string[][] => {
     const tally = newTally(settings);
     for (const line of lines) countLine(tally, line);
@@ -54,6 +54,14 @@ describe('what the doctor says of lines', () => {
   it('of JSON', () => {
     expect(judged(['{"door":"open"}'], { format: 'json' })).toEqual([['ok', '']]);
     expect(judged(['door open'], { format: 'json' })).toEqual([['fail', 'lines_not_understood']]);
+  });
+});
+
+describe('what the doctor says of sentences', () => {
+  it('is how many came whole', () => {
+    const tally = newTally({ format: 'nmea' });
+    for (const line of ['$HEHDT,274.5,T*2B', '$HEHDT,274.6,T*2B', 'boot']) countLine(tally, line);
+    expect([tally.lines, tally.understood, tally.example]).toEqual([3, 1, '$HEHDT,274.6,T*2B']);
   });
 });
 

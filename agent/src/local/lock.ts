@@ -1,0 +1,56 @@
+import type { Clock } from '../ports.ts';
+import { LOCK_ERRORS, type LockError, type LockHolder, type UpdateLock } from '../update/lock.ts';
+import type { ShownLock } from './state.ts';
+
+/** The HTTP status of why a lock could not be taken or let go. */
+const STATUSES = {
+  lock_invalid: 400,
+  lock_held: 409,
+  lock_not_held: 409,
+  lock_update_running: 409,
+} as const satisfies Record<keyof typeof LOCK_ERRORS, number>;
+
+/** What {@link problemReply} needs of it. */
+export const lockProblem = ({ code, message }: LockError) => ({
+  code,
+  status: STATUSES[code],
+  title: LOCK_ERRORS[code],
+  detail: message === LOCK_ERRORS[code] ? undefined : message.slice(LOCK_ERRORS[code].length + 2),
+});
+
+/** The update lock for the kiosk's own software: one after the other, or two could both find it free and take it. */
+export class LocalLock {
+  readonly #lock: UpdateLock;
+  readonly #clock: Pick<Clock, 'monotonic'>;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(lock: UpdateLock, clock: Pick<Clock, 'monotonic'>) {
+    this.#lock = lock;
+    this.#clock = clock;
+  }
+
+  async shown(): Promise<ShownLock | null> {
+    const holder = await this.#lock.holder();
+    return holder && this.#show(holder);
+  }
+
+  /** @throws LockError */
+  async take(owner: string, reason: string, ms: number): Promise<ShownLock> {
+    return this.#show(await this.#inTurn(() => this.#lock.take(owner, reason, ms)));
+  }
+
+  /** @throws LockError */
+  release(owner: string): Promise<void> {
+    return this.#inTurn(() => this.#lock.release(owner));
+  }
+
+  #show({ owner, reason, until }: LockHolder): ShownLock {
+    return { owner, reason, leftMs: Math.max(0, Math.round(until - this.#clock.monotonic())) };
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+}
