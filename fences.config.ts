@@ -34,6 +34,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/cron': ['node-cron'],
   'agent/data-dir-lock': ['koffi'],
+  'agent/gpio': ['koffi'],
   'agent/machine-facts': ['systeminformation'],
   'agent/modbus': ['modbus-serial'],
   'agent/mqtt': ['mqtt'],
@@ -75,7 +76,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports(-firmware)?[.]ts$';
+const PORTS = '^$1/src/ports(-firmware|-gpio)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -168,7 +169,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports(-firmware)?[.]ts$` },
+    from: { path: `${PROGRAM}ports(-firmware|-gpio)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

@@ -4,6 +4,7 @@ import { sizeOf } from '../sense/registers.ts';
 import { groupsOf } from '../sense/line-format.ts';
 import type {
   EventConfig,
+  PinSource,
   PortConfig,
   RegisterSource,
   SenseConfig,
@@ -24,6 +25,7 @@ export function ruleProblems(config: SenseConfig): Problem[] {
       eventProblems(event, config, ['events', name, 'source']),
     ),
     ...sharedDeviceProblems(config.ports),
+    ...sharedLineProblems(config.sensors),
     ...sizeProblems(config.sensors),
   ];
 }
@@ -49,9 +51,24 @@ function sharedDeviceProblems(ports: Readonly<Record<string, PortConfig>>): Prob
   const owner = new Map<string, string>();
   return Object.entries(ports).flatMap(([name, port]) => {
     if (port.kind === 'simulated') return [];
-    const other = owner.get(port.path);
-    if (other === undefined) owner.set(port.path, name);
-    return other === undefined ? [] : [invalid(['ports', name, 'path'], `is the device of port ${other} already`)];
+    const [key, device] = port.kind === 'gpio' ? (['chip', port.chip] as const) : (['path', port.path] as const);
+    const other = owner.get(device);
+    if (other === undefined) owner.set(device, name);
+    return other === undefined ? [] : [invalid(['ports', name, key], `is the device of port ${other} already`)];
+  });
+}
+
+/** The kernel gives a line to one of them only. A name and a number of one line show when they are asked for. */
+function sharedLineProblems(sensors: SenseConfig['sensors']): Problem[] {
+  const owner = new Map<string, string>();
+  return Object.entries(sensors).flatMap(([name, { source }]) => {
+    if (source.kind !== 'gpio') return [];
+    const key = JSON.stringify([source.port, source.line]);
+    const other = owner.get(key);
+    if (other === undefined) owner.set(key, name);
+    return other === undefined
+      ? []
+      : [invalid(['sensors', name, 'source', 'line'], `is read by sensor ${other} already`)];
   });
 }
 
@@ -61,6 +78,7 @@ function sensorProblems(sensor: SensorConfig, config: SenseConfig, path: Path): 
   return [
     ...valueProblems(sensor, path),
     ...(source.kind === 'modbus-rtu' ? registerProblems(sensor, source, [...path, 'source']) : []),
+    ...(source.kind === 'gpio' ? pinProblems(sensor, source, path) : []),
     ...(source.kind === 'serial-lines' ? groupProblems(source.field, port, [...path, 'source', 'field']) : []),
   ];
 }
@@ -85,6 +103,12 @@ function registerProblems(sensor: SensorConfig, source: RegisterSource, path: Pa
   if (isBit && source.bit !== undefined) problems.push(invalid([...path, 'bit'], `does not fit table ${source.table}`));
   if (isFloat && source.bit !== undefined) problems.push(invalid([...path, 'bit'], `does not fit type ${source.type}`));
   return problems;
+}
+
+function pinProblems(sensor: SensorConfig, source: PinSource, path: Path): Problem[] {
+  if (sensor.kind === 'text') return [invalid(path, 'is on a GPIO port, which has no texts')];
+  if (sensor.kind === 'number' || source.edge === undefined) return [];
+  return [invalid([...path, 'source', 'edge'], 'is for numbers, which count edges')];
 }
 
 function groupProblems(field: string, port: PortConfig | undefined, path: Path): Problem[] {
