@@ -25,7 +25,6 @@ export function ruleProblems(config: SenseConfig): Problem[] {
       eventProblems(event, config, ['events', name, 'source']),
     ),
     ...sharedDeviceProblems(config.ports),
-    ...sharedLineProblems(config.sensors),
     ...sizeProblems(config.sensors),
   ];
 }
@@ -55,20 +54,6 @@ function sharedDeviceProblems(ports: Readonly<Record<string, PortConfig>>): Prob
     const other = owner.get(device);
     if (other === undefined) owner.set(device, name);
     return other === undefined ? [] : [invalid(['ports', name, key], `is the device of port ${other} already`)];
-  });
-}
-
-/** The kernel gives a line to one of them only. A name and a number of one line show when they are asked for. */
-function sharedLineProblems(sensors: SenseConfig['sensors']): Problem[] {
-  const owner = new Map<string, string>();
-  return Object.entries(sensors).flatMap(([name, { source }]) => {
-    if (source.kind !== 'gpio') return [];
-    const key = JSON.stringify([source.port, source.line]);
-    const other = owner.get(key);
-    if (other === undefined) owner.set(key, name);
-    return other === undefined
-      ? []
-      : [invalid(['sensors', name, 'source', 'line'], `is read by sensor ${other} already`)];
   });
 }
 
