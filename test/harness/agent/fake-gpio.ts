@@ -30,6 +30,8 @@ export class FakeGpio implements Gpio {
   isMissing = false;
   canDebounce = true;
   tellsEdges = true;
+  /** Nobody is woken, as while the event loop stands still. */
+  isHeldBack = false;
   #asked = new Map<number | string, Asked>();
 
   chips(): ChipFacts[] {
@@ -53,9 +55,9 @@ export class FakeGpio implements Gpio {
     if (wanted !== 'both' && (wanted === 'rising') !== level) return;
     asked.sequence = (asked.sequence + 1) >>> 0;
     asked.edges = [...asked.edges, { level, at: uptimeMs(at), sequence: asked.sequence }].slice(-KEPT_EDGES);
-    const { wake } = asked;
+    if (this.isHeldBack || asked.wake === null) return;
+    setImmediate(asked.wake);
     asked.wake = null;
-    if (wake !== null) setImmediate(wake);
   }
 
   /** The chip is pulled out; whoever holds a line of it hears that with the next call. */
