@@ -7,6 +7,8 @@ import type { Log } from './report/log.ts';
 /** Loaded only where a configuration names GPIO lines. */
 const loadGpio = async (): Promise<Gpio> => (await import('./adapters/gpio.ts')).createGpio();
 
+export const namesGpio = ({ ports }: AgentConfig): boolean => Object.values(ports).some(({ kind }) => kind === 'gpio');
+
 /** Every chip of the machine that may be opened, with who has its lines. */
 export const findChips = async (): Promise<ChipFacts[]> => (await loadGpio()).chips();
 

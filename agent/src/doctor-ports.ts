@@ -79,13 +79,13 @@ export function countLine(tally: LineTally, text: string | null): void {
   else tally.example ??= text;
 }
 
-export function judgePort({ name, state, detail, samples, faults }: PortState): Finding {
+export function judgePort({ name, state, detail, code, samples, faults }: PortState): Finding {
   const check = `port ${name}`;
   if (state === 'lost' || state === 'closed' || state === 'opening') {
     return {
       check,
       status: 'fail',
-      code: 'port_unusable',
+      code: code ?? 'port_unusable',
       message: detail ?? 'It does not open: check its path, its owner and what else uses it',
     };
   }

@@ -5,6 +5,7 @@ import { openDisk } from './adapters/disk.ts';
 import { createMqttLink } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
+import { checkGpio } from './doctor-gpio.ts';
 import { checkKey } from './doctor-key.ts';
 import { checkPorts } from './doctor-ports.ts';
 import { checkTime } from './doctor-time.ts';
@@ -42,6 +43,7 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
     ...(cloudKeys === null ? [] : [cloudKeys]),
     broker,
     ...ports,
+    ...(await checkGpio(config)),
   ];
 }
 
