@@ -58,9 +58,10 @@ function obey(): void {
 }
 
 const timer = setInterval(() => {
-  const readings = sensors.readings();
+  const at = clock.monotonic();
+  const readings = sensors.readings(at);
   const state: GpioProgramState = {
-    at: clock.monotonic(),
+    at,
     readings,
     ports: sensors.ports(),
     outputs: outputs.states(),
