@@ -60,7 +60,6 @@ export const ROOM_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/config': ['yaml'],
   // The part of lowdb that stores nothing itself: what it writes goes through the Disk port.
   'agent/identity': ['lowdb/lib/index[.](js|d[.]ts)'],
-  'agent/tuf': ['@tufjs/models'],
   'cloud/bundles': ['yaml'],
   'cloud/http': ['fastify', '@fastify/[^/]+'],
   'cloud/trust': ['@peculiar/x509'],

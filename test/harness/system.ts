@@ -12,12 +12,16 @@ export const PROGRAMS = {
   'softhsm2-util': 'softhsm2',
   'qemu-storage-daemon': 'qemu-system-common',
   'mkfs.ext4': 'e2fsprogs',
+  // Modules of Debian's Python, which only it looks for.
+  securesystemslib: 'python3-securesystemslib',
+  cryptography: 'python3-cryptography',
+  nacl: 'python3-nacl',
 } as const satisfies Record<string, string>;
 
 export type Program = keyof typeof PROGRAMS;
 
-/** Debian keeps daemons where a plain user's PATH does not look. */
-const SYSTEM_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/sbin'];
+/** Debian keeps daemons where a plain user's PATH does not look, and modules of Python. */
+const SYSTEM_DIRECTORIES = ['/usr/sbin', '/usr/local/sbin', '/sbin', '/usr/lib/python3/dist-packages'];
 const POLICY = '/usr/sbin/policy-rc.d';
 
 /** @returns where the program is, or null. */

@@ -118,9 +118,13 @@ const isOurs = (cause: unknown): boolean =>
 const refused = (path: string, { statusCode }: IncomingMessage): FetchError =>
   new FetchError('fetch_refused', `${path}: ${statusCode}`);
 
-/** A connection whose answer was read to its end is kept for the next question, and may be in use by it already. */
+/**
+ * A connection whose answer was read to its end is kept for the next question, and may be in use by it already. One whose
+ * answer has come and is not read, as of a pack that is not there, would keep the next question waiting until the server
+ * ends it.
+ */
 function letGo(answer: IncomingMessage): void {
-  if (!answer.complete) answer.destroy();
+  if (!answer.readableEnded) answer.destroy();
 }
 
 /** What is not read would keep the connection waiting. */

@@ -7,8 +7,8 @@ import { TufError } from './tuf-error.ts';
 
 /*
  * Section 4 of the specification. Members that nobody knows are kept, because signatures cover them. The models of
- * @tufjs/models are not used to read: they copy all members for each member, so that 120 kB of a snapshot that nobody
- * signed would keep a kiosk busy for 17 s, and they take versions and thresholds that are no counts.
+ * @tufjs/models are not used: they copy all members for each member, so that 120 kB of a snapshot that nobody signed
+ * would keep a kiosk busy for 17 s, and they take versions and thresholds that are no counts.
  */
 
 const record = <S extends TSchema>(values: S, least = 0) =>

@@ -15,6 +15,7 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
   const open: (Set<string> | null)[] = [];
   let last = '';
   for (const [token] of text.matchAll(TOKENS)) {
+    if (token.includes('\\u')) checkCharacters(token);
     if (token === ':') addName(open.at(-1), last);
     if (token === '}' || token === ']') open.pop();
     if (token === '{' || token === '[') open.push(token === '{' ? new Set() : null);
@@ -22,6 +23,11 @@ export function parseStrictJson(bytes: Uint8Array): unknown {
     last = token;
   }
   return value;
+}
+
+/** Half of a pair has no bytes in UTF-8: two texts would have one canonical form. */
+function checkCharacters(token: string): void {
+  if (!String(JSON.parse(token)).isWellFormed()) throw new TufError('tuf_malformed', `${token} is no text`);
 }
 
 function addName(names: Set<string> | null | undefined, token: string): void {

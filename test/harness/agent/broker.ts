@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { Aedes } from 'aedes';
 
 /** A real broker in this process, which a test can stop, restart on its port, and look into. */
@@ -8,17 +9,21 @@ export class TestBroker {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  private constructor(aedes: Aedes) {
+  readonly #scheme: 'mqtt' | 'mqtts';
+
+  private constructor(aedes: Aedes, tls: TlsOptions | null) {
     this.aedes = aedes;
-    this.#server = createServer((socket) => {
+    this.#scheme = tls ? 'mqtts' : 'mqtt';
+    const handle = (socket: Socket): void => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
       aedes.handle(socket);
-    });
+    };
+    this.#server = tls ? createTlsServer(tls, handle) : createServer(handle);
   }
 
-  static async start(port = 0): Promise<TestBroker> {
-    const broker = new TestBroker(await Aedes.createBroker());
+  static async start(port = 0, tls: TlsOptions | null = null): Promise<TestBroker> {
+    const broker = new TestBroker(await Aedes.createBroker(), tls);
     broker.#server.listen(port, '127.0.0.1');
     await once(broker.#server, 'listening');
     return broker;
@@ -29,7 +34,7 @@ export class TestBroker {
   }
 
   get url(): string {
-    return `mqtt://127.0.0.1:${this.port}`;
+    return `${this.#scheme}://127.0.0.1:${this.port}`;
   }
 
   /** Cuts every connection without a word. */

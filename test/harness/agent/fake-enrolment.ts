@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { encodeBase64url, randomBase64url } from '@paddock/shared/base64url.ts';
@@ -44,6 +45,10 @@ export class FakeEnrolment {
   now: () => WallMs = () => wallMs(Date.now());
   device = 'kiosk-abcd2345';
   mqttUrl = 'mqtts://127.0.0.1:8883';
+  /** Answers for what lies under `/firmware/`. */
+  firmware: RequestListener | null = null;
+  /** What it shows of itself. */
+  readonly own: TestCertificate;
   readonly #nonces = new Set<string>();
   readonly #server: Server;
 
@@ -51,8 +56,10 @@ export class FakeEnrolment {
     this.authority = authority;
     this.root = root;
     this.online = this.answerKey = online;
+    this.own = own;
     const cert = own.pem + authority.pem;
     this.#server = createServer({ key: own.keyPem, cert }, (request, response) => {
+      if (this.firmware && request.url?.startsWith('/firmware/')) return this.firmware(request, response);
       const chunks: Buffer[] = [];
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
@@ -81,10 +88,19 @@ export class FakeEnrolment {
   /** Goes over to another authority, for servers and devices. */
   async changeAuthority(): Promise<TestCertificate> {
     this.authority = await makeAuthority({ name: 'Next CA', ...AUTHORITY_DATES });
-    const own = await makeCertificate({ issuer: this.authority, ...SERVER_DATES });
-    this.#server.setSecureContext({ key: own.keyPem, cert: own.pem + this.authority.pem });
-    this.#server.closeAllConnections();
+    this.show(await makeCertificate({ issuer: this.authority, ...SERVER_DATES }));
     return this.authority;
+  }
+
+  /** Goes on under another certificate. */
+  show({ keyPem, pem }: TestCertificate): void {
+    this.#server.setSecureContext({ key: keyPem, cert: pem + this.authority.pem });
+    this.cut();
+  }
+
+  /** Ends every connection. */
+  cut(): void {
+    this.#server.closeAllConnections();
   }
 
   /** Seals the next list. */
@@ -124,7 +140,7 @@ export class FakeEnrolment {
   }
 
   async stop(): Promise<void> {
-    this.#server.closeAllConnections();
+    this.cut();
     await new Promise((resolve) => this.#server.close(resolve));
   }
 

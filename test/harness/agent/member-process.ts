@@ -36,10 +36,11 @@ export class MemberProcess {
   #child: ChildProcess | null = null;
   #ended: Promise<number | null> = Promise.resolve(null);
 
-  static async prepare(claim: string): Promise<MemberProcess> {
+  /** @param more of its configuration */
+  static async prepare(claim: string, more = ''): Promise<MemberProcess> {
     const member = new MemberProcess();
     await writeFile(join(member.home, 'claim.jwt'), claim);
-    await writeFile(join(member.home, 'agent.yaml'), CONFIGURATION);
+    await writeFile(join(member.home, 'agent.yaml'), CONFIGURATION + more);
     return member;
   }
 
@@ -52,6 +53,12 @@ export class MemberProcess {
     child.stderr.on('data', (chunk: Buffer) => void (this.log += chunk.toString()));
     this.#child = child;
     this.#ended = new Promise((resolve) => child.on('close', resolve));
+  }
+
+  /** Of the process that runs; null when none does. */
+  get pid(): number | null {
+    const child = this.#child;
+    return child === null || child.exitCode !== null || child.signalCode !== null ? null : (child.pid ?? null);
   }
 
   /** Resolves with the exit code when it is over. */

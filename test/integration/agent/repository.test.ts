@@ -31,6 +31,7 @@ async function on(
   more: Partial<RepositoryOptions> = {},
 ): Promise<ReturnType<typeof createRepository>> {
   const server = createServer({ key: own.keyPem, cert: own.pem }, listener).listen(0, '127.0.0.1');
+  server.keepAliveTimeout = 60_000;
   await once(server, 'listening');
   closers.push(() => {
     server.closeAllConnections();
@@ -82,6 +83,28 @@ describe('a repository over HTTPS', () => {
     expect(await part(repository, 300_000, 5_000)).toEqual(Buffer.alloc(0));
     expect(await part(repository, 7, 0)).toEqual(Buffer.alloc(0));
     expect(connections.size).toBeLessThanOrEqual(3);
+  });
+
+  it('keeps nothing waiting behind an answer that nobody reads, on a server that ends no connection', async () => {
+    const refuse = (status: number, text: string) =>
+      on(
+        (request, response) => {
+          if (request.url === '/firmware/packs/x.pack') response.writeHead(status).end(text);
+          else response.end('next');
+        },
+        { answerWithinMs: 2_000 },
+      );
+    for (const [status, text] of [
+      [404, ''],
+      [404, '{"code":"not_found"}'],
+      [416, ''],
+      [500, ''],
+      [200, 'short'],
+    ] as const) {
+      const repository = await refuse(status, text);
+      await part(repository, 1, 2).catch(() => {});
+      expect(await repository.get('next', 10, GO_ON)).toEqual(Buffer.from('next'));
+    }
   });
 
   it('cuts the part out of what a server sends that knows no ranges', async () => {

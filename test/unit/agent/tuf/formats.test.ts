@@ -21,6 +21,8 @@ describe('JSON that has one meaning', () => {
     ['what is nested without end', `${'['.repeat(33)}${']'.repeat(33)}`],
     ['what is no JSON', '{"a":1'],
     ['two documents', '{}{}'],
+    ['half of a character', '{"a":"\\ud83d"}'],
+    ['half of a character in a name', '{"\\ude00":1}'],
     ['a byte order mark', '\uFEFF{}'],
     ['nothing', ''],
   ])('refuses %s', async (_, text) => {
