@@ -1,12 +1,14 @@
 import { defineConfig } from 'vitest/config';
 
 const SYSTEM = './test/harness/system.ts';
+const MACHINE = './test/harness/vm/setup.ts';
 
 /** One row a kind of test: what is in it, how long one test may take, and what must be there before it starts. */
 const KINDS = {
   unit: { testTimeout: 20_000, parallel: true, globalSetup: [] },
   integration: { testTimeout: 120_000, parallel: true, globalSetup: [SYSTEM] },
   scenarios: { testTimeout: 240_000, parallel: false, globalSetup: [SYSTEM] },
+  vm: { testTimeout: 600_000, parallel: false, globalSetup: [MACHINE] },
   chaos: { testTimeout: 300_000, parallel: false, globalSetup: [SYSTEM] },
 } as const;
 

@@ -36,6 +36,9 @@ ports:
 #   kind: modbus-rtu
 #   path: /dev/ttyS1
 #   baudRate: 19200
+# pins:                         # a GPIO chip; "paddock-agent gpio" lists them
+#   kind: gpio
+#   chip: pinctrl-bcm2711
 
 sensors:
   door:
@@ -50,6 +53,9 @@ sensors:
 #   kind: binary
 #   debounceMs: 50
 #   source: { port: panel, field: door, on: open }
+# pulses:
+#   kind: number
+#   source: { port: pins, line: GPIO17, bias: pull-up }
 # power:
 #   kind: number
 #   unit: kW

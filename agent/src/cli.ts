@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
+import type { Shown } from './cli-gpio.ts';
 import type { Finding } from './finding.ts';
 import type { EnrolmentState } from './inspect.ts';
 import type { RunningAgent } from './main.ts';
@@ -92,6 +93,7 @@ function program(): Command {
   addInventory(command);
   addRotateKey(command);
   addLock(command);
+  addHardware(command);
   return cli;
 }
 
@@ -158,6 +160,7 @@ async function run(options: Common): Promise<void> {
   const agent = await runAgent(config, log, process.argv[1] ?? '', {
     say: (what, message) => print(options, { enrolment: what, message }, [message]),
     setLogLevel: (level) => void (log.level = level ?? config.log.level),
+    atExit: (work) => void process.once('exit', work),
   });
   if (options.json) print(options, { running: true, device: agent.device() }, []);
   stopOnSignal(agent, (fields, message) => log.info(fields, message));
@@ -284,6 +287,31 @@ function minutes(text: string): number {
   const value = Number(text);
   if (text !== '' && value > 0 && value <= 240) return value;
   throw new CommanderError(EXIT.usage, 'usage', `--minutes takes a number up to 240, not ${text}`);
+}
+
+function addHardware(command: AddCommand): void {
+  command(
+    'gpio',
+    'Show the GPIO chips of this machine, their lines, and who has them. Changes nothing.',
+    'paddock-agent gpio',
+    'paddock-agent gpio --json',
+  ).action(async (options: Common) => show(options, await (await import('./cli-gpio.ts')).showChips()));
+  command(
+    'outputs <safe>',
+    'Make every output safe while no agent runs, such as after a crash (ExecStopPost of the unit).',
+    'paddock-agent outputs safe --config /etc/paddock/agent.yaml',
+  ).action(outputs);
+}
+
+async function outputs(what: string, options: Common): Promise<void> {
+  if (what !== 'safe') throw new CommanderError(EXIT.usage, 'usage', `outputs takes safe, not ${what}`);
+  const [{ loadConfig }, { safeOutputs }] = await Promise.all([import('./config.ts'), import('./cli-gpio.ts')]);
+  show(options, await safeOutputs(await loadConfig(options.config)));
+}
+
+function show(options: Common, { value, lines, ok }: Shown): void {
+  print(options, value, lines);
+  process.exitCode = ok ? EXIT.ok : EXIT.failed;
 }
 
 type LockOptions = Common & { owner?: string; reason?: string; minutes: number };

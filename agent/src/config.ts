@@ -4,12 +4,14 @@ import { NAME_PATTERN } from '@paddock/shared/report.ts';
 import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
 import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
+import { isOutputPort, outputSchema, type ActConfig, type OutputConfig } from './act/settings.ts';
 import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
 import { FirmwareSchema } from './config/firmware-settings.ts';
 import { localProblems, LocalSchema } from './config/local-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
+import { lineProblems } from './config/line-rules.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
 import {
@@ -31,7 +33,7 @@ export type { EventConfig, PortConfig, SensorConfig } from './sense/settings.ts'
 const strict = { additionalProperties: false };
 const Section = Type.Record(Type.String(), Type.Unknown(), { default: {}, expects: 'must hold names with settings' });
 
-/** Everything but the entries of ports, sensors and events, which stand in `sense/settings.ts`. */
+/** Everything but the entries of ports, sensors, events and outputs: `sense/settings.ts` and `act/settings.ts` have them. */
 const AgentSchema = Type.Object(
   {
     /** A device that enrols is given its id by the cloud, which counts then. */
@@ -100,13 +102,15 @@ const AgentSchema = Type.Object(
     ports: Section,
     sensors: Section,
     events: Section,
+    outputs: Section,
   },
   strict,
 );
 type Basics = Static<typeof AgentSchema>;
 
 /** The agent's whole configuration, defaults included; every path is absolute. */
-export interface AgentConfig extends Omit<Basics, 'key' | 'ports' | 'sensors' | 'events'>, SenseConfig {
+export interface AgentConfig
+  extends Omit<Basics, 'key' | 'ports' | 'sensors' | 'events' | 'outputs'>, SenseConfig, ActConfig {
   readonly key: KeyConfig;
   /** The file it was read from. */
   readonly file: string;
@@ -168,7 +172,7 @@ async function readText(file: string): Promise<string> {
 const withLines = (problems: readonly Problem[], yaml: YamlText) =>
   problems.map((problem) => ({ ...problem, line: yaml.lineOf(problem.path) })).toSorted((a, b) => a.line - b.line);
 
-function check(value: unknown): { config: (Basics & SenseConfig) | null; problems: Problem[] } {
+function check(value: unknown): { config: (Basics & SenseConfig & ActConfig) | null; problems: Problem[] } {
   if (!isRecord(value))
     return { config: null, problems: [invalid([], 'must hold settings: device, cloud, ports, sensors')] };
   const basics = checkAgainst(AgentSchema, withoutEmptySections(value), []);
@@ -178,16 +182,21 @@ function check(value: unknown): { config: (Basics & SenseConfig) | null; problem
     checkSensor(raw, path, portKinds),
   );
   const events = checkEntries(sectionOf(value, 'events'), 'events', (raw, path) => checkEvent(raw, path, portKinds));
+  const outputs = checkEntries(sectionOf(value, 'outputs'), 'outputs', (raw, path) =>
+    checkOutput(raw, path, portKinds),
+  );
   const sense = { ports: ports.good, sensors: sensors.good, events: events.good };
   const problems = [
     ...(basics.problems.length > 0 ? basics.problems : cloudProblems(basics.value as Basics)),
     ...ports.problems,
     ...sensors.problems,
     ...events.problems,
+    ...outputs.problems,
     ...ruleProblems(sense),
     ...(basics.problems.length > 0 ? [] : localProblems((basics.value as Basics).local, sensors.good)),
+    ...lineProblems(sense.sensors, outputs.good),
   ];
-  return { config: { ...(basics.value as Basics), ...sense }, problems };
+  return { config: { ...(basics.value as Basics), ...sense, outputs: outputs.good }, problems };
 }
 
 /** `sensors:` with nothing under it is YAML's null, and means that there are none. */
@@ -257,14 +266,26 @@ function checkEvent(
   return port.problems.length > 0 ? failed(port.problems) : checked;
 }
 
-/** The kind of the port that a source names. Silent about a port that exists and is wrong itself. */
+function checkOutput(
+  raw: Record<string, unknown>,
+  path: Path,
+  portKinds: ReadonlyMap<string, PortKind | null>,
+): Checked<OutputConfig> {
+  const port = checkPortName(raw.target, [...path, 'target'], portKinds);
+  if (port.value === undefined) return failed(port.problems);
+  if (!isOutputPort(port.value))
+    return failed([invalid([...path, 'target', 'port'], 'must be a port of kind gpio: others have no outputs')]);
+  return asChecked<OutputConfig>(outputSchema(port.value), raw, path);
+}
+
+/** The kind of the port that a source or a target names. Silent about a port that exists and is wrong itself. */
 function checkPortName(
   source: unknown,
   path: Path,
   portKinds: ReadonlyMap<string, PortKind | null>,
 ): Checked<PortKind> {
   if (!isRecord(source))
-    return failed(source === undefined ? [] : [invalid(path, 'must hold port and what to read there')]);
+    return failed([invalid(path, source === undefined ? 'is missing' : 'must hold port and what is meant there')]);
   if (source.port === undefined) return failed([invalid([...path, 'port'], 'is missing')]);
   const kind = typeof source.port === 'string' ? portKinds.get(source.port) : undefined;
   if (kind === undefined) return failed([namesNothing([...path, 'port'], source.port, 'port', [...portKinds.keys()])]);
@@ -286,7 +307,7 @@ const isRecord = (value: unknown): value is Record<string, unknown> =>
 const isPortKind = (kind: unknown): kind is PortKind => typeof kind === 'string' && Object.hasOwn(PORT_SCHEMAS, kind);
 const isSensorKind = (kind: unknown): kind is SensorKind => SENSOR_KINDS.includes(kind as SensorKind);
 
-function withAbsolutePaths(config: Basics & SenseConfig, file: string): AgentConfig {
+function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: string): AgentConfig {
   const home = dirname(file);
   const dataDir = resolve(home, config.dataDir);
   const { claim, enrol } = config.cloud;

@@ -87,13 +87,13 @@ function isRead({ read }: LineTally, text: string | null): boolean {
   return fields !== null && fields !== 'checksum';
 }
 
-export function judgePort({ name, state, detail, samples, faults }: PortState): Finding {
+export function judgePort({ name, state, detail, code, samples, faults }: PortState): Finding {
   const check = `port ${name}`;
   if (state === 'lost' || state === 'closed' || state === 'opening') {
     return {
       check,
       status: 'fail',
-      code: 'port_unusable',
+      code: code ?? 'port_unusable',
       message: detail ?? 'It does not open: check its path, its owner and what else uses it',
     };
   }

@@ -5,6 +5,7 @@ import { openDisk } from './adapters/disk.ts';
 import { createMqttLink } from './adapters/mqtt.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
+import { checkGpio } from './doctor-gpio.ts';
 import { checkKey } from './doctor-key.ts';
 import { checkLocal } from './doctor-local.ts';
 import { checkPorts } from './doctor-ports.ts';
@@ -44,6 +45,7 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
     broker,
     ...(await checkLocal(config, running)),
     ...ports,
+    ...(await checkGpio(config)),
   ];
 }
 

@@ -1,5 +1,6 @@
 import type { Report } from '@paddock/shared/report.ts';
 import type { IssuedCertificate } from '@paddock/shared/enrolment.ts';
+import { findChips, namesGpio } from './acting.ts';
 import { diskReader } from './adapters/disk.ts';
 import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
@@ -11,6 +12,7 @@ import { readRecord } from './enrol/record.ts';
 import { readState } from './identity/state-file.ts';
 import { AGENT_VERSION } from './main.ts';
 import type { Disk } from './ports.ts';
+import type { ChipFacts } from './ports-gpio.ts';
 import { buildReport } from './report/build.ts';
 import { OUTBOX_FILE, parseOutbox, READ_BYTES } from './report/outbox-file.ts';
 import { nextWithinMs } from './report/triggers.ts';
@@ -21,6 +23,8 @@ export interface Inspection {
   /** What a report would say now. Nothing is sent, and no sequence is used up. */
   readonly report: Report;
   readonly ports: readonly PortState[];
+  /** The chips of the machine, and who has their lines; empty where the configuration names none. */
+  readonly chips: readonly ChipFacts[];
   /** The last start that was begun; null before the first. */
   readonly identity: { readonly incarnation: string; readonly start: number } | null;
   /** Where the identity key lives, in words. Neither key nor token is opened for it. */
@@ -58,6 +62,7 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
   sensors.open({ urgent() {}, event() {} });
   await clock.sleep(listenMs);
   const ports = sensors.ports();
+  const chips = namesGpio(config) ? await findChips() : [];
   const report = buildReport({
     device,
     incarnation: identity?.incarnation ?? '-----------',
@@ -80,6 +85,7 @@ export async function inspect(config: AgentConfig, listenMs: number): Promise<In
   return {
     report,
     ports,
+    chips,
     identity,
     keyPlace: keyPlace(config),
     enrolment,

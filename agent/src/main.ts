@@ -7,6 +7,7 @@ import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { createWallClock } from './adapters/system-clock-set.ts';
 import { BUILT_AT } from './built-at.ts';
+import { holdOutputs } from './acting.ts';
 import type { AgentConfig } from './config.ts';
 import type { EnrolmentParts } from './enrol/parts.ts';
 import type { Pin } from './enrol/pin.ts';
@@ -14,6 +15,7 @@ import { speakingSigner } from './enrol/key-change.ts';
 import { openIdentityKeys, startIdentityKey } from './identity-key.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
 import { openJoining, readPin, speakingAs, type Joining } from './joining.ts';
+import type { Clock } from './ports.ts';
 import type { Log } from './report/log.ts';
 import type { Session } from './report/session.ts';
 import { openTimekeeper } from './report/timekeeper.ts';
@@ -37,6 +39,8 @@ export interface Surroundings {
   readonly say?: EnrolmentParts['say'];
   /** Sets how much is logged; null: as it is configured. */
   readonly setLogLevel?: Own['setLogLevel'];
+  /** Has something done, at once, when the process ends, whatever ends it but a kill. */
+  readonly atExit?: (work: () => void) => void;
 }
 
 /**
@@ -48,14 +52,21 @@ export async function runAgent(
   config: AgentConfig,
   log: Log,
   program: string,
-  { say = () => {}, setLogLevel = () => {} }: Surroundings = {},
+  { say = () => {}, setLogLevel = () => {}, atExit = () => {} }: Surroundings = {},
 ): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
   const cloudKeys = pin === null ? await readCloudKeys(config.cloud.keys) : [];
-  const release = lockDataDir(config.dataDir);
+  const unlock = lockDataDir(config.dataDir);
+  const clock = createSystemClock();
+  const outputs = await holdOutputs(config, clock, log);
+  atExit(() => outputs.release());
+  const release = (): void => {
+    outputs.release();
+    unlock();
+  };
   try {
-    return await runLocked(config, { log, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, release });
+    return await runLocked(config, { log, clock, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, release });
   } catch (cause) {
     release();
     throw explainDataDir(config.dataDir, cause);
@@ -64,6 +75,7 @@ export async function runAgent(
 
 interface Prepared {
   readonly log: Log;
+  readonly clock: Clock;
   readonly program: string;
   readonly say: EnrolmentParts['say'];
   readonly setLogLevel: Own['setLogLevel'];
@@ -75,8 +87,7 @@ interface Prepared {
 }
 
 async function runLocked(config: AgentConfig, prepared: Prepared): Promise<RunningAgent> {
-  const { log, say, pin, cloudKeys } = prepared;
-  const clock = createSystemClock();
+  const { log, clock, say, pin, cloudKeys } = prepared;
   const key = await startIdentityKey(config, clock, log);
   const release = (): void => {
     key.close();

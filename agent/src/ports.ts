@@ -165,8 +165,11 @@ export interface Web {
 
 /** Why a port is not there. */
 export interface PortLoss {
-  readonly reason: Extract<QualityReason, 'unplugged' | 'silent-port'>;
+  /** What its sensors say then. */
+  readonly reason: QualityReason;
   readonly detail: string;
+  /** Where the kind of port has codes for what can be wrong with it. */
+  readonly code?: string;
 }
 
 /** What it takes to open a serial device. */
@@ -222,6 +225,8 @@ export interface SensorSink {
   sample(sensor: string, value: RawValue, at: UptimeMs): void;
   /** A reading that failed: the sensor says so at once. */
   fault(sensor: string, reason: QualityReason, at: UptimeMs): void;
+  /** The sensor's line went to and fro unseen: changes and counts are the least that there were. */
+  gap(sensor: string, at: UptimeMs): void;
   /** Something that happened, with data, such as a card that was swiped. */
   event(name: string, data: Record<string, unknown>, at: UptimeMs): void;
 }
@@ -231,9 +236,10 @@ export interface PortStatus {
   readonly state: 'closed' | 'opening' | 'open' | 'silent' | 'lost';
   /** What is wrong, for people; null when nothing is. */
   readonly detail: string | null;
+  readonly code?: string;
 }
 
-/** A source of readings for one or more sensors: serial lines, a Modbus bus, simulated. */
+/** A source of readings for one or more sensors: serial lines, a Modbus bus, a GPIO chip, simulated. */
 export interface SensorPort {
   readonly name: string;
   /** Never throws: a port that is not there is opened again until it is closed. */

@@ -15,6 +15,8 @@ export function createSensing(
   const parts: PortParts = {
     openSerial: (line) => createSerialStream(line, clock),
     openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
+    // Loaded there, so that a machine without such a port is spared it.
+    loadGpio: async () => (await import('./adapters/gpio.ts')).createGpio(),
     openSimulated: (settings) => createSimulatedPort(settings, clock),
     clock,
     random: Math.random,

@@ -28,8 +28,12 @@ export const QUALITY_REASONS = [
   'malformed', // what arrived does not fit the pattern, the type or the length
   'silent-port', // the port is open and says nothing
   'unplugged', // the port is gone
+  'denied', // the agent may not use the port
+  'busy', // another program has the line
+  'no-line', // the chip has no such line
   'no-answer', // the unit on the bus did not answer
-  'refused', // the unit answered with an exception
+  'refused', // the unit answered with an exception; the driver refuses what it is asked for
+  'edges-lost', // a line went to and fro unseen a short time ago
 ] as const;
 export type QualityReason = (typeof QUALITY_REASONS)[number];
 
@@ -47,6 +51,8 @@ const Reading = Type.Object({
   changedAgoMs: Type.Optional(Type.Union([Type.Null(), Count])),
   /** Binary and enum, while `changedAgoMs` is null: for how long at least the value has been what it is. */
   heldForMs: Type.Optional(Count),
+  /** Of a GPIO line: how often since the start edges went by unseen. As long as it is the same, nothing did. */
+  gaps: Type.Optional(Count),
 });
 export type Reading = Static<typeof Reading>;
 

@@ -38,8 +38,11 @@ export function programPath(program: Program): string {
 }
 
 /** The packages whose programs are not there, each once. */
-export function missingPackages(find: (program: string) => string | null = locate): string[] {
-  const missing = Object.entries(PROGRAMS).filter(([program]) => find(program) === null);
+export function missingPackages(
+  find: (program: string) => string | null = locate,
+  programs: Readonly<Record<string, string>> = PROGRAMS,
+): string[] {
+  const missing = Object.entries(programs).filter(([program]) => find(program) === null);
   return [...new Set(missing.map(([, debianPackage]) => debianPackage))];
 }
 
@@ -49,7 +52,15 @@ export const missingLine = (packages: readonly string[]): string =>
 /** Vitest's global setup: what integration tests start is there, or the run ends with one line that says what is missing. */
 export function setup(): void {
   if (!existsSync('/dev/ptmx')) throw new Error('These tests need pseudo-terminals: /dev/ptmx is not there');
-  const missing = missingPackages();
+  provide(PROGRAMS);
+}
+
+/**
+ * As root on Debian what is missing is installed.
+ * @throws a line that names the packages, when programs are missing after that
+ */
+export function provide(programs: Readonly<Record<string, string>>): void {
+  const missing = missingPackages(locate, programs);
   if (missing.length === 0) return;
   if (!mayInstall()) throw new Error(missingLine(missing));
   try {
@@ -57,7 +68,7 @@ export function setup(): void {
   } catch (cause) {
     throw new Error(missingLine(missing), { cause });
   }
-  const still = missingPackages();
+  const still = missingPackages(locate, programs);
   if (still.length > 0) throw new Error(missingLine(still));
 }
 

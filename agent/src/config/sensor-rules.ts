@@ -5,6 +5,7 @@ import { groupsOf } from '../sense/line-format.ts';
 import { namesOf } from '../sense/nmea.ts';
 import type {
   EventConfig,
+  PinSource,
   PortConfig,
   RegisterSource,
   SenseConfig,
@@ -50,9 +51,10 @@ function sharedDeviceProblems(ports: Readonly<Record<string, PortConfig>>): Prob
   const owner = new Map<string, string>();
   return Object.entries(ports).flatMap(([name, port]) => {
     if (port.kind === 'simulated') return [];
-    const other = owner.get(port.path);
-    if (other === undefined) owner.set(port.path, name);
-    return other === undefined ? [] : [invalid(['ports', name, 'path'], `is the device of port ${other} already`)];
+    const [key, device] = port.kind === 'gpio' ? (['chip', port.chip] as const) : (['path', port.path] as const);
+    const other = owner.get(device);
+    if (other === undefined) owner.set(device, name);
+    return other === undefined ? [] : [invalid(['ports', name, key], `is the device of port ${other} already`)];
   });
 }
 
@@ -62,6 +64,7 @@ function sensorProblems(sensor: SensorConfig, config: SenseConfig, path: Path): 
   return [
     ...valueProblems(sensor, path),
     ...(source.kind === 'modbus-rtu' ? registerProblems(sensor, source, [...path, 'source']) : []),
+    ...(source.kind === 'gpio' ? pinProblems(sensor, source, path) : []),
     ...(source.kind === 'serial-lines' ? groupProblems(source.field, port, [...path, 'source', 'field']) : []),
   ];
 }
@@ -100,6 +103,12 @@ function nmeaProblems(field: string, path: Path): Problem[] {
       ? 'a sentence and the number of its field, such as GGA.8'
       : `the number of a field, or ${type}.${names.join(`, ${type}.`)}`;
   return [invalid(path, `must be ${known}`)];
+}
+
+function pinProblems(sensor: SensorConfig, source: PinSource, path: Path): Problem[] {
+  if (sensor.kind === 'text') return [invalid(path, 'is on a GPIO port, which has no texts')];
+  if (sensor.kind === 'number' || source.edge === undefined) return [];
+  return [invalid([...path, 'source', 'edge'], 'is for numbers, which count edges')];
 }
 
 function groupProblems(field: string, port: PortConfig | undefined, path: Path): Problem[] {

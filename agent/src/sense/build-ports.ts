@@ -1,9 +1,13 @@
 import type { ByteStream, Clock, RegisterBus, SensorPort } from '../ports.ts';
+import type { Gpio } from '../ports-gpio.ts';
+import { GpioPort } from './gpio-port.ts';
 import { LinePort } from './line-port.ts';
+import type { WantedPin } from './pin-line.ts';
 import { RegisterPort } from './register-port.ts';
 import type {
   LineSource,
   ModbusRtuConfig,
+  PinSource,
   PortConfig,
   RegisterSource,
   SenseConfig,
@@ -17,6 +21,8 @@ import type {
 export interface PortParts {
   openSerial(line: SerialLinesConfig): ByteStream;
   openBus(line: ModbusRtuConfig): RegisterBus;
+  /** The machine's chips: loaded when the first one is opened. */
+  loadGpio(): Promise<Gpio>;
   openSimulated(port: {
     name: string;
     pollMs: SimulatedConfig['pollMs'];
@@ -44,6 +50,10 @@ function buildPort(name: string, port: PortConfig, config: SenseConfig, parts: P
       const sensors = sourcesOn(config, name, isRegister);
       return new RegisterPort({ ...shared, config: port, sensors, bus: parts.openBus(port) });
     }
+    case 'gpio': {
+      const sensors = pinsOn(config, name);
+      return new GpioPort({ ...shared, config: port, sensors, gpio: () => parts.loadGpio() });
+    }
     case 'simulated':
       return parts.openSimulated({ name, pollMs: port.pollMs, sensors: sourcesOn(config, name, isWave) });
   }
@@ -58,6 +68,16 @@ function sourcesOn<S extends Source>(
   return new Map(sources.filter((entry): entry is [string, S] => entry[1].port === port && is(entry[1])));
 }
 
+/** A number counts edges, everything else is a level. */
+const pinsOn = (config: SenseConfig, port: string): Map<string, WantedPin> =>
+  new Map(
+    [...sourcesOn(config, port, isPin)].map(([name, source]) => [
+      name,
+      { source, counts: config.sensors[name]?.kind === 'number' },
+    ]),
+  );
+
 const isLine = (source: Source): source is LineSource => source.kind === 'serial-lines';
 const isRegister = (source: Source): source is RegisterSource => source.kind === 'modbus-rtu';
+const isPin = (source: Source): source is PinSource => source.kind === 'gpio';
 const isWave = (source: Source): source is WaveSource => source.kind === 'simulated';

@@ -1,4 +1,5 @@
 import type { Clock, PortLoss, PortStatus } from '../ports.ts';
+import { GpioError } from '../ports-gpio.ts';
 
 /** What a kind of port does in its life; {@link PortLife} decides when. */
 export interface PortCourse {
@@ -30,6 +31,11 @@ export function openAdvice(cause: unknown): string {
   const known = ADVICE.find(([said]) => said.test(message));
   return known ? `${known[1]} (${message})` : message;
 }
+
+const lossOf = (cause: unknown): PortLoss =>
+  cause instanceof GpioError
+    ? { reason: cause.reason, code: cause.code, detail: cause.message }
+    : { reason: 'unplugged', detail: openAdvice(cause) };
 
 /**
  * How long to wait before the next attempt: doubled every time, and spread over its upper half,
@@ -84,7 +90,7 @@ export class PortLife {
     while (!signal.aborted) {
       const { loss, stood } = await this.#live();
       if (signal.aborted) break;
-      this.#status = { state: 'lost', detail: loss.detail };
+      this.#status = { state: 'lost', detail: loss.detail, ...(loss.code !== undefined && { code: loss.code }) };
       this.#course.lost(loss);
       attempt = stood ? 0 : attempt + 1;
       await this.#clock.sleep(reopenDelayMs(attempt, this.#random()), signal);
@@ -107,7 +113,7 @@ export class PortLife {
       this.#status = { state: 'open', detail: null };
       if (!this.#closing.signal.aborted) await this.#course.serve(session.signal);
     } catch (cause) {
-      loss = { reason: 'unplugged', detail: openAdvice(cause) };
+      loss = lossOf(cause);
     }
     await this.#course.disconnect();
     return { loss, stood: openedAt !== null && this.#clock.monotonic() - openedAt >= STOOD_MS };

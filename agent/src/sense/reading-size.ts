@@ -28,6 +28,7 @@ export function largestReadingBytes(name: string, sensor: SensorConfig): number 
       changes: LARGEST_COUNT,
       changedAgoMs: LARGEST_COUNT,
     }),
+    ...(sensor.source.kind === 'gpio' && { gaps: LARGEST_COUNT }),
   };
   // Its braces stand for the comma.
   return utf8.encode(JSON.stringify({ [name]: reading })).length - 1;

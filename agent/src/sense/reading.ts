@@ -20,6 +20,7 @@ export function readingOf(config: SensorConfig, before: SensorState, now: Uptime
     ageMs: since(state.sampledAt, now),
     ...flaw,
     ...(isDiscrete(config) && changesOf(state, now, isBad)),
+    ...(state.gaps > 0 && { gaps: state.gaps }),
   };
 }
 
@@ -35,6 +36,7 @@ function flawOf(config: SensorConfig, state: SensorState, now: UptimeMs): Flaw |
   if (state.fault !== null) return { quality: 'bad', reason: state.fault };
   if (state.sampledAt === null) return { quality: 'bad', reason: 'no-sample' };
   if (now - state.sampledAt > config.maxAgeMs) return { quality: 'bad', reason: 'stale' };
+  if (state.gapAt !== null && now - state.gapAt <= config.maxAgeMs) return { quality: 'suspect', reason: 'edges-lost' };
   if (isChattering(config, state, now)) return { quality: 'suspect', reason: 'chatter' };
   if (isFlat(config, state)) return { quality: 'suspect', reason: 'flatline' };
   return null;

@@ -22,11 +22,15 @@ export interface SensorState {
   readonly edges: readonly UptimeMs[];
   /** Numbers: when the value last moved. */
   readonly movedAt: UptimeMs | null;
+  /** How often its line went to and fro unseen, and when it did last. */
+  readonly gaps: number;
+  readonly gapAt: UptimeMs | null;
 }
 
 export type SensorInput =
   | { readonly kind: 'sample'; readonly value: RawValue; readonly at: UptimeMs }
   | { readonly kind: 'fault'; readonly reason: QualityReason; readonly at: UptimeMs }
+  | { readonly kind: 'gap'; readonly at: UptimeMs }
   /** The machine slept for an unknown time that its clock did not count; `at` is the last moment known to lie before. */
   | { readonly kind: 'suspended'; readonly at: UptimeMs };
 
@@ -40,6 +44,8 @@ export const UNSEEN: SensorState = {
   changedAt: null,
   edges: [],
   movedAt: null,
+  gaps: 0,
+  gapAt: null,
 };
 
 type DiscreteConfig = BinaryConfig | EnumConfig;
@@ -52,6 +58,7 @@ export function observe(config: SensorConfig, before: SensorState, input: Sensor
   const state = settle(config, before, at);
   if (input.kind === 'suspended') return withoutTimes(state);
   if (input.kind === 'fault') return { ...state, fault: input.reason };
+  if (input.kind === 'gap') return { ...state, gaps: state.gaps + 1, gapAt: at };
   const converted = convert(config, input.value);
   if ('fault' in converted) return { ...state, fault: converted.fault };
   const sampled = { ...withSample(config, state, converted.value, at), fault: null, sampledAt: at };
@@ -76,13 +83,14 @@ export function settlesAt(config: SensorConfig, state: SensorState): UptimeMs | 
 }
 
 /**
- * No span across a suspend is known, so every time is forgotten. The value and the count stay: a change that happened
+ * No span across a suspend is known, so every time is forgotten. The value and the counts stay: a change that happened
  * meanwhile is seen, and counted, at the next sample.
  */
 const withoutTimes = (state: SensorState): SensorState => ({
   ...UNSEEN,
   value: state.value,
   changes: state.changes,
+  gaps: state.gaps,
   fault: state.fault ?? (state.sampledAt === null ? null : 'stale'),
 });
 

@@ -68,6 +68,7 @@ function sinkFor(
       tally.faults[reason] = (tally.faults[reason] ?? 0) + 1;
       input(name, { kind: 'fault', reason, at });
     },
+    gap: (name, at) => input(name, { kind: 'gap', at }),
     event: (name, data, at) => events.event(name, data, at),
   };
 }

@@ -60,6 +60,17 @@ export const PORT_SCHEMAS = {
     },
     strict,
   ),
+  /** A GPIO chip of the machine, or of an expander. */
+  gpio: Type.Object(
+    {
+      kind: Type.Literal('gpio'),
+      /** Its path (`/dev/gpiochip0`), name or label: numbers may change from boot to boot, labels do not. */
+      chip: Type.String({ minLength: 1, maxLength: 128 }),
+      /** How often each line is asked for its level, besides its edges. */
+      pollMs: Milliseconds({ minimum: 10, default: 1000 }),
+    },
+    strict,
+  ),
   /** No hardware: values follow the clock. */
   simulated: Type.Object(
     { kind: Type.Literal('simulated'), pollMs: Milliseconds({ minimum: 10, default: 1000 }) },
@@ -71,10 +82,23 @@ export type PortKind = keyof typeof PORT_SCHEMAS;
 export type SerialLinesConfig = Static<(typeof PORT_SCHEMAS)['serial-lines']>;
 export type ModbusRtuConfig = Static<(typeof PORT_SCHEMAS)['modbus-rtu']>;
 export type SimulatedConfig = Static<(typeof PORT_SCHEMAS)['simulated']>;
-export type PortConfig = SerialLinesConfig | ModbusRtuConfig | SimulatedConfig;
+export type GpioConfig = Static<(typeof PORT_SCHEMAS)['gpio']>;
+export type PortConfig = SerialLinesConfig | ModbusRtuConfig | GpioConfig | SimulatedConfig;
 
 export const REGISTER_TYPES = ['int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64'] as const;
 export const WAVES = ['square', 'sine', 'constant', 'counter'] as const;
+
+/** Which line of a GPIO chip, and what it is to be electrically. */
+export const GPIO_LINE = {
+  /** Its number on the chip, or its name. */
+  line: Type.Union([Type.Integer({ minimum: 0, maximum: 65_535 }), Type.String({ minLength: 1, maxLength: 31 })], {
+    expects: 'must be the number of a line on its chip, or its name',
+  }),
+  /** A low voltage means true. */
+  activeLow: Type.Boolean({ default: false }),
+  /** As it was before, no resistor at all, or one of the chip's own. */
+  bias: Type.Enum(['as-is', 'off', 'pull-up', 'pull-down'], { default: 'as-is' }),
+} as const satisfies TProperties;
 
 /** Where on a port a value is found, by the port's kind. */
 const ADDRESSES = {
@@ -93,6 +117,13 @@ const ADDRESSES = {
     byteOrder: Type.Enum(['high-first', 'low-first'], { default: 'high-first' }),
     /** One bit of the value, 0 the lowest. */
     bit: Type.Optional(Type.Integer({ minimum: 0, maximum: 15 })),
+  },
+  gpio: {
+    ...GPIO_LINE,
+    /** A level has to stand for so long to be told: by the driver, the kernel, or else by us. */
+    debounceUs: Type.Integer({ minimum: 0, maximum: 10_000_000, default: 0 }),
+    /** Of a number: which edges it counts; rising when left out. */
+    edge: Type.Optional(Type.Enum(['rising', 'falling', 'both'])),
   },
   simulated: {
     wave: Type.Enum([...WAVES]),
@@ -201,8 +232,9 @@ type Address<Kind extends PortKind> = { readonly kind: Kind; readonly port: stri
 >;
 export type LineSource = Address<'serial-lines'>;
 export type RegisterSource = Address<'modbus-rtu'>;
+export type PinSource = Address<'gpio'>;
 export type WaveSource = Address<'simulated'>;
-export type Source = LineSource | RegisterSource | WaveSource;
+export type Source = LineSource | RegisterSource | PinSource | WaveSource;
 
 type SensorOf<Kind extends SensorKind> = PropertiesOf<(typeof SENSORS)[Kind]> & {
   readonly source: Source & PropertiesOf<(typeof CONVERSIONS)[Kind]>;

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, symlink, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createGpio } from '@paddock/agent/adapters/gpio.ts';
 import { createModbusBus } from '@paddock/agent/adapters/modbus.ts';
 import { createSerialStream } from '@paddock/agent/adapters/serial.ts';
 import { createSimulatedPort } from '@paddock/agent/adapters/simulated.ts';
@@ -37,6 +38,7 @@ export class Kiosk {
       openSerial: (line) => createSerialStream(line, clock),
       openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
       openSimulated: (port) => createSimulatedPort(port, clock),
+      loadGpio: () => Promise.resolve(createGpio()),
       clock,
       random: Math.random,
     });

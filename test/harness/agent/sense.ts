@@ -28,6 +28,7 @@ export function sensorOf(settings: string): SensorConfig {
 export type Told =
   | { readonly sensor: string; readonly value: RawValue }
   | { readonly sensor: string; readonly reason: QualityReason }
+  | { readonly gap: string }
   | { readonly event: string; readonly data: Record<string, unknown> };
 
 /** Keeps what a port tells. */
@@ -38,6 +39,9 @@ export class Listener implements SensorSink {
   }
   fault(sensor: string, reason: QualityReason): void {
     this.told.push({ sensor, reason });
+  }
+  gap(sensor: string): void {
+    this.told.push({ gap: sensor });
   }
   event(event: string, data: Record<string, unknown>): void {
     this.told.push({ event, data });

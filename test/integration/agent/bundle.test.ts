@@ -104,7 +104,11 @@ it('serves every command', async () => {
     (failed: { stdout: string }) => failed,
   );
   expect(JSON.parse(stdout)).toMatchObject({ error: { code: 'config_unreadable' } });
-  expect((await readdir(join(AGENT, 'dist'))).some((file) => file.startsWith('modbus-serial'))).toBe(true);
+  const files = await readdir(join(AGENT, 'dist'));
+  expect(files.some((file) => file.startsWith('modbus-serial'))).toBe(true);
+  // A file of its own is not read by an agent without GPIO.
+  expect(files.some((file) => file.startsWith('gpio-'))).toBe(true);
+  expect(JSON.parse((await run(process.execPath, [LAUNCHER, 'gpio', '--json'])).stdout)).toHaveProperty('chips');
 });
 
 it('knows when it was built', async () => {

@@ -62,6 +62,7 @@ describe('configuration', () => {
       outbox: { routineReports: 256, diskBytes: 8_388_608, maxAgeDays: 60 },
       clock: { setSystemClock: false, stepOverMs: 1000 },
       log: { level: 'info' },
+      outputs: {},
       ports: {},
       sensors: {},
       events: {},

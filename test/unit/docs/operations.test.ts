@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
+import { outputSchema } from '@paddock/agent/act/settings.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
@@ -10,6 +11,7 @@ import { PASSED_ON } from '@paddock/agent/slots/environment.ts';
 import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { FirmwareSchema } from '@paddock/agent/config/firmware-settings.ts';
+import { GPIO_ERRORS, GpioError, type GpioCode } from '@paddock/agent/ports-gpio.ts';
 import { FETCH_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { LOCK_ERRORS } from '@paddock/agent/update/lock.ts';
@@ -123,6 +125,7 @@ const SECTIONS = [
   { head: '| key of `ports.<name>` |', schemas: Object.values(PORT_SCHEMAS) },
   { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
   { head: '| key of `events.<name>` |', schemas: [EventSchema] },
+  { head: '| key of `outputs.<name>` |', schemas: [outputSchema('gpio')] },
   { head: '| key of `cloud.enrol` |', schemas: [EnrolSchema] },
   { head: '| key of `firmware` |', schemas: [FirmwareSchema] },
 ];
@@ -168,6 +171,18 @@ describe('updates', () => {
   it('have every state in the table', () => {
     const listed = codesIn(rowsUnder('| state of an update |').map(([states = '']) => states));
     expect(listed).toEqual(Object.keys(UPDATE_STATES));
+  });
+});
+
+describe('GPIO', () => {
+  it('has a row for every code, in the words of the code, with what its readings say', () => {
+    const rows = rowsUnder('| `code` of GPIO |').map(([key, text, reason]) => [key, text, reason]);
+    const known = Object.entries(GPIO_ERRORS).map(([one, text]) => [
+      code(one),
+      text,
+      code(new GpioError(one as GpioCode, '').reason),
+    ]);
+    expect(rows).toEqual(known);
   });
 });
 

@@ -66,6 +66,7 @@ export const DeviceView = Type.Object({
       changes: Type.Optional(Count),
       changedAgoMs: Type.Optional(Nullable(Count)),
       heldForMs: Type.Optional(Count),
+      gaps: Type.Optional(Count),
     }),
   ),
   host: Nullable(Type.Object({}, { description: 'Health of the machine, as the report gave it' })),

@@ -4,6 +4,7 @@ import { createSimulatedPort, waveValue } from '@paddock/agent/adapters/simulate
 import { uptimeMs } from '@paddock/shared/time.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
+import { FakeGpio } from '../../../harness/agent/fake-gpio.ts';
 import { at, configOf, FakeBus, FakePort, FakeStream } from '../../../harness/agent/sense.ts';
 
 const CONFIG = configOf(`
@@ -134,19 +135,23 @@ describe('ports of a configuration', () => {
 ports:
   panel: { kind: serial-lines, path: /dev/a, format: json }
   meter: { kind: modbus-rtu, path: /dev/b }
+  pins: { kind: gpio, chip: bench }
   bench: { kind: simulated }
 sensors:
+  lid: { kind: binary, source: { port: pins, line: LID } }
+  pulses: { kind: number, source: { port: pins, line: 4 } }
   door: { kind: binary, source: { port: panel, field: door } }
   power: { kind: number, source: { port: meter, unit: 3, table: input, address: 7 } }
   level: { kind: number, source: { port: bench, wave: counter, periodMs: 1000 } }
 events:
   swipe: { source: { port: panel, field: event, equals: swipe } }
 `);
-    const [clock, stream, bus] = [new FakeClock(), new FakeStream(), new FakeBus(() => [42])];
+    const [clock, stream, bus, gpio] = [new FakeClock(), new FakeStream(), new FakeBus(() => [42]), new FakeGpio()];
     const ports = buildPorts(config, {
       openSerial: () => stream,
       openBus: () => bus,
       openSimulated: (port) => createSimulatedPort(port, clock),
+      loadGpio: () => Promise.resolve(gpio),
       clock,
       random: () => 0,
     });
@@ -155,13 +160,17 @@ events:
     sensors.open({ urgent: () => {}, event: (name) => events.push(name) });
     await clock.advance(10);
     stream.say('{"door":true,"event":"swipe"}\n', clock.monotonic());
+    gpio.drive('LID', true, clock.monotonic());
+    gpio.drive(4, true, clock.monotonic());
+    await clock.advance(20);
+    expect(sensors.readings()).toMatchObject({ lid: { value: true }, pulses: { value: 1 } });
     expect(sensors.readings()).toMatchObject({ door: { value: true }, power: { value: 42 }, level: { value: 1 } });
     expect(events).toEqual(['swipe']);
     const ages = Object.values(sensors.readings(uptimeMs(clock.monotonic() + 500))).map(({ ageMs }) => ageMs);
     expect(ages.every((age) => age !== null && age >= 500)).toBe(true);
     expect(bus.asked).toEqual(['3 input 7+1']);
     await sensors.close();
-    expect(sensors.ports().map(({ state }) => state)).toEqual(['closed', 'closed', 'closed']);
+    expect(sensors.ports().map(({ state }) => state)).toEqual(['closed', 'closed', 'closed', 'closed']);
   });
 });
 

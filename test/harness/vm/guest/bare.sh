@@ -1,0 +1,10 @@
+#!/bin/sh
+# In place of systemd where a test needs only the kernel: as little as commands and devices need.
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+modprobe -a virtio_console configfs
+mount -t configfs configfs /sys/kernel/config
+exec /opt/kiosk/serve.sh

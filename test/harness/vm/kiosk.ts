@@ -1,0 +1,137 @@
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Outcome } from './commands.ts';
+import { FarEnd } from './far-end.ts';
+import { Gpio } from './gpio.ts';
+import { Power } from './power.ts';
+import { prepareKiosk, type KioskParts } from './prepare.ts';
+import type { Machine, SocketName } from './qemu.ts';
+import { tool } from './tools.ts';
+
+const INITS = { systemd: '/sbin/init', bare: '/opt/kiosk/bare.sh' } as const;
+const MIB = 1_048_576;
+const BOOT_MS = 300_000;
+const COMMAND_MS = 120_000;
+
+export interface KioskOptions {
+  /** What runs it; `bare` is up sooner, and knows no services. */
+  readonly init?: keyof typeof INITS;
+  /** Directories of this machine that the guest may read: `mount -t 9p TAG DIRECTORY`. */
+  readonly shares?: Readonly<Record<string, string>>;
+  readonly diskMiB?: number;
+  readonly memoryMiB?: number;
+}
+
+type Ends = Readonly<Record<SocketName, FarEnd>>;
+
+/** A kiosk with a kernel of its own. What it wrote to its disk outlives its power. */
+export class Kiosk {
+  readonly gpio = new Gpio(async (script) => this.succeed(script));
+  readonly #ends: Ends;
+  readonly #machine: Machine;
+  /** What was printed before the last cut. */
+  #printed = '';
+  #power: Power | null = null;
+
+  private constructor(ends: Ends, machine: Machine) {
+    this.#ends = ends;
+    this.#machine = machine;
+  }
+
+  /** Everything but the power. */
+  static async assemble(parts: KioskParts, options: KioskOptions = {}): Promise<Kiosk> {
+    const { init = 'systemd', shares = {}, diskMiB = 512, memoryMiB = 768 } = options;
+    const home = await mkdtemp(join(tmpdir(), 'paddock-vm-'));
+    const ends = await listenFor(home);
+    const disk = join(home, 'disk.img');
+    await makeDisk(disk, diskMiB);
+    return new Kiosk(ends, { home, parts, disk, init: INITS[init], shares, memoryMiB });
+  }
+
+  /** What is wired to /dev/ttyS1 and /dev/ttyS2; ttyS0 is the console. */
+  get uarts(): readonly [FarEnd, FarEnd] {
+    return [this.#ends.uart0, this.#ends.uart1];
+  }
+
+  /** What kernel and first program printed, over all boots. */
+  get console(): string {
+    return this.#printed + (this.#power?.qemu.console ?? '');
+  }
+
+  /** @returns the boot's id, when it runs commands */
+  async powerOn(): Promise<string> {
+    if (this.#power !== null) throw new Error('The kiosk is on');
+    this.#power = await Power.on(this.#machine, this.#ends);
+    return this.#power.boot(0, BOOT_MS);
+  }
+
+  /** Everything that was in memory is lost. */
+  async cutPower(): Promise<void> {
+    const power = this.#on();
+    await power.cut();
+    this.#printed = this.console;
+    this.#power = null;
+  }
+
+  /** Waits until the kiosk has started anew by itself. @param causes what makes it do so */
+  async rebooted(causes: () => Promise<unknown>): Promise<string> {
+    const power = this.#on();
+    const before = power.boots;
+    await causes();
+    return power.boot(before, BOOT_MS);
+  }
+
+  /** @param script for bash, as root */
+  async run(script: string, withinMs = COMMAND_MS): Promise<Outcome> {
+    return this.#on().run(script, withinMs);
+  }
+
+  /** Runs what has to succeed. @returns what it printed */
+  async succeed(script: string): Promise<string> {
+    const { code, stdout, stderr } = await this.run(script);
+    if (code !== 0) throw new Error(`Ended with ${code}: ${script}\n${stderr}`);
+    return stdout;
+  }
+
+  /** Switches it off for good. */
+  async close(): Promise<void> {
+    if (this.#power !== null) await this.cutPower();
+    for (const end of Object.values(this.#ends)) end.close();
+    await rm(this.#machine.home, { recursive: true });
+  }
+
+  #on(): Power {
+    if (this.#power === null) throw new Error('The kiosk is off');
+    return this.#power;
+  }
+}
+
+async function listenFor(home: string): Promise<Ends> {
+  const at = async (name: SocketName): Promise<FarEnd> => FarEnd.listen(join(home, name));
+  return {
+    commands: await at('commands'),
+    monitor: await at('monitor'),
+    uart0: await at('uart0'),
+    uart1: await at('uart1'),
+    usb: await at('usb'),
+  };
+}
+
+async function makeDisk(path: string, sizeMiB: number): Promise<void> {
+  await writeFile(path, '');
+  await truncate(path, sizeMiB * MIB);
+  await tool('mkfs.ext4', ['-q', path]);
+}
+
+/** A kiosk that has booted; `close` is the caller's. */
+export async function bootKiosk(options: KioskOptions = {}): Promise<Kiosk> {
+  const kiosk = await Kiosk.assemble(await prepareKiosk(), options);
+  try {
+    await kiosk.powerOn();
+  } catch (cause) {
+    await kiosk.close();
+    throw cause;
+  }
+  return kiosk;
+}
