@@ -18,7 +18,7 @@ export interface DebianKernel {
 const MODULES = {
   /** What the root needs: these are in the initial RAM file system. */
   boot: 'virtio_pci virtio_blk ext4 crc32c_generic overlay'.split(' '),
-  root: 'virtio_console virtio_net virtio-rng 9p 9pnet_virtio xhci_pci ftdi_sio cdc_acm i6300esb softdog ramoops configfs loop dm-mod'.split(
+  root: 'virtio_console virtio_net virtio-rng 9p 9pnet_virtio xhci_pci ftdi_sio cdc_acm i6300esb softdog ramoops configfs loop dm-mod autofs4'.split(
     ' ',
   ),
 };

@@ -96,6 +96,11 @@ export class Kiosk {
     return stdout;
   }
 
+  /** @param path whose directory is there */
+  async writeFile(path: string, content: string): Promise<void> {
+    await this.succeed(`base64 -d > '${path}' <<'END'\n${Buffer.from(content).toString('base64')}\nEND\n`);
+  }
+
   /** Switches it off for good. */
   async close(): Promise<void> {
     await this.#power?.cut();
