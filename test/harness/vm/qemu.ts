@@ -65,7 +65,7 @@ export class Qemu {
 
 const KERNEL_WORDS = [
   'console=ttyS0',
-  'quiet',
+  'loglevel=5',
   'panic=5',
   // Software emulation needs no protection from its own processor.
   'mitigations=off',
