@@ -116,7 +116,7 @@ const FLUSH = 1n;
 const FUA = 2n;
 const DISCARD = 4n;
 
-function* writesOf(log: Buffer): Generator<BlockWrite> {
+export function* writesOf(log: Buffer): Generator<BlockWrite> {
   for (let at = SECTOR; at + SECTOR <= log.length;) {
     const [sector, sectors, flags] = [0, 8, 16].map((field) => log.readBigUInt64LE(at + field));
     if (sector === undefined || sectors === undefined || flags === undefined) return;

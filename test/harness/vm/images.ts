@@ -1,11 +1,21 @@
-import { chmod, copyFile, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, cp, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import { pipeline, tool } from './tools.ts';
 
 const BASE_BYTES = 512 * 1_048_576;
 const GUEST = join(import.meta.dirname, 'guest');
-/** Where our own programs are in the guest. */
-const HOME = 'opt/kiosk';
+/** Nobody logs in, and what upkeep a kiosk has in a test is the test's. */
+const UNUSED = [
+  'apt-daily.timer',
+  'apt-daily-upgrade.timer',
+  'dpkg-db-backup.timer',
+  'e2scrub_all.timer',
+  'e2scrub_reap.service',
+  'fstrim.timer',
+  'getty.target',
+  'console-getty.service',
+  'systemd-networkd-wait-online.service',
+];
 
 interface Parts {
   /** Directories, as they were made. */
@@ -14,8 +24,11 @@ interface Parts {
 }
 
 /** The text of everything of ours that is in the images. */
-export const imageIngredients = async (): Promise<string[]> =>
-  Promise.all((await readdir(GUEST)).toSorted().map((name) => readFile(join(GUEST, name), 'utf8')));
+export async function imageIngredients(): Promise<string[]> {
+  const entries = await readdir(GUEST, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
+  return Promise.all(files.toSorted().map(async (file) => `${relative(GUEST, file)}\n${await readFile(file, 'utf8')}`));
+}
 
 /** Makes `base.img`, the root that all kiosks share, and `boot.cpio`, which joins it with the kiosk's own disk. */
 export async function makeImages({ kernel, debian }: Parts, directory: string): Promise<void> {
@@ -30,16 +43,11 @@ export async function makeImages({ kernel, debian }: Parts, directory: string): 
 
 /** What makes a Debian a kiosk of these tests. */
 async function furnish(root: string, kernel: string): Promise<void> {
-  const home = join(root, HOME);
-  await mkdir(home, { recursive: true });
-  for (const script of ['serve.sh', 'bare.sh']) {
-    await copyFile(join(GUEST, script), join(home, script));
-    await chmod(join(home, script), 0o755);
-  }
-  await copyFile(join(GUEST, 'kiosk-commands.service'), join(root, 'etc/systemd/system/kiosk-commands.service'));
-  await tool('systemctl', ['--root', root, '--quiet', 'enable', 'kiosk-commands.service']);
+  await cp(join(GUEST, 'root'), root, { recursive: true });
   await cp(join(kernel, 'modules/lib/modules'), join(root, 'lib/modules'), { recursive: true });
-  await writeFile(join(root, 'etc/hostname'), 'kiosk\n');
+  await tool('chroot', [root, 'systemctl', '--quiet', 'enable', 'kiosk-commands.service', 'systemd-networkd.service']);
+  await tool('chroot', [root, 'systemctl', '--quiet', 'mask', ...UNUSED]);
+  // Disks are where fstab says, and it says nothing: boot.cpio puts the root together.
   await writeFile(join(root, 'etc/fstab'), '');
 }
 
@@ -55,7 +63,6 @@ async function makeBoot(root: string, kernel: string, directory: string): Promis
   await mkdir(join(boot, 'bin'), { recursive: true });
   await copyFile(join(root, 'bin/busybox'), join(boot, 'bin/busybox'));
   await copyFile(join(GUEST, 'init.sh'), join(boot, 'init'));
-  await chmod(join(boot, 'init'), 0o755);
   await copyFile(join(kernel, 'boot-modules'), join(boot, 'boot-modules'));
   for (const path of (await readFile(join(kernel, 'boot-modules'), 'utf8')).trim().split('\n'))
     await cp(join(kernel, 'modules', path), join(boot, path), { recursive: true });

@@ -17,12 +17,11 @@ export interface DebianKernel {
 /** What the guest loads, whatever it depends on included: what is not here is not in the guest. */
 const MODULES = {
   /** What the root needs: these are in the initial RAM file system. */
-  boot: ['virtio_pci', 'virtio_blk', 'ext4', 'crc32c_generic', 'overlay'],
-  root: [
-    ...['virtio_console', 'virtio_net', 'virtio-rng', '9p', '9pnet_virtio'],
-    ...['xhci_pci', 'ftdi_sio', 'cdc_acm', 'i6300esb', 'softdog', 'ramoops', 'configfs', 'loop', 'tun', 'dm-mod'],
-  ],
-} as const;
+  boot: 'virtio_pci virtio_blk ext4 crc32c_generic overlay'.split(' '),
+  root: 'virtio_console virtio_net virtio-rng 9p 9pnet_virtio xhci_pci ftdi_sio cdc_acm i6300esb softdog ramoops configfs loop dm-mod autofs4'.split(
+    ' ',
+  ),
+};
 
 export async function debianKernel(): Promise<DebianKernel> {
   const depends = await aptCache('depends', 'linux-image-amd64');

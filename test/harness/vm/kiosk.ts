@@ -1,17 +1,17 @@
-import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Outcome } from './commands.ts';
+import { Disk, type Survives } from './disk.ts';
 import { FarEnd } from './far-end.ts';
 import { Gpio } from './gpio.ts';
 import { Power } from './power.ts';
 import { prepareKiosk, type KioskParts } from './prepare.ts';
 import type { Machine, SocketName } from './qemu.ts';
-import { tool } from './tools.ts';
+import { UsbAdapter } from './usb-adapter.ts';
 
 const INITS = { systemd: '/sbin/init', bare: '/opt/kiosk/bare.sh' } as const;
-const MIB = 1_048_576;
-const BOOT_MS = 300_000;
+const BOOT_MS = 90_000;
 const COMMAND_MS = 120_000;
 
 export interface KioskOptions {
@@ -20,7 +20,6 @@ export interface KioskOptions {
   /** Directories of this machine that the guest may read: `mount -t 9p TAG DIRECTORY`. */
   readonly shares?: Readonly<Record<string, string>>;
   readonly diskMiB?: number;
-  readonly memoryMiB?: number;
 }
 
 type Ends = Readonly<Record<SocketName, FarEnd>>;
@@ -28,6 +27,7 @@ type Ends = Readonly<Record<SocketName, FarEnd>>;
 /** A kiosk with a kernel of its own. What it wrote to its disk outlives its power. */
 export class Kiosk {
   readonly gpio = new Gpio(async (script) => this.succeed(script));
+  readonly usb: UsbAdapter;
   readonly #ends: Ends;
   readonly #machine: Machine;
   /** What was printed before the last cut. */
@@ -37,16 +37,15 @@ export class Kiosk {
   private constructor(ends: Ends, machine: Machine) {
     this.#ends = ends;
     this.#machine = machine;
+    this.usb = new UsbAdapter(ends.usb, () => this.#on().monitor);
   }
 
   /** Everything but the power. */
   static async assemble(parts: KioskParts, options: KioskOptions = {}): Promise<Kiosk> {
-    const { init = 'systemd', shares = {}, diskMiB = 512, memoryMiB = 768 } = options;
+    const { init = 'systemd', shares = {}, diskMiB = 512 } = options;
     const home = await mkdtemp(join(tmpdir(), 'paddock-vm-'));
-    const ends = await listenFor(home);
-    const disk = join(home, 'disk.img');
-    await makeDisk(disk, diskMiB);
-    return new Kiosk(ends, { home, parts, disk, init: INITS[init], shares, memoryMiB });
+    const disk = await Disk.make(home, diskMiB);
+    return new Kiosk(await listenFor(home), { home, parts, disk, init: INITS[init], shares });
   }
 
   /** What is wired to /dev/ttyS1 and /dev/ttyS2; ttyS0 is the console. */
@@ -62,24 +61,27 @@ export class Kiosk {
   /** @returns the boot's id, when it runs commands */
   async powerOn(): Promise<string> {
     if (this.#power !== null) throw new Error('The kiosk is on');
+    await this.#machine.disk.powerOn();
     this.#power = await Power.on(this.#machine, this.#ends);
     return this.#power.boot(0, BOOT_MS);
   }
 
-  /** Everything that was in memory is lost. */
-  async cutPower(): Promise<void> {
+  /** Everything that was in memory is lost, and what the disk had not been told to flush, unless it `survives`. */
+  async cutPower(survives: Survives = () => false): Promise<void> {
     const power = this.#on();
     await power.cut();
+    await this.#machine.disk.cut(survives);
     this.#printed = this.console;
     this.#power = null;
   }
 
-  /** Waits until the kiosk has started anew by itself. @param causes what makes it do so */
-  async rebooted(causes: () => Promise<unknown>): Promise<string> {
+  /** @param script makes the kiosk start anew, at once or later. @returns the next boot's id */
+  async rebooted(script: string): Promise<string> {
     const power = this.#on();
-    const before = power.boots;
-    await causes();
-    return power.boot(before, BOOT_MS);
+    const next = power.boot(power.boots, BOOT_MS);
+    // Its answer may or may not come before everything ends.
+    power.run(script, BOOT_MS).catch(() => undefined);
+    return next;
   }
 
   /** @param script for bash, as root */
@@ -94,9 +96,14 @@ export class Kiosk {
     return stdout;
   }
 
+  /** @param path whose directory is there */
+  async writeFile(path: string, content: string): Promise<void> {
+    await this.succeed(`base64 -d > '${path}' <<'END'\n${Buffer.from(content).toString('base64')}\nEND\n`);
+  }
+
   /** Switches it off for good. */
   async close(): Promise<void> {
-    if (this.#power !== null) await this.cutPower();
+    await this.#power?.cut();
     for (const end of Object.values(this.#ends)) end.close();
     await rm(this.#machine.home, { recursive: true });
   }
@@ -116,12 +123,6 @@ async function listenFor(home: string): Promise<Ends> {
     uart1: await at('uart1'),
     usb: await at('usb'),
   };
-}
-
-async function makeDisk(path: string, sizeMiB: number): Promise<void> {
-  await writeFile(path, '');
-  await truncate(path, sizeMiB * MIB);
-  await tool('mkfs.ext4', ['-q', path]);
 }
 
 /** A kiosk that has booted; `close` is the caller's. */

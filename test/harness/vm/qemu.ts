@@ -1,26 +1,26 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
+import type { Disk } from './disk.ts';
 import type { KioskParts } from './prepare.ts';
 
 const PROGRAM = 'qemu-system-x86_64';
 const CONSOLE_CHARS = 200_000;
 
 /** Sockets in its directory that somebody listens on. */
-export type SocketName = 'commands' | 'monitor' | 'uart0' | 'uart1' | 'usb';
+export const SOCKETS = ['commands', 'monitor', 'uart0', 'uart1', 'usb'] as const;
+export type SocketName = (typeof SOCKETS)[number];
 
 /** What one machine consists of besides the parts that all of them share. */
 export interface Machine {
   readonly parts: KioskParts;
   /** A directory of its own, where its sockets are. */
   readonly home: string;
-  /** Its own disk, ext4. */
-  readonly disk: string;
+  readonly disk: Disk;
   /** The first program after the root is there. */
   readonly init: string;
   /** Directories of the host that the guest may read, by the tags that it mounts them by. */
   readonly shares: Readonly<Record<string, string>>;
-  readonly memoryMiB: number;
 }
 
 /** QEMU while it runs: power is on. */
@@ -65,7 +65,7 @@ export class Qemu {
 
 const KERNEL_WORDS = [
   'console=ttyS0',
-  'quiet',
+  'loglevel=5',
   'panic=5',
   // Software emulation needs no protection from its own processor.
   'mitigations=off',
@@ -73,33 +73,36 @@ const KERNEL_WORDS = [
   'tsc=reliable',
   'net.ifnames=0',
   'random.trust_cpu=on',
+  // Where a panic is written to: see modprobe.d in the guest.
+  'memmap=1M$752M',
 ];
 
-function argumentsOf({ home, parts, disk, init, shares, memoryMiB }: Machine): string[] {
-  const socket = (id: SocketName): string[] => ['-chardev', `socket,id=${id},path=${join(home, id)}`];
-  return [
-    ...['-nodefaults', '-no-user-config', '-display', 'none'],
-    ...['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', String(memoryMiB), '-M', 'q35'],
-    ...['-kernel', parts.kernel, '-initrd', parts.ramDisk],
-    ...['-append', [...KERNEL_WORDS, `kiosk.init=${init}`].join(' ')],
-    ...['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
-    ...[...socket('uart0'), '-serial', 'chardev:uart0', ...socket('uart1'), '-serial', 'chardev:uart1'],
-    ...[
-      '-device',
-      'virtio-serial-pci',
-      ...socket('commands'),
-      '-device',
-      'virtserialport,chardev=commands,name=commands',
-    ],
-    ...[...socket('monitor'), '-mon', 'chardev=monitor,mode=control'],
-    ...['-device', 'qemu-xhci,id=xhci', ...socket('usb')],
-    ...['-drive', `file=${parts.base},format=raw,readonly=on,if=virtio`],
-    ...['-drive', `file=${disk},format=raw,if=virtio`],
-    ...['-nic', 'user,model=virtio-net-pci', '-device', 'virtio-rng-pci'],
-    ...['-device', 'i6300esb', '-action', 'watchdog=reset,panic=none'],
-    ...Object.entries(shares).flatMap(([tag, path]) => [
-      '-virtfs',
-      `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`,
-    ]),
+function argumentsOf({ home, parts, disk, init, shares }: Machine): string[] {
+  const devices = [
+    'virtio-blk-pci,drive=base',
+    'virtio-blk-pci,drive=disk',
+    'virtio-serial-pci',
+    'virtserialport,chardev=commands,name=commands',
+    'virtio-rng-pci',
+    'qemu-xhci,id=xhci',
+    'i6300esb',
   ];
+  return [
+    ['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'user,model=virtio-net-pci'],
+    ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '768', '-M', 'q35'],
+    ['-kernel', parts.kernel, '-initrd', parts.ramDisk],
+    ['-append', [...KERNEL_WORDS, `kiosk.init=${init}`].join(' ')],
+    ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
+    SOCKETS.flatMap((name) => ['-chardev', `socket,id=${name},path=${join(home, name)}`]),
+    ['-serial', 'chardev:uart0', '-serial', 'chardev:uart1', '-mon', 'chardev=monitor,mode=control'],
+    ['-blockdev', `driver=file,node-name=base,filename=${parts.base},read-only=on`],
+    disk.blockDevices.flatMap((device) => ['-blockdev', device]),
+    devices.flatMap((device) => ['-device', device]),
+    ['-action', 'watchdog=reset,panic=none'],
+    ...Object.entries(shares).map(([tag, path]) => ['-virtfs', shareOf(tag, path)]),
+  ].flat();
 }
+
+/** multidevs: a checkout's parts may be on several file systems. */
+const shareOf = (tag: string, path: string): string =>
+  `local,path=${path},mount_tag=${tag},security_model=none,readonly=on,multidevs=remap`;

@@ -24,7 +24,8 @@ run() {
   say "$here.answer"
 }
 
-echo "ready $(cat /proc/sys/kernel/random/boot_id)" >$home/ready
+# The boot before this one may have ended in the middle of a line.
+printf '\nready %s\n' "$(cat /proc/sys/kernel/random/boot_id)" >$home/ready
 say $home/ready
 while read -r id script <&3; do
   run "$id" "$script" &
