@@ -54,7 +54,7 @@ test.each([
   [0, 'ttyS1'],
   [1, 'ttyS2'],
 ] as const)('UART %i is wired to %s', async (at, device) => {
-  await echoes(kiosk.uarts[at], device);
+  await expect(echoes(kiosk.uarts[at], device)).resolves.toBeUndefined();
 });
 
 test('a USB adapter is a serial line while it is plugged in', async () => {

@@ -9,7 +9,7 @@ const KEEP_MS = 14 * 86_400_000;
 const KEY_CHARS = 12;
 
 /** Outside of the checkout, by the XDG Base Directory Specification, so that a clean checkout finds it again. */
-export function cacheDirectory({ PADDOCK_VM_CACHE, XDG_CACHE_HOME }: NodeJS.ProcessEnv = process.env): string {
+function cacheDirectory({ PADDOCK_VM_CACHE, XDG_CACHE_HOME }: NodeJS.ProcessEnv = process.env): string {
   if (PADDOCK_VM_CACHE !== undefined && PADDOCK_VM_CACHE !== '') return PADDOCK_VM_CACHE;
   const caches = XDG_CACHE_HOME === undefined || XDG_CACHE_HOME === '' ? join(homedir(), '.cache') : XDG_CACHE_HOME;
   return join(caches, 'paddock-vm');

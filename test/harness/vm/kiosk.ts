@@ -11,7 +11,7 @@ import type { Machine, SocketName } from './qemu.ts';
 import { UsbAdapter } from './usb-adapter.ts';
 
 const INITS = { systemd: '/sbin/init', bare: '/opt/kiosk/bare.sh' } as const;
-const BOOT_MS = 90_000;
+const BOOT_MS = 300_000;
 const COMMAND_MS = 120_000;
 
 export interface KioskOptions {

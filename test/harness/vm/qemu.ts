@@ -65,7 +65,7 @@ export class Qemu {
 
 const KERNEL_WORDS = [
   'console=ttyS0',
-  'loglevel=5',
+  'quiet',
   'panic=5',
   // Software emulation needs no protection from its own processor.
   'mitigations=off',

@@ -4,8 +4,12 @@
 home=/run/kiosk-commands
 mkdir -p $home
 
-for port in /sys/class/virtio-ports/*; do
-  [ "$(cat "$port/name")" = commands ] && device=/dev/${port##*/}
+# The driver may still be on its way.
+until [ -e "$device" ]; do
+  for port in /sys/class/virtio-ports/*; do
+    [ "$(cat "$port/name" 2>/dev/null)" = commands ] && device=/dev/${port##*/}
+  done
+  [ -e "$device" ] || sleep 0.1
 done
 exec 3<>"$device"
 
