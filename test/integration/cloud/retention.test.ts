@@ -143,9 +143,9 @@ test('of inventories stay the current one and what a device was made of when the
 test('of what devices ran stays what each ran when the retention began, and all after', async () => {
   const { deviceId } = await deviceNamed('kiosk-ran');
   await database.store.query(
-    `INSERT INTO firmware_changes (device_id, name, version, counter, sha256, incarnation, start, sequence, boot_id, segment,
-       uptime_ms, received_at, latest, basis)
-     SELECT $1, 'kiosk', '1', 100 - days, 's', 'i', 1, 1, 'b', 0, 1, now() - days * interval '1 day', now(), 'arrival'
+    `INSERT INTO firmware_changes (device_id, name, version, counter, sha256, incarnation, ordinal, start, sequence, boot_id,
+       segment, uptime_ms, received_at, latest, basis)
+     SELECT $1, 'kiosk', '1', 100 - days, 's', 'i', 1, 1, 100 - days, 'b', 0, 1, now() - days * interval '1 day', now(), 'arrival'
      FROM unnest(ARRAY[60, 50, 40, 20, 10]) AS days ORDER BY days DESC`,
     [deviceId],
   );
