@@ -64,7 +64,8 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     log,
     topic: topicOf('report', options.device),
     connection: () => connection.state(),
-    batchEnded: () => connection.batchEnded(),
+    // After the goodbye nobody waits for an answer, and a question would be cut off on its way.
+    batchEnded: () => void (stopping.signal.aborted || connection.batchEnded()),
   });
   const readAnswer = readAnswers(parts, options, store, { reporter, connection });
   const message = (topic: string, payload: string): void => {
