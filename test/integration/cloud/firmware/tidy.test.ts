@@ -54,7 +54,7 @@ const work = (days: number): Promise<void> =>
 /** Files are looked at again with each publication. */
 async function publish(): Promise<void> {
   repository.advance(1 / 86_400);
-  await repository.firmware.publish('token:test', await operators.sign(repository, {}));
+  await repository.firmware.publish('token:test', { targets: await operators.sign(repository, {}), withdraw: [] });
 }
 const snapshots = async (): Promise<string[]> =>
   (await namesIn('firmware/metadata')).filter((name) => name.endsWith('snapshot.json'));
@@ -62,7 +62,10 @@ const snapshots = async (): Promise<string[]> =>
 test('what a slow device may still ask for stays, and what was followed long ago goes', async () => {
   const [one, two] = bundles as [TestBundle, TestBundle];
   await upload(one);
-  await repository.firmware.publish('token:test', await operators.sign(repository, { add: [one] }));
+  await repository.firmware.publish('token:test', {
+    targets: await operators.sign(repository, { add: [one] }),
+    withdraw: [],
+  });
   await publish();
   const [oldest, ...others] = await snapshots();
   expect(others).toHaveLength(1);
