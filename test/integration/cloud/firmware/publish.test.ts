@@ -3,7 +3,9 @@ import { formatMetadata } from '@paddock/cloud/tuf/formats.ts';
 import { newSnapshot } from '@paddock/cloud/tuf/online.ts';
 import { nextTargets, type ReleaseId } from '@paddock/cloud/tuf/targets.ts';
 import { firmwareRoot } from '@paddock/cloud/firmware/metadata-store.ts';
-import { readRelease } from '@paddock/cloud/firmware/releases.ts';
+import { layOut } from '@paddock/cloud/firmware/lay-out.ts';
+import { TIMESTAMP } from '@paddock/cloud/firmware/paths.ts';
+import { addUpload, readRelease } from '@paddock/cloud/firmware/releases.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import {
@@ -119,6 +121,9 @@ test('what was published is never another thing, and a withdrawn counter never c
   expect(await upload(other.file)).toMatchObject({ kind: 'failed', code: 'release_exists' });
   const two = bundles.find(({ manifest }) => manifest.counter === 2) ?? other;
   expect(await upload(two.file)).toMatchObject({ kind: 'done' });
+  // Under the lock it is looked at again: it may have been published while the upload was checked.
+  const taken = database.store.transaction((sql) => addUpload(sql, { ...other, bundleBytes: 1 }, repository.now));
+  await expect(taken).rejects.toMatchObject({ code: 'release_exists' });
   const before = await operators.sign(repository, {});
   const changed = structuredClone(before.signed);
   const [path = ''] = Object.keys(changed.targets);
@@ -174,6 +179,9 @@ test('metadata that would leave devices without are not taken', async () => {
     strangers,
   );
   expect(await install(own)).toEqual([409, 'metadata_unsigned']);
+  repository.advance(364.5);
+  expect(await install(root)).toEqual([409, 'metadata_expired']);
+  repository.advance(-364.5);
   expect(await install(root, skipped)).toEqual([201, 3]);
 });
 
@@ -196,6 +204,21 @@ test('only tokens that reach every customer sign, and every token reads which re
   expect((await http.call('GET', '/api/v1/releases', { token })).status).toBe(200);
   const { body } = await http.call('GET', FIRMWARE);
   expect(body).toMatchObject({ standing: { root: { version: 3 } }, onlineKeys: { snapshot: { keytype: 'ed25519' } } });
+});
+
+test('files are written in an order that names none before it lies there', async () => {
+  const written: string[] = [];
+  await layOut(database.store, {
+    ...repository.files,
+    has: async () => false,
+    open: async () => null,
+    put: async (path) => void written.push(path),
+  });
+  expect(written.slice(-3)).toEqual([
+    expect.stringMatching(/^metadata\/\d+\.targets\.json$/),
+    expect.stringMatching(/^metadata\/\d+\.snapshot\.json$/),
+    TIMESTAMP,
+  ]);
 });
 
 test('metadata that people signed are never changed, past the service either', async () => {
