@@ -93,3 +93,22 @@ test('what a slow device may still ask for stays, and what was followed long ago
   expect(await repository.files.has(packPathOf(one.manifest.index.sha256, null))).toBe(true);
   expect(await readRelease(database.store, 'kiosk', 1)).toMatchObject({ state: 'published' });
 });
+
+test('packs of what was withdrawn stay as long as another release has the same content', async () => {
+  const again = await makeBundle(3, { text: 'release 1\n' });
+  bundles.push(again);
+  const [one] = bundles as [TestBundle];
+  const packs = one.manifest.index.sha256;
+  expect(again.manifest.index.sha256).toBe(packs);
+  const change = async (targets: Parameters<typeof operators.sign>[1]): Promise<void> => {
+    repository.advance(1 / 86_400);
+    const signed = await operators.sign(repository, targets);
+    await repository.firmware.publish('token:test', { targets: signed, withdraw: targets.withdraw ?? [] });
+  };
+  await upload(again);
+  await change({ add: [again] });
+  await change({ withdraw: [one.manifest] });
+  expect(await namesIn('firmware/packs')).toContain(packs);
+  await change({ withdraw: [again.manifest] });
+  expect(await namesIn('firmware/packs')).not.toContain(packs);
+});
