@@ -134,13 +134,19 @@ export function checkTargets(
 ): void {
   checkSigned(roles.targets, keys, next, 'by keys of targets: `paddock release add-signature` adds one');
   const [was, is] = [previous?.signed.version ?? 0, next.signed.version];
-  if (is === was) throw new RepositoryError('metadata_out_of_step', `targets ${is} are published already`);
+  if (is === was) throw new RepositoryError('metadata_out_of_step', `targets ${is} ${alreadyText(previous, next)}`);
   if (is < was)
     throw new RepositoryError('metadata_out_of_step', `targets ${is} are older than ${was}: make and sign them anew`);
   if (expiryOf(next.signed) < now + LEAST_MS)
     throw new RepositoryError('metadata_expired', `targets, ${next.signed.expires}`);
 }
 const LEAST_MS = 86_400_000;
+
+/** A version is the second in which it was made: two people may have made one. */
+const alreadyText = (previous: Metadata<'targets'> | null, next: Metadata<'targets'>): string =>
+  JSON.stringify(previous?.signed) === JSON.stringify(next.signed)
+    ? 'are published already: nothing is left to do, `paddock devices assign` hands out what they release'
+    : 'are published with another content: make and sign them anew';
 
 export function progressOfTargets({ signed }: Metadata<'root'>, targets: Metadata<'targets'>): Progress[] {
   const { keys, roles, version } = signed;

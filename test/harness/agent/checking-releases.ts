@@ -5,8 +5,16 @@ import { releaseOf, type TestRelease } from './slots.ts';
 export const RAN_FILE = 'data/ran';
 export const saidBy = (counter: number): string => `whole ${counter}`;
 
-/** A program that looks at its own slot when it starts, and says into `ran` whether that is whole. */
+/** Made when a release has said for the first time that it is whole: when that was. */
+export const firstFileOf = (counter: number): string => `data/first-${counter}`;
+
+/**
+ * A program that looks at its own slot when it starts, and says into `ran` whether that is whole. Not at once: whoever
+ * does not wait for it shows.
+ */
 const KIOSK = (counter: number): string => `#!/bin/sh
+sleep 0.1
+[ -e "$PADDOCK_APP_DIR/first-${counter}" ] || : >"$PADDOCK_APP_DIR/first-${counter}"
 if sha256sum --check --status sums; then echo ${saidBy(counter)}; else echo broken ${counter}; fi >>"$PADDOCK_APP_DIR/ran"
 exec sleep 1000
 `;

@@ -69,6 +69,10 @@ it('targets follow when a threshold signed them, they are newer, and they are go
   expect(code(next, NOW, [b, a])).toBe('metadata_unsigned');
   expect(code(before)).toBe('metadata_out_of_step');
   expect(code({ ...next, signed: { ...next.signed, version: 1 } })).toBe('metadata_out_of_step');
+  // Two people made them in the same second.
+  const other = { ...next, signed: { ...next.signed, version: before.signed.version } };
+  expect(() => checkTargets(root, before, signed(other, [b, c]), NOW)).toThrow('another content');
+  expect(() => checkTargets(root, before, before, NOW)).toThrow('published already');
   const expires = Date.parse(next.signed.expires);
   expect(code(next, wallMs(expires - DAY_MS))).toBeNull();
   expect(code(next, wallMs(expires - DAY_MS + 1))).toBe('metadata_expired');
