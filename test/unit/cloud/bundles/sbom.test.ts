@@ -46,10 +46,8 @@ interface Sbom {
   readonly compositions: readonly { readonly aggregate: string; readonly assemblies: readonly string[] }[];
 }
 
-const SCHEMAS = join(
-  dirname(createRequire(import.meta.url).resolve('@cyclonedx/cyclonedx-library/package.json')),
-  'res/schema',
-);
+const require = createRequire(import.meta.url);
+const SCHEMAS = join(dirname(require.resolve('@cyclonedx/cyclonedx-library/package.json')), 'res/schema');
 const schemaAt = (file: string): object => JSON.parse(readFileSync(join(SCHEMAS, file), 'utf8')) as object;
 /** What the schema refers to, by names that are relative to its own. */
 const REFERRED = ['spdx.SNAPSHOT.schema.json', 'jsf-0.82.SNAPSHOT.schema.json'];
