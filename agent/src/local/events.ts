@@ -175,7 +175,7 @@ export class LocalEvents {
 }
 
 const isOfEarlierStart = (answer: Answer, newest: Answer | null): boolean =>
-  answer.incarnation === newest?.incarnation && answer.start < newest.start;
+  answer.incarnation === newest?.incarnation && (answer.start ?? 0) < (newest.start ?? 0);
 
 function checkData({ data }: EventBody): void {
   if (data === undefined) return;

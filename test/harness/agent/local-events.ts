@@ -30,7 +30,7 @@ export class LocalEventsBench {
   static async on(bench: SessionBench): Promise<LocalEventsBench> {
     const { session, clock, disk } = bench;
     const codes: string[] = [];
-    const events = new LocalEvents({
+    const events: LocalEvents = new LocalEvents({
       clock,
       log: quietLog(codes),
       notes: await EventNotes.open(disk),
@@ -45,7 +45,7 @@ export class LocalEventsBench {
       keepAgain: () => session.keepAgain(),
       online: () => session.online(),
     });
-    const local = new LocalEventsBench(bench, events, codes);
+    const local: LocalEventsBench = new LocalEventsBench(bench, events, codes);
     bench.answered = (answer) => {
       local.answers.push(answer);
       events.answered(answer);
