@@ -17,7 +17,10 @@ import type { Session } from './report/session.ts';
 import { turnsIn } from './update-lock.ts';
 import { openUpdateLock } from './update/lock.ts';
 
-/** A socket that cannot be opened is tried again: somebody may still make room, or put the directory right. */
+/**
+ * A socket that cannot be opened is tried again: somebody may still make room, or put the directory right. One that is
+ * open is looked for: a clean-up of its directory is no reason to be without it until the next start.
+ */
 const OPEN_AGAIN_MS = 30_000;
 
 type LocalConfig = NonNullable<AgentConfig['local']>;
@@ -154,7 +157,13 @@ async function keepOpening(
   while (!stop.aborted) {
     try {
       await server.open(served);
-      return log.info({ code: 'local_open', socket }, 'The local interface is open');
+      log.info({ code: 'local_open', socket }, 'The local interface is open');
+      told = null;
+      do await clock.sleep(OPEN_AGAIN_MS, stop);
+      while (!stop.aborted && (await server.isThere()));
+      if (stop.aborted) return;
+      log.warn({ code: 'local_lost', socket }, 'Somebody has removed the socket: making it again');
+      await server.close();
     } catch (cause) {
       const code = codeOf(cause);
       if (code !== told) log.error({ code, socket, err: cause }, 'The local interface cannot be opened: trying again');

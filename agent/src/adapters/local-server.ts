@@ -10,7 +10,7 @@ import {
 } from '../ports-local.ts';
 import { Connection } from './local-server/connection.ts';
 import { rawProblem, send } from './local-server/reply.ts';
-import { listenAt, type SocketPlace } from './local-server/socket.ts';
+import { listenAt, type OwnSocket, type SocketPlace } from './local-server/socket.ts';
 
 /** What anybody who may connect can take of this process. */
 const BOUNDS = {
@@ -44,7 +44,7 @@ const problem = (code: LocalProblem): LocalReply => {
 export function createLocalServer(place: SocketPlace): LocalServer {
   const connections = new Map<Duplex, Connection>();
   let served: LocalServed | null = null;
-  let unlink = async (): Promise<void> => undefined;
+  let own: OwnSocket | null = null;
   const options = {
     maxHeaderSize: BOUNDS.headerBytes,
     headersTimeout: BOUNDS.headersWithinMs,
@@ -82,14 +82,17 @@ export function createLocalServer(place: SocketPlace): LocalServer {
   return {
     async open(behind) {
       served = behind;
-      unlink = await listenAt(server, place);
+      own = await listenAt(server, place);
     },
+    isThere: async () => (await own?.isThere()) ?? false,
     async close() {
-      await unlink();
+      await own?.remove();
+      own = null;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
-      setTimeout(() => server.closeAllConnections(), BOUNDS.closeWithinMs).unref();
+      const late = setTimeout(() => server.closeAllConnections(), BOUNDS.closeWithinMs);
       await closed;
+      clearTimeout(late);
     },
   };
 }

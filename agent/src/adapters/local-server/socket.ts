@@ -21,16 +21,21 @@ const OWNER_ONLY = 0o600;
 const GROUPS_FILE = '/etc/group';
 const ANSWERS_WITHIN_MS = 2_000;
 
+/** The one that was made, and no other that has its name since. */
+export interface OwnSocket {
+  isThere(): Promise<boolean>;
+  remove(): Promise<void>;
+}
+
 /** What lies at the path. `stale`: a socket on which nobody listens, as an agent that was killed leaves it. */
 export type Found = 'nothing' | 'stale' | 'live' | 'other';
 
 /**
  * Has the server listen at the path. The socket gets its name when its group and mode are right, so nobody gets in
  * before; and one that is live, or no socket, is left alone.
- * @returns what takes it away again, if it is still this one
  * @throws LocalSocketError
  */
-export async function listenAt(server: Server, { socket, group, mode }: SocketPlace): Promise<() => Promise<void>> {
+export async function listenAt(server: Server, { socket, group, mode }: SocketPlace): Promise<OwnSocket> {
   if (Buffer.byteLength(socket) > MOST_PATH_BYTES) throw new LocalSocketError('local_path_long', socket);
   const gid = group === undefined ? null : await groupId(group);
   const unready = `${socket}.new`;
@@ -45,10 +50,8 @@ export async function listenAt(server: Server, { socket, group, mode }: SocketPl
     await requireFree(socket);
     const { ino } = await lstat(unready);
     await rename(unready, socket);
-    return async () => {
-      const there = await lstat(socket).catch(() => null);
-      if (there?.ino === ino) await rm(socket, { force: true });
-    };
+    const isThere = async (): Promise<boolean> => (await lstat(socket).catch(() => null))?.ino === ino;
+    return { isThere, remove: async () => void ((await isThere()) && (await rm(socket, { force: true }))) };
   } catch (cause) {
     // It goes with its name.
     server.close();
