@@ -7,7 +7,7 @@ import type { Clock } from './ports.ts';
 import { openUpdateLock, type LockParts, type UpdateLock } from './update/lock.ts';
 
 /** Programs that take the lock take turns by it: two that looked at once would both find it free. */
-export const TURNS_FILE = 'update-lock.turns';
+const TURNS_FILE = 'update-lock.turns';
 
 /** The update lock of this device, whether the agent runs or not. */
 export async function updateLockOf({ dataDir }: AgentConfig): Promise<{ lock: UpdateLock; clock: Clock }> {

@@ -76,7 +76,9 @@ it('hands on what the listener throws, and follows on where the application goes
       throw new Error('of the screen');
     });
     let seen = 0;`;
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let out = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => void (out += text));
   expect(await once(child, 'close')).toEqual([0, null]);

@@ -103,7 +103,10 @@ describe('the software of a kiosk', () => {
 
   it('takes its turn among all who take the lock', async () => {
     const clock = createSystemClock();
-    const { asked, first } = await turnsIn(join(kiosk.home, 'state'), clock)(async () => {
+    const { asked, first } = await turnsIn(
+      join(kiosk.home, 'state'),
+      clock,
+    )(async () => {
       const taken = paddock.takeLock('payment', 'a customer pays', 60);
       const winner = await Promise.race([taken.then(() => 'it'), clock.sleep(300).then(() => 'who had the turn')]);
       return { asked: { taken }, first: winner };

@@ -15,15 +15,15 @@ const log = quietLog();
 const applications = new Applications(['screen'], clock, log);
 const state = async () => localState();
 const lock = new LocalLock(openUpdateLock({ clock, disk, bootId: 'a-boot' }), clock);
-const served = new LocalInterface(({
-	clock,
-	log,
-	events,
-	applications,
-	state,
-	lock,
-	listeners: new Listeners(clock, log, state)
-}));
+const served = new LocalInterface({
+  clock,
+  log,
+  events,
+  applications,
+  state,
+  lock,
+  listeners: new Listeners(clock, log, state),
+});
 
 const ask = async (method: string, path: string, body: object = {}, wait = '60'): Promise<unknown> => {
   const query = new Map([['wait', wait]]);
