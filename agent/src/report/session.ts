@@ -37,6 +37,8 @@ export interface Session {
    * report of it could be made
    */
   event(event: Pick<EventTrigger, 'name' | 'data' | 'id'>): Promise<SealedReport | null> | null;
+  /** Tries once more to have the events on the disk that it did not take. */
+  keepAgain(): Promise<void>;
   /** Says goodbye, sends what is on its way, and closes everything. */
   stop(): Promise<void>;
 }
@@ -84,6 +86,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
     online: () => connection.online(),
     event: (event) => events.add({ kind: 'event', ...event }, { at: clock.monotonic(), segment: clock.segment() }),
+    keepAgain: () => store.keepAgain(),
     async stop() {
       unschedule();
       stopping.abort();
