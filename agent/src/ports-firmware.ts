@@ -86,9 +86,9 @@ export interface ObjectStore {
 export interface Installer {
   status(): Promise<InstallerStatus>;
   /** Of the slot that runs; null when there is none. */
-  content(): Promise<SlotContent | null>;
-  /** A file of the slot that runs; null when there is none, or it is longer than `most`. Nothing of it is checked. */
-  read(path: string, most: number): Promise<Uint8Array | null>;
+  content(): Promise<(SlotContent & { readonly slot: Slot }) | null>;
+  /** A file of a slot; null when there is none, or it is longer than `most`. Nothing of it is checked. */
+  read(slot: Slot, path: string, most: number): Promise<Uint8Array | null>;
   /** Of the file system that slots and objects lie on. */
   freeBytes(): Promise<number>;
   readonly objects: ObjectStore;

@@ -15,6 +15,9 @@ export interface OpenPack {
   read(from: number, bytes: number, signal: AbortSignal): AsyncGenerator<Uint8Array>;
 }
 
+/** Where its objects come from. */
+export type PackSource = Pick<OpenPack, 'path' | 'read'>;
+
 /** What the fetching of a pack is slowed down by. */
 export type Brake = (bytes: number, signal: AbortSignal) => Promise<void>;
 
