@@ -226,6 +226,8 @@ export interface TreeEntry {
   readonly size: number;
   /** Permission bits, setuid and the like included. */
   readonly mode: number;
+  /** How many names it has. */
+  readonly links: number;
 }
 
 export interface OpenTreeFile {
@@ -246,7 +248,10 @@ export interface TreeCalls {
   look(path: string): TreeEntry | null;
   list(directory: string): string[];
   readLink(path: string): string;
-  /** @param mode of a new file, whatever the umask is; an existing one is emptied */
+  /**
+   * A new file, never one that is there: what had the name before, be it a link, loses it, and lives on under its other
+   * names and in programs that run from it. @param mode whatever the umask is
+   */
   create(path: string, mode: number): OpenTreeFile;
   /** Writes behind what is there; the file is made where it is missing. */
   append(path: string, mode: number): OpenTreeFile;

@@ -70,4 +70,4 @@ export function hashOf(calls: TreeCalls, path: string, most: number): string | n
   }
 }
 
-const directoryOf = (path: string): string => path.split('/').slice(0, -1).join('/') || '.';
+export const directoryOf = (path: string): string => path.split('/').slice(0, -1).join('/') || '.';
