@@ -190,11 +190,18 @@ export class Machine {
     const { installer, log } = this.#parts;
     const { state, target, error } = this.journal;
     // What was fetched lies in a slot, or is not wanted any more.
-    if (state === 'committed' || state === 'idle')
-      await installer.objects.keepOnly(new Set()).catch((cause: unknown) => log.debug({ err: cause }, 'Objects stay'));
+    if (state === 'committed' || state === 'idle') await this.#dropObjects();
     this.slots = await installer.status();
     log.info({ code: 'update_state', state, target: target?.sha256, error: error?.code }, `The update is ${state}`);
     for (const changed of this.listeners) changed();
+  }
+
+  /** What stays takes room until the next download removes it. */
+  async #dropObjects(): Promise<void> {
+    const { installer, log } = this.#parts;
+    await installer.objects
+      .keepOnly(new Set())
+      .catch((cause: unknown) => log.warn({ code: codeOf(cause), err: cause }, 'What was fetched cannot be removed'));
   }
 
   #tell(action: Action, outcome: Outcome): void {
