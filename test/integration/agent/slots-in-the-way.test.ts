@@ -39,11 +39,11 @@ beforeEach(() => {
 afterEach(() => rmSync(root, { recursive: true, force: true }));
 
 /** Stages what is new, whatever stands in the way of it, and leaves everything else as it was. */
-function expectStaged(): void {
+function expectStaged(release = NEW): void {
   const calls = createTreeCalls(root);
-  createInstallerWork(calls).stage(NEW);
-  expect(faultsOf(calls, 'b', NEW.release.sha256, [NEW])).toEqual([]);
-  createInstallerWork(calls).activate(NEW.release.sha256, LIMITS);
+  createInstallerWork(calls).stage(release);
+  expect(faultsOf(calls, 'b', release.release.sha256, [release])).toEqual([]);
+  createInstallerWork(calls).activate(release.release.sha256, LIMITS);
   expect(faultsOf(calls, 'a', OLD.release.sha256, [OLD])).toEqual([]);
   for (const victim of ['victim', 'elsewhere/victim']) expect(readFileSync(at(victim), 'utf8')).toBe('untouched');
 }
@@ -100,14 +100,17 @@ describe('objects', () => {
 });
 
 describe('a file of a slot that is written', () => {
-  it('is a new one: a program that still runs from the old one goes on, and keeps nobody waiting', async () => {
+  // One of another length is removed before, one of the same is read, and written anew.
+  it.each([3, statSync('/bin/sleep').size])('is a new one of %i bytes: a program that runs from the old one goes on', async (length) => {
+    const release = releaseOf(3, { 'bin/kiosk': 'x'.repeat(length) });
+    bringObjects(createTreeCalls(root), release);
     mkdirSync(at('b/bin'), { recursive: true });
     copyFileSync('/bin/sleep', at('b/bin/kiosk'));
     const program = spawn(at('b/bin/kiosk'), ['60'], { stdio: 'ignore' });
     const ended = once(program, 'exit');
     try {
       await once(program, 'spawn');
-      expectStaged();
+      expectStaged(release);
       expect(program.exitCode).toBeNull();
     } finally {
       program.kill();
