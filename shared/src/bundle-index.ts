@@ -54,8 +54,7 @@ function formatEntry(entry: IndexEntry): string {
  */
 export function parseIndex(bytes: Uint8Array): readonly IndexEntry[] {
   if (bytes.length > MAX_INDEX_BYTES) throw new BundleError('index_too_large', `${bytes.length} bytes`);
-  if (bytes.length > 0 && bytes.at(-1) !== LINE_END)
-    throw new BundleError('index_invalid', 'the last line has no end');
+  if (bytes.length > 0 && bytes.at(-1) !== LINE_END) throw new BundleError('index_invalid', 'the last line has no end');
   const lines = countLines(bytes);
   if (lines > MAX_BUNDLE_FILES) throw new BundleError('index_too_large', `${lines} entries`);
   const entries: IndexEntry[] = [];

@@ -12,7 +12,7 @@ export interface OpenPack {
   /** Where the part of the index begins. */
   readonly offset: number;
   /** @throws FetchError, BundleError `bundle_truncated` when the pack ends before */
-  read(from: number, bytes: number, signal: AbortSignal): AsyncGenerator<Uint8Array>;
+  readonly read: (from: number, bytes: number, signal: AbortSignal) => AsyncGenerator<Uint8Array>;
 }
 
 /** Where its objects come from. */

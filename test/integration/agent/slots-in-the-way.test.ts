@@ -101,32 +101,38 @@ describe('objects', () => {
 
 describe('a file of a slot that is written', () => {
   // One of another length is removed before, one of the same is read, and written anew.
-  it.each([3, statSync('/bin/sleep').size])('is a new one of %i bytes: a program that runs from the old one goes on', async (length) => {
-    const release = releaseOf(3, { 'bin/kiosk': 'x'.repeat(length) });
-    bringObjects(createTreeCalls(root), release);
-    mkdirSync(at('b/bin'), { recursive: true });
-    copyFileSync('/bin/sleep', at('b/bin/kiosk'));
-    const program = spawn(at('b/bin/kiosk'), ['60'], { stdio: 'ignore' });
-    const ended = once(program, 'exit');
-    try {
-      await once(program, 'spawn');
-      expectStaged(release);
-      expect(program.exitCode).toBeNull();
-    } finally {
-      program.kill();
-      await ended;
-    }
-  });
+  it.each([3, statSync('/bin/sleep').size])(
+    'is a new one of %i bytes: a program that runs from the old one goes on',
+    async (length) => {
+      const release = releaseOf(3, { 'bin/kiosk': 'x'.repeat(length) });
+      bringObjects(createTreeCalls(root), release);
+      mkdirSync(at('b/bin'), { recursive: true });
+      copyFileSync('/bin/sleep', at('b/bin/kiosk'));
+      const program = spawn(at('b/bin/kiosk'), ['60'], { stdio: 'ignore' });
+      const ended = once(program, 'exit');
+      try {
+        await once(program, 'spawn');
+        expectStaged(release);
+        expect(program.exitCode).toBeNull();
+      } finally {
+        program.kill();
+        await ended;
+      }
+    },
+  );
 
-  it.each(['two', 'one, and longer'])('is its own: another name of what lay there (%s) keeps its content and mode', (was) => {
-    mkdirSync(at('b/bin'), { recursive: true });
-    writeFileSync(at('other'), was, { mode: 0o600 });
-    linkSync(at('other'), at('b/bin/kiosk'));
-    expectStaged();
-    expect(readFileSync(at('other'), 'utf8')).toBe(was);
-    expect(statSync(at('other')).mode & 0o7777).toBe(0o600);
-    expect(statSync(at('b/bin/kiosk')).nlink).toBe(1);
-  });
+  it.each(['two', 'one, and longer'])(
+    'is its own: another name of what lay there (%s) keeps its content and mode',
+    (was) => {
+      mkdirSync(at('b/bin'), { recursive: true });
+      writeFileSync(at('other'), was, { mode: 0o600 });
+      linkSync(at('other'), at('b/bin/kiosk'));
+      expectStaged();
+      expect(readFileSync(at('other'), 'utf8')).toBe(was);
+      expect(statSync(at('other')).mode & 0o7777).toBe(0o600);
+      expect(statSync(at('b/bin/kiosk')).nlink).toBe(1);
+    },
+  );
 
   it('takes the place of a link, and not of what that leads to', () => {
     mkdirSync(at('b/bin'), { recursive: true });

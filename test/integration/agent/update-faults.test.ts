@@ -90,11 +90,15 @@ describe.each<[Where, number]>([
   // Each of them is tried without an agent, too.
   ['slots', 5],
 ])('a disk of %s that fails once in an update', (where, step) => {
-  it.each(['ENOSPC', 'EIO'] as const)('for %s: is told of, blames no release, and keeps nobody from the goal', async (code) => {
-    const { faults, calls } = await updateWith(where, null);
-    expect(faults).toEqual([]);
-    expect(calls).toBeGreaterThan(100);
-    for (let at = 0; at < calls; at += step) faults.push(...(await updateWith(where, { at, code, for: 'once' })).faults);
-    expect(faults).toEqual([]);
-  });
+  it.each(['ENOSPC', 'EIO'] as const)(
+    'for %s: is told of, blames no release, and keeps nobody from the goal',
+    async (code) => {
+      const { faults, calls } = await updateWith(where, null);
+      expect(faults).toEqual([]);
+      expect(calls).toBeGreaterThan(100);
+      for (let at = 0; at < calls; at += step)
+        faults.push(...(await updateWith(where, { at, code, for: 'once' })).faults);
+      expect(faults).toEqual([]);
+    },
+  );
 });

@@ -9,7 +9,10 @@ const NOISE = Uint8Array.from({ length: 300_000 }, () => Math.floor(random() * 2
 
 /** A frame that says how much of the past it needs (RFC 8878, section 3.1.1), and holds one raw block of five bytes. */
 const frameWith = (windowLog: number): Uint8Array =>
-  Buffer.concat([Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 0x01 | (5 << 3), 0, 0), Buffer.from('hello')]);
+  Buffer.concat([
+    Buffer.of(0x28, 0xb5, 0x2f, 0xfd, 0, (windowLog - 10) << 3, 0x01 | (5 << 3), 0, 0),
+    Buffer.from('hello'),
+  ]);
 
 const streamed = async (bytes: Uint8Array, most: number): Promise<number> => {
   let length = 0;
