@@ -34,6 +34,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
 /** The vendor library of each adapter, its parts (`name-part.ts`, `name/part.ts`) included. Without a row: none. */
 export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
+  'agent/allocator': ['koffi'],
   'agent/cron': ['node-cron'],
   'agent/data-dir-lock': ['koffi'],
   'agent/gpio': ['koffi'],

@@ -86,9 +86,9 @@ export interface ObjectStore {
 export interface Installer {
   status(): Promise<InstallerStatus>;
   /** Of the slot that runs; null when there is none. */
-  content(): Promise<SlotContent | null>;
-  /** A file of the slot that runs; null when there is none, or it is longer than `most`. Nothing of it is checked. */
-  read(path: string, most: number): Promise<Uint8Array | null>;
+  content(): Promise<(SlotContent & { readonly slot: Slot }) | null>;
+  /** A file of a slot; null when there is none, or it is longer than `most`. Nothing of it is checked. */
+  read(slot: Slot, path: string, most: number): Promise<Uint8Array | null>;
   /** Of the file system that slots and objects lie on. */
   freeBytes(): Promise<number>;
   readonly objects: ObjectStore;
@@ -226,6 +226,8 @@ export interface TreeEntry {
   readonly size: number;
   /** Permission bits, setuid and the like included. */
   readonly mode: number;
+  /** How many names it has. */
+  readonly links: number;
 }
 
 export interface OpenTreeFile {
@@ -246,7 +248,10 @@ export interface TreeCalls {
   look(path: string): TreeEntry | null;
   list(directory: string): string[];
   readLink(path: string): string;
-  /** @param mode of a new file, whatever the umask is; an existing one is emptied */
+  /**
+   * A new file, never one that is there: what had the name before, be it a link, loses it, and lives on under its other
+   * names and in programs that run from it. @param mode whatever the umask is
+   */
   create(path: string, mode: number): OpenTreeFile;
   /** Writes behind what is there; the file is made where it is missing. */
   append(path: string, mode: number): OpenTreeFile;

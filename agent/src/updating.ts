@@ -5,6 +5,7 @@ import { rootCertificates } from 'node:tls';
 import { join } from 'node:path';
 import type { Reading } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
+import { giveBackFreedMemory } from './adapters/allocator.ts';
 import { connectLauncher } from './adapters/launcher-client.ts';
 import { createPrograms } from './adapters/programs.ts';
 import { createRepository } from './adapters/repository.ts';
@@ -79,6 +80,7 @@ export async function openUpdating(
 ): Promise<Updates & { close(): Promise<void> }> {
   const { slots, root, model, appDir: appDirectory = join(slots, APP_DIRECTORY) } = firmware;
   const { clock, disk, log, time, bootId, pin, standing, readings, applicationFault } = parts;
+  giveBackFreedMemory();
   const installer = openInstaller(slots);
   const rootFile = root === undefined ? null : await readRoot(root, log);
   const own = pin === null ? null : `${pin.url.replace(/\/$/, '')}/firmware/`;

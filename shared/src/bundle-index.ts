@@ -54,19 +54,37 @@ function formatEntry(entry: IndexEntry): string {
  */
 export function parseIndex(bytes: Uint8Array): readonly IndexEntry[] {
   if (bytes.length > MAX_INDEX_BYTES) throw new BundleError('index_too_large', `${bytes.length} bytes`);
-  const lines = decode(bytes).split('\n');
-  if (lines.pop() !== '') throw new BundleError('index_invalid', 'the last line has no end');
-  if (lines.length > MAX_BUNDLE_FILES) throw new BundleError('index_too_large', `${lines.length} entries`);
-  const entries = lines.map(parseLine);
+  if (bytes.length > 0 && bytes.at(-1) !== LINE_END) throw new BundleError('index_invalid', 'the last line has no end');
+  const lines = countLines(bytes);
+  if (lines > MAX_BUNDLE_FILES) throw new BundleError('index_too_large', `${lines} entries`);
+  const entries: IndexEntry[] = [];
+  for (const line of linesOf(bytes)) entries.push(parseLine(line, entries.length));
   checkTree(entries);
   return entries;
 }
 
-function decode(bytes: Uint8Array): string {
-  try {
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-  } catch (cause) {
-    throw new BundleError('index_invalid', 'not UTF-8', { cause });
+const LINE_END = 0x0a;
+
+function countLines(bytes: Uint8Array): number {
+  let lines = 0;
+  for (let at = bytes.indexOf(LINE_END); at >= 0; at = bytes.indexOf(LINE_END, at + 1)) lines += 1;
+  return lines;
+}
+
+/** One after the other: as one text they would be once more in memory, on devices that have little. */
+function* linesOf(bytes: Uint8Array): Generator<string> {
+  const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  const decode = (line: Uint8Array): string => {
+    try {
+      return decoder.decode(line);
+    } catch (cause) {
+      throw new BundleError('index_invalid', 'not UTF-8', { cause });
+    }
+  };
+  for (let at = 0; at < bytes.length;) {
+    const end = bytes.indexOf(LINE_END, at);
+    yield decode(bytes.subarray(at, end));
+    at = end + 1;
   }
 }
 

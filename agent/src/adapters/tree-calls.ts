@@ -21,7 +21,7 @@ import {
 import koffi from 'koffi';
 import type { OpenTreeFile, TreeCalls, TreeEntry } from '../ports-firmware.ts';
 
-const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_TRUNC, O_WRONLY } = constants;
+const { O_APPEND, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 const PERMISSIONS = 0o7777;
 /** No link is followed, and nobody is waited for at the other end of a pipe. */
 const READ = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
@@ -44,9 +44,8 @@ export function createTreeCalls(root: string): TreeCalls {
     list: (directory) => readdirSync(at(directory)),
     readLink: (path) => readlinkSync(at(path)),
     create(path, mode) {
-      const fd = openSync(at(path), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, mode);
-      // The umask would take from it, and an existing file keeps what it had.
-      return openedWith(fd, mode);
+      // The umask would take from it.
+      return openedWith(openNew(at(path), mode), mode);
     },
     append(path, mode) {
       const fd = openSync(at(path), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW, mode);
@@ -78,6 +77,18 @@ export function createTreeCalls(root: string): TreeCalls {
   };
 }
 
+/** O_EXCL follows no link. */
+function openNew(path: string, mode: number): number {
+  const open = (): number => openSync(path, O_WRONLY | O_CREAT | O_EXCL, mode);
+  try {
+    return open();
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw cause;
+  }
+  unlinkSync(path);
+  return open();
+}
+
 function entryOf(stats: Stats): TreeEntry {
   const kinds = [
     ['file', stats.isFile()],
@@ -85,7 +96,7 @@ function entryOf(stats: Stats): TreeEntry {
     ['link', stats.isSymbolicLink()],
   ] as const;
   const kind = kinds.find(([, is]) => is)?.[0] ?? 'other';
-  return { kind, size: stats.size, mode: stats.mode & PERMISSIONS };
+  return { kind, size: stats.size, mode: stats.mode & PERMISSIONS, links: stats.nlink };
 }
 
 function openedWith(fd: number, mode: number): OpenTreeFile {

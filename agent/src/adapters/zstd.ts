@@ -1,31 +1,54 @@
 import { once } from 'node:events';
 import { constants, createZstdDecompress, zstdDecompressSync, type ZstdDecompress } from 'node:zlib';
+import { BundleError } from '@paddock/shared/bundle-error.ts';
 import type { Zstd } from '../ports-firmware.ts';
 
-/** A stream holds so much of the past while it inflates: 8 MiB. Bundles are made with no more. */
-const STREAM_WINDOW_LOG = 23;
+/** So much of the past may a frame ask to be held while it inflates: 8 MiB. Bundles are made with no more. */
+const WINDOW_LOG = 23;
+const WINDOW_TOO_LARGE = 'ZSTD_error_frameParameter_windowTooLarge';
 
 /** zstd of Node's own library. */
 export const zstd: Zstd = {
   inflate(bytes, most, dictionary) {
-    const inflated = zstdDecompressSync(bytes, {
-      // None at all is not to be had.
-      maxOutputLength: Math.max(1, most),
-      ...(dictionary && { dictionary: Buffer.from(dictionary.buffer, dictionary.byteOffset, dictionary.byteLength) }),
-    });
-    if (inflated.length > most) throw tooLong(most);
-    return inflated;
+    try {
+      const inflated = zstdDecompressSync(bytes, {
+        // None at all is not to be had.
+        maxOutputLength: Math.max(1, most),
+        // One that holds all of it, and no more: what comes out is handed on as it is.
+        chunkSize: Math.max(constants.Z_MIN_CHUNK, most + 1),
+        params: { [constants.ZSTD_d_windowLogMax]: windowLogOf(most) },
+        ...(dictionary && { dictionary: Buffer.from(dictionary.buffer, dictionary.byteOffset, dictionary.byteLength) }),
+      });
+      if (inflated.length > most) throw tooLong(most);
+      return inflated;
+    } catch (cause) {
+      throw namedError(cause, most);
+    }
   },
   async *inflateStream(bytes, most) {
-    const frame = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: STREAM_WINDOW_LOG } });
+    const frame = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: WINDOW_LOG } });
     let out = 0;
-    for await (const piece of through(frame, bytes)) {
-      out += piece.length;
-      if (out > most) throw tooLong(most);
-      yield piece;
+    try {
+      for await (const piece of through(frame, bytes)) {
+        out += piece.length;
+        if (out > most) throw tooLong(most);
+        yield piece;
+      }
+    } catch (cause) {
+      throw namedError(cause, 0);
     }
   },
 };
+
+/** A frame that was made from the whole content has the content as its window, also where that is longer. */
+const windowLogOf = (most: number): number => Math.max(WINDOW_LOG, Math.ceil(Math.log2(most + 1)));
+
+function namedError(cause: unknown, most: number): unknown {
+  if (!(cause instanceof Error && 'code' in cause && cause.code === WINDOW_TOO_LARGE)) return cause;
+  return new BundleError('bundle_malformed', `a frame with a window of more than ${2 ** windowLogOf(most)} bytes`, {
+    cause,
+  });
+}
 
 const tooLong = (most: number): Error => new RangeError(`It inflates to more than ${most} bytes`);
 

@@ -1,4 +1,4 @@
-import type { Slot } from '@paddock/shared/firmware.ts';
+import type { Release, Slot } from '@paddock/shared/firmware.ts';
 import {
   InstallError,
   type BootRecord,
@@ -10,7 +10,7 @@ import {
 } from '../ports-firmware.ts';
 import { believedBoot, readBoot, readNotes, writeBoot } from './boot-record.ts';
 import { isWhole, standing, type HoldsWhole } from './standing.ts';
-import { contentOf, otherSlot } from './whole.ts';
+import { contentOf, otherSlot, releaseIn } from './whole.ts';
 
 /** What records and slots say at one moment. */
 interface Known {
@@ -19,7 +19,7 @@ interface Known {
   readonly isWritten: boolean;
   readonly notes: LauncherNotes | null;
   /** What a slot holds whole. */
-  readonly content: (slot: Slot) => SlotContent | null;
+  readonly held: (slot: Slot) => Release | null;
   /** What is run where nothing is on trial. */
   readonly stands: BootRecord['committed'];
   /** What the launcher runs: a trial from its first start on, until it has given it up. */
@@ -35,22 +35,22 @@ export class SlotDirectory {
   }
 
   status(): InstallerStatus {
-    const { boot, notes, content, stands, runs } = this.#known();
+    const { boot, notes, held, stands, runs } = this.#known();
     const { committed, trial } = boot;
-    const running = runs && content(runs.slot);
-    const tried = trial && isHeld(trial, content) ? content(trial.slot) : null;
+    const running = runs && held(runs.slot);
+    const tried = trial && isHeld(trial, held) ? held(trial.slot) : null;
     return {
-      running: runs && running ? { slot: runs.slot, release: running.release, committed: runs === committed } : null,
-      trial: trial && tried ? { slot: trial.slot, release: tried.release, ...outcomeOf(trial, notes) } : null,
-      other: content(otherSlot(runs?.slot ?? null))?.release ?? null,
+      running: runs && running ? { slot: runs.slot, release: running, committed: runs === committed } : null,
+      trial: trial && tried ? { slot: trial.slot, release: tried, ...outcomeOf(trial, notes) } : null,
+      other: held(otherSlot(runs?.slot ?? null)),
       lost: committed !== null && stands !== committed ? committed.sha256 : null,
     };
   }
 
   /** What the slot that runs holds. */
   content(): (SlotContent & { readonly slot: Slot }) | null {
-    const { runs, content } = this.#known();
-    const running = runs && content(runs.slot);
+    const { runs } = this.#known();
+    const running = runs && contentOf(this.#calls, runs.slot);
     return running && runs && { ...running, slot: runs.slot };
   }
 
@@ -89,20 +89,20 @@ export class SlotDirectory {
    */
   rollBack(limits: TrialLimits): void {
     const known = this.#known();
-    const { boot, stands, content } = known;
+    const { boot, stands, held } = known;
     if (boot.trial !== null) return this.#write({ ...boot, trial: null });
     const slot = otherSlot(stands?.slot ?? null);
-    const other = content(slot);
+    const other = held(slot);
     if (stands === null || other === null) throw new InstallError('install_no_other', slot);
-    this.#arm(known, { slot, sha256: other.release.sha256 }, limits);
+    this.#arm(known, { slot, sha256: other.sha256 }, limits);
   }
 
   #arm(
-    { boot, notes, content }: Known,
+    { boot, notes, held }: Known,
     { slot, sha256 }: NonNullable<BootRecord['committed']>,
     { starts, withinMs }: TrialLimits,
   ): void {
-    if (!isHeld({ slot, sha256 }, content)) throw new InstallError('install_not_staged', sha256);
+    if (!isHeld({ slot, sha256 }, held)) throw new InstallError('install_not_staged', sha256);
     // Larger than any that the launcher has heard of, also when our own record was lost.
     const id = Math.max(boot.trial?.id ?? 0, notes?.trial ?? 0) + 1;
     this.#write({ ...boot, trial: { id, slot, sha256, starts, withinMs } });
@@ -110,13 +110,13 @@ export class SlotDirectory {
 
   /** Slots are read when it comes to them, and once: an index is large. */
   #known(): Known {
-    const read = new Map<Slot, SlotContent | null>();
-    const content = (slot: Slot): SlotContent | null => {
-      const found = read.has(slot) ? (read.get(slot) ?? null) : contentOf(this.#calls, slot);
+    const read = new Map<Slot, Release | null>();
+    const held = (slot: Slot): Release | null => {
+      const found = read.has(slot) ? (read.get(slot) ?? null) : releaseIn(this.#calls, slot);
       read.set(slot, found);
       return found;
     };
-    const holds: HoldsWhole = (slot) => content(slot)?.release.sha256 ?? null;
+    const holds: HoldsWhole = (slot) => held(slot)?.sha256 ?? null;
     const notes = readNotes(this.#calls);
     const record = readBoot(this.#calls);
     const boot = record ?? believedBoot(null, notes, { a: holds('a'), b: holds('b') });
@@ -124,7 +124,7 @@ export class SlotDirectory {
     const { trial } = boot;
     const { starts, givenUp } = outcomeOf(trial, notes);
     const isTried = trial !== null && starts > 0 && !givenUp && isWhole(trial, holds);
-    return { boot, isWritten: record !== null, notes, content, stands, runs: isTried ? trial : stands };
+    return { boot, isWritten: record !== null, notes, held, stands, runs: isTried ? trial : stands };
   }
 
   #write(record: BootRecord): void {
@@ -132,8 +132,8 @@ export class SlotDirectory {
   }
 }
 
-const isHeld = (what: NonNullable<BootRecord['committed']>, content: Known['content']): boolean =>
-  isWhole(what, (slot) => content(slot)?.release.sha256 ?? null);
+const isHeld = (what: NonNullable<BootRecord['committed']>, held: Known['held']): boolean =>
+  isWhole(what, (slot) => held(slot)?.sha256 ?? null);
 
 const outcomeOf = (
   trial: BootRecord['trial'],

@@ -16,10 +16,12 @@ const READ_BYTES = 262_144;
 export function createInstallerWork(calls: TreeCalls, watch?: StageWatch) {
   const slots = new SlotDirectory(calls);
   const objects = new Objects(calls);
+  let readingInto: Uint8Array | null = null;
   let reading: { readonly sha256: string; readonly file: OpenTreeFile } | null = null;
   const stopReading = (): void => {
     reading?.file.close();
     reading = null;
+    readingInto = null;
   };
   return {
     stage(content: SlotContent): void {
@@ -42,8 +44,9 @@ export function createInstallerWork(calls: TreeCalls, watch?: StageWatch) {
     },
     /** @returns nothing at the end */
     readOn(sha256: string): Uint8Array {
-      const buffer = new Uint8Array(READ_BYTES);
-      return reading?.sha256 === sha256 ? buffer.slice(0, reading.file.read(buffer)) : buffer.slice(0, 0);
+      if (reading?.sha256 !== sha256) return new Uint8Array();
+      readingInto ??= new Uint8Array(READ_BYTES);
+      return readingInto.slice(0, reading.file.read(readingInto));
     },
     stopReading,
     beginStream: (sha256: string): void => objects.beginStream(sha256),

@@ -19,16 +19,8 @@ export function createInstaller(calls: TreeCalls, ask: AskInstaller): Installer 
   const slots = new SlotDirectory(calls);
   return {
     status: async () => look(() => slots.status()),
-    content: async () =>
-      look(() => {
-        const content = slots.content();
-        return content && { release: content.release, manifest: content.manifest, index: content.index };
-      }),
-    read: async (path, most) =>
-      look(() => {
-        const slot = slots.content()?.slot;
-        return slot === undefined ? null : readWhole(calls, `${slot}/${path}`, most);
-      }),
+    content: async () => look(() => slots.content()),
+    read: async (slot, path, most) => look(() => readWhole(calls, `${slot}/${path}`, most)),
     freeBytes: async () => look(() => calls.freeBytes()),
     objects: objectStore(ask),
     async stage(content, signal, progress = () => {}) {
@@ -58,9 +50,9 @@ function look<T>(work: () => T): T {
 function objectStore(ask: AskInstaller): ObjectStore {
   return {
     list: () => ask('list', []),
-    put: (sha256, content) => ask('put', [sha256, content]),
+    put: (sha256, content) => ask('put', [sha256, alone(content)]),
     partBytes: (sha256) => ask('partBytes', [sha256]),
-    appendPart: (sha256, bytes) => ask('appendPart', [sha256, bytes]),
+    appendPart: (sha256, bytes) => ask('appendPart', [sha256, alone(bytes)]),
     async *readPart(sha256) {
       await ask('beginReading', [sha256]);
       try {
@@ -76,7 +68,7 @@ function objectStore(ask: AskInstaller): ObjectStore {
     async putStream(sha256, content) {
       await ask('beginStream', [sha256]);
       try {
-        for await (const bytes of content) await ask('writeStream', [sha256, bytes]);
+        for await (const bytes of content) await ask('writeStream', [sha256, alone(bytes)]);
         await ask('endStream', [sha256]);
       } catch (cause) {
         await ask('abandonStream', [sha256]).catch(() => {});
@@ -87,3 +79,7 @@ function objectStore(ask: AskInstaller): ObjectStore {
     keepOnly: (sha256s) => ask('keepOnly', [sha256s]),
   };
 }
+
+/** Whoever is given a part of a buffer in another thread is given all of it. */
+const alone = (bytes: Uint8Array): Uint8Array =>
+  bytes.byteLength === bytes.buffer.byteLength ? bytes : Uint8Array.from(bytes);

@@ -3,7 +3,7 @@ import { believedBoot, readBoot, readNotes, writeNotes } from './boot-record.ts'
 import { choose, givenUp, NO_NOTES, type Choice } from './choose.ts';
 import { installErrorOf } from './stage.ts';
 import { isWhole, standing, type HoldsWhole } from './standing.ts';
-import { contentOf, wholeSlots } from './whole.ts';
+import { releaseIn, wholeSlots } from './whole.ts';
 
 /** What is to be run, and what the disk failed at on the way to knowing it. */
 export interface Prepared extends Pick<Choice, 'run' | 'trial'> {
@@ -43,8 +43,8 @@ function countedRun(calls: TreeCalls, refused: number | null): Prepared {
 /** On a disk that fails: what was committed, as far as it can be read. */
 function uncountedRun(calls: TreeCalls): Prepared {
   const whole = {
-    a: readable(() => contentOf(calls, 'a'))?.release.sha256 ?? null,
-    b: readable(() => contentOf(calls, 'b'))?.release.sha256 ?? null,
+    a: readable(() => releaseIn(calls, 'a'))?.sha256 ?? null,
+    b: readable(() => releaseIn(calls, 'b'))?.sha256 ?? null,
   };
   const boot = readable(() => readBoot(calls));
   const notes = readable(() => readNotes(calls));

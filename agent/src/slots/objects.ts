@@ -1,4 +1,5 @@
 import { InstallError, type OpenTreeFile, type TreeCalls } from '../ports-firmware.ts';
+import { clearDirectory, removeWhole } from './clear.ts';
 import { OBJECTS_DIRECTORY, objectPath } from './object-path.ts';
 
 const MODE = 0o644;
@@ -25,12 +26,12 @@ export class Objects {
 
   constructor(calls: TreeCalls) {
     this.#calls = calls;
-    if (calls.look(OBJECTS_DIRECTORY) === null) {
-      calls.makeDirectory(OBJECTS_DIRECTORY);
+    if (calls.look(OBJECTS_DIRECTORY)?.kind !== 'directory') {
+      clearDirectory(calls, OBJECTS_DIRECTORY);
       calls.syncDirectory('.');
     }
     for (const name of calls.list(OBJECTS_DIRECTORY))
-      if (name.endsWith('.new')) calls.remove(`${OBJECTS_DIRECTORY}/${name}`);
+      if (name.endsWith('.new')) removeWhole(calls, `${OBJECTS_DIRECTORY}/${name}`);
   }
 
   list(): Map<string, number> {
@@ -38,6 +39,8 @@ export class Objects {
     for (const name of this.#calls.list(OBJECTS_DIRECTORY)) {
       const entry = SHA256.test(name) ? this.#calls.look(objectPath(name)) : null;
       if (entry?.kind === 'file') sizes.set(name, entry.size);
+      // In the way of what comes.
+      else if (entry !== null) removeWhole(this.#calls, objectPath(name));
     }
     return sizes;
   }
@@ -155,6 +158,6 @@ export class Objects {
   }
 
   #remove(path: string): void {
-    if (this.#calls.look(path) !== null) this.#calls.remove(path);
+    removeWhole(this.#calls, path);
   }
 }

@@ -3,6 +3,8 @@ import type { TreeCalls } from '../ports-firmware.ts';
 
 /** Small records that must survive a power cut: the text, and a check over it by which a damaged one is known. */
 const MAX_RECORD_BYTES = 4096;
+/** As much of a file that is only hashed is in memory at once. */
+const PIECE_BYTES = 65_536;
 
 /** @returns null when there is none, or it is damaged */
 export function readRecord(calls: TreeCalls, path: string): unknown {
@@ -53,4 +55,19 @@ export function readWhole(calls: TreeCalls, path: string, most: number): Buffer 
   }
 }
 
-const directoryOf = (path: string): string => path.split('/').slice(0, -1).join('/') || '.';
+/** @returns null when there is no file, or a longer one */
+export function hashOf(calls: TreeCalls, path: string, most: number): string | null {
+  const entry = calls.look(path);
+  if (entry?.kind !== 'file' || entry.size > most) return null;
+  const file = calls.open(path);
+  try {
+    const hash = createHash('sha256');
+    const piece = Buffer.allocUnsafe(Math.min(PIECE_BYTES, entry.size + 1));
+    for (let count = file.read(piece); count > 0; count = file.read(piece)) hash.update(piece.subarray(0, count));
+    return hash.digest('hex');
+  } finally {
+    file.close();
+  }
+}
+
+export const directoryOf = (path: string): string => path.split('/').slice(0, -1).join('/') || '.';

@@ -1,23 +1,29 @@
-import { isFile, isLink, type IndexEntry } from '@paddock/shared/bundle-index.ts';
+import { isFile, isLink, type IndexedFile, type IndexEntry } from '@paddock/shared/bundle-index.ts';
 import { parentOf, SLOT_OWN_DIRECTORY } from '@paddock/shared/bundle-path.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
-import type { TreeCalls, TreeEntry } from '../ports-firmware.ts';
+import type { TreeCalls } from '../ports-firmware.ts';
+import { removeWhole } from './clear.ts';
+
+/** Files that may be what they shall be, and the modes that they have. */
+export type FoundFiles = ReadonlyMap<IndexedFile, number>;
 
 /**
  * Removes what does not belong into a slot, and makes its directories.
- * @returns what stands there already where a file shall be, by its path
+ * @returns what stands there already and has the right length
  */
-export function prepareTree(calls: TreeCalls, slot: Slot, entries: readonly IndexEntry[]): Map<string, TreeEntry> {
+export function prepareTree(calls: TreeCalls, slot: Slot, entries: readonly IndexEntry[]): FoundFiles {
   const missing = directoriesOf(entries);
-  const files = new Set(entries.filter(isFile).map(({ path }) => path));
-  const found = new Map<string, TreeEntry>();
+  const files = new Map(entries.filter(isFile).map((file) => [file.path, file]));
+  const found = new Map<IndexedFile, number>();
   const tidy = (directory: string): void => {
     for (const name of calls.list(`${slot}/${directory}`)) {
       const path = directory === '' ? name : `${directory}/${name}`;
       if (path === SLOT_OWN_DIRECTORY) continue;
       const entry = calls.look(`${slot}/${path}`);
+      const file = entry?.kind === 'file' ? files.get(path) : undefined;
       if (entry?.kind === 'directory' && missing.delete(path)) tidy(path);
-      else if (entry?.kind === 'file' && files.has(path)) found.set(path, entry);
+      // One that has other names is not the slot's alone: somebody else may write into it.
+      else if (file && entry?.size === file.size && entry.links === 1) found.set(file, entry.mode);
       // Links are made anew: to compare them costs as much.
       else removeWhole(calls, `${slot}/${path}`);
     }
@@ -36,12 +42,4 @@ function directoriesOf(entries: readonly IndexEntry[]): Set<string> {
     for (let at = innermost; at !== null && !directories.has(at); at = parentOf(at)) directories.add(at);
   }
   return directories;
-}
-
-function removeWhole(calls: TreeCalls, path: string): void {
-  const entry = calls.look(path);
-  if (entry === null) return;
-  if (entry.kind !== 'directory') return calls.remove(path);
-  for (const name of calls.list(path)) removeWhole(calls, `${path}/${name}`);
-  calls.removeDirectory(path);
 }

@@ -3,6 +3,7 @@ import { isFile, isLink, parseIndex, type IndexedFile, type IndexEntry } from '@
 import type { Slot } from '@paddock/shared/firmware.ts';
 import { InstallError, type SlotContent, type TreeCalls } from '../ports-firmware.ts';
 import { hashedFresh, readingFor, type Reading, type StageWatch } from './hash-files.ts';
+import { clearDirectory, removeWhole } from './clear.ts';
 import { replaceFile } from './record-file.ts';
 import { prepareTree } from './slot-tree.ts';
 import { indexOf, manifestOf } from './whole.ts';
@@ -43,12 +44,14 @@ export function stage(calls: TreeCalls, job: StageJob, watch: StageWatch = NOBOD
 
 /** After this the slot is nobody's: what is in it may be anything. */
 function unmark(calls: TreeCalls, slot: Slot): void {
-  if (calls.look(slot) === null) calls.makeDirectory(slot);
   const own = `${slot}/${SLOT_OWN_DIRECTORY}`;
-  if (calls.look(own) === null) calls.makeDirectory(own);
-  if (calls.look(manifestOf(slot)) === null) return;
-  calls.remove(manifestOf(slot));
-  calls.syncDirectory(own);
+  clearDirectory(calls, slot);
+  clearDirectory(calls, own);
+  if (calls.look(manifestOf(slot)) !== null) {
+    removeWhole(calls, manifestOf(slot));
+    calls.syncDirectory(own);
+  }
+  for (const name of calls.list(own)) removeWhole(calls, `${own}/${name}`);
 }
 
 /** Made durable with the files: the manifest, which alone makes the slot whole, comes behind. */

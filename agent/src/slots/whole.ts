@@ -3,7 +3,7 @@ import { SLOTS, type Release, type Slot } from '@paddock/shared/firmware.ts';
 import { SLOT_OWN_DIRECTORY } from '@paddock/shared/bundle-path.ts';
 import { MAX_INDEX_BYTES, MAX_MANIFEST_BYTES, parseManifest } from '@paddock/shared/manifest.ts';
 import type { SlotContent, TreeCalls } from '../ports-firmware.ts';
-import { readWhole } from './record-file.ts';
+import { hashOf, readWhole } from './record-file.ts';
 
 /**
  * Written last, when everything in the slot was synced and read again, and removed first, before anything in it is
@@ -18,10 +18,17 @@ export const sha256Of = (bytes: Uint8Array): string => createHash('sha256').upda
 
 /** The digest of what each slot holds whole; null where it holds nothing, or a part. */
 export const wholeSlots = (calls: TreeCalls): Record<Slot, string | null> =>
-  Object.fromEntries(SLOTS.map((slot) => [slot, contentOf(calls, slot)?.release.sha256 ?? null])) as Record<
+  Object.fromEntries(SLOTS.map((slot) => [slot, releaseIn(calls, slot)?.sha256 ?? null])) as Record<
     Slot,
     string | null
   >;
+
+/** What a slot holds whole; null where it holds nothing, or a part. Its index, which is large, is hashed and not held. */
+export function releaseIn(calls: TreeCalls, slot: Slot): Release | null {
+  const manifest = readWhole(calls, manifestOf(slot), MAX_MANIFEST_BYTES);
+  const read = manifest && releaseOf(manifest);
+  return read && hashOf(calls, indexOf(slot), MAX_INDEX_BYTES) === read.index ? read.release : null;
+}
 
 /** What a slot holds whole, as it was signed; null where it holds nothing, or a part. */
 export function contentOf(calls: TreeCalls, slot: Slot): SlotContent | null {

@@ -1,8 +1,9 @@
 import { isFile, parseIndex, type IndexedFile } from '@paddock/shared/bundle-index.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
-import { InstallError, type OpenTreeFile, type TreeCalls, type TreeEntry } from '../ports-firmware.ts';
+import { InstallError, type OpenTreeFile, type TreeCalls } from '../ports-firmware.ts';
 import { hashedFresh, readHashed, type Reading } from './hash-files.ts';
 import { OBJECTS_DIRECTORY, objectPath } from './object-path.ts';
+import type { FoundFiles } from './slot-tree.ts';
 import { contentOf } from './whole.ts';
 
 export interface FilesJob {
@@ -12,7 +13,7 @@ export interface FilesJob {
   readonly from: Slot | null;
   readonly files: readonly IndexedFile[];
   /** What stands already where they shall be. */
-  readonly found: ReadonlyMap<string, TreeEntry>;
+  readonly found: FoundFiles;
 }
 
 /**
@@ -34,10 +35,10 @@ export function writeFiles(calls: TreeCalls, job: FilesJob, reading: Reading): I
 /** What the slot has already; of that only the mode is put right. */
 function keptFiles(calls: TreeCalls, { to, files, found }: FilesJob, reading: Reading): Set<IndexedFile> {
   const kept = new Set<IndexedFile>();
-  const candidates = files.filter(({ path, size }) => found.get(path)?.size === size);
+  const candidates = files.filter((file) => found.has(file));
   for (const [file, isRight] of hashedFresh(calls, to, candidates, reading)) {
     if (!isRight) continue;
-    if (found.get(file.path)?.mode !== modeOf(file)) calls.setMode(`${to}/${file.path}`, modeOf(file));
+    if (found.get(file) !== modeOf(file)) calls.setMode(`${to}/${file.path}`, modeOf(file));
     kept.add(file);
     reading.watch.progress(file.size);
   }
@@ -46,7 +47,10 @@ function keptFiles(calls: TreeCalls, { to, files, found }: FilesJob, reading: Re
 
 const modeOf = ({ mode }: IndexedFile): number => (mode === '755' ? 0o755 : 0o644);
 
-/** Where a content may lie: among the objects, or else in the slot that runs. */
+/**
+ * Where a content may lie: among the objects, or else in the slot that runs, at the same path most likely. Only what is
+ * not found there makes it worth to hold another index.
+ */
 class Sources {
   readonly #calls: TreeCalls;
   readonly #from: Slot | null;
@@ -59,8 +63,9 @@ class Sources {
     this.#objects = new Set(calls.look(OBJECTS_DIRECTORY) === null ? [] : calls.list(OBJECTS_DIRECTORY));
   }
 
-  *of({ sha256 }: IndexedFile): Generator<string> {
+  *of({ path, sha256 }: IndexedFile): Generator<string> {
     if (this.#objects.has(sha256)) yield objectPath(sha256);
+    if (this.#from !== null) yield `${this.#from}/${path}`;
     yield* (this.#running ??= runningFiles(this.#calls, this.#from)).get(sha256) ?? [];
   }
 }

@@ -2,7 +2,7 @@ import type { InstallerStatus } from '../ports-firmware.ts';
 import { mayChange, runsWhatItShould, toWhatItShould } from './changes.ts';
 import type { Decision, Facts } from './facts.ts';
 import type { Journal } from './journal.ts';
-import { LOOK_EVERY_MS, note, rest, rollingBack, todo } from './steps.ts';
+import { LOOK_EVERY_MS, note, rest, rollingBack, todo, trouble } from './steps.ts';
 
 type Trial = NonNullable<InstallerStatus['trial']>;
 
@@ -41,7 +41,7 @@ export function afterTrial(journal: Journal, facts: Facts): Decision<Journal> | 
   if (target !== null && running?.committed === true && running.release.sha256 === target.sha256)
     return note(committed(journal, facts));
   if (state === 'armed') return null;
-  return note({ ...journal, state: 'rolled-back', error: { code: 'update_trial_lost' }, isHealthy: false });
+  return trouble({ ...journal, state: 'rolled-back', error: { code: 'update_trial_lost' }, isHealthy: false });
 }
 
 function committed(journal: Journal, { slots }: Facts): Journal {
@@ -65,5 +65,5 @@ function committed(journal: Journal, { slots }: Facts): Journal {
 function rolledBack(journal: Journal, facts: Facts): Decision<Journal> {
   if (!runsWhatItShould(facts)) return toWhatItShould(facts);
   if (journal.error === null) return note({ ...journal, state: 'idle', target: null, failures: 0 });
-  return note({ ...journal, state: 'rolled-back', failures: 0 });
+  return trouble({ ...journal, state: 'rolled-back', failures: 0 });
 }

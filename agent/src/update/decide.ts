@@ -31,11 +31,15 @@ export function decide(journal: Journal, facts: Facts): Decision<Journal> {
   );
 }
 
-/** The launcher fell back by itself, or what it could not find is there again. */
-const backToRecord = (facts: Facts): Decision<Journal> | null =>
-  facts.slots.running === null || runsWhatItShould(facts) || facts.isPaused || !mayChange(facts)
-    ? null
-    : todo('restart');
+/**
+ * The launcher fell back by itself, or what it could not find is there again. One that does not answer keeps nothing
+ * waiting: it chooses anew when it starts.
+ */
+function backToRecord(facts: Facts): Decision<Journal> | null {
+  const { launcher, slots, isPaused } = facts;
+  if (launcher === null || slots.running === null || isPaused) return null;
+  return runsWhatItShould(facts) || !mayChange(facts) ? null : todo('restart');
+}
 
 /** Nothing is on trial. */
 function towards(journal: Journal, facts: Facts): Decision<Journal> {

@@ -1,6 +1,7 @@
 import { BundleError } from '@paddock/shared/bundle-error.ts';
-import { isFile, parseIndex, type IndexEntry } from '@paddock/shared/bundle-index.ts';
-import type { Manifest } from '@paddock/shared/manifest.ts';
+import { isFile, parseIndex } from '@paddock/shared/bundle-index.ts';
+import type { Slot } from '@paddock/shared/firmware.ts';
+import { parseManifest, type Manifest } from '@paddock/shared/manifest.ts';
 import type { Installer, Repository, Zstd } from '../ports-firmware.ts';
 import type { Clock } from '../ports.ts';
 import { createBrake } from './brake.ts';
@@ -15,7 +16,7 @@ import {
   type ObjectParts,
 } from './object-fetch.ts';
 import { mostEncoded, planPack, spansOf, type PlannedObject } from './pack-plan.ts';
-import { joined, openPack, type OpenPack } from './pack-reader.ts';
+import { joined, openPack, type OpenPack, type PackSource } from './pack-reader.ts';
 import { UpdateError } from './update-error.ts';
 
 /** One request brings as much. */
@@ -39,9 +40,10 @@ export interface DownloadOptions {
 }
 
 interface Running {
+  readonly slot: Slot;
   readonly index: Uint8Array;
+  /** Of the index. */
   readonly sha256: string;
-  readonly entries: readonly IndexEntry[];
   /** Of its payload. */
   readonly bytes: number;
 }
@@ -58,27 +60,58 @@ export async function download(
   options: DownloadOptions,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const { installer, repository, clock } = parts;
-  const running = options.isWhole ? null : await runningOf(installer);
-  const brake = createBrake(clock, options.bytesPerSecond);
-  const pack = await openPack(repository, manifest.index.sha256, running?.sha256 ?? null, brake, signal);
-  const index = await fetchIndex(parts, pack, manifest, running, signal);
-  const entries = parseIndex(index);
-  const offset = pack.offset + pack.head.index.bytes;
-  const planned = planPack(pack.head, entries, pack.isFrom ? (running?.entries ?? null) : null, offset);
-  const missing = await missingOf(parts, pack, { planned, entries, running, index: manifest.index.sha256 });
-  await checkSpace(installer, manifest, missing, running);
-  await fetchObjects(parts, pack, { planned, missing, progress: options.progress }, signal);
+  // What only the plan needs is not held while objects come: the entries of two indexes are large.
+  const { index, way } = await planned(parts, manifest, options, signal);
+  await fetchObjects(parts, way, options.progress, signal);
   return index;
+}
+
+/** What there is to fetch, and from where. */
+interface Way {
+  readonly pack: PackSource;
+  readonly missing: readonly PlannedObject[];
+  /** Of the whole pack. */
+  readonly bytes: number;
+  /** The slot that runs; null: nothing of it is used. */
+  readonly slot: Slot | null;
+}
+
+async function planned(
+  parts: DownloadParts,
+  manifest: Manifest,
+  { isWhole, bytesPerSecond }: DownloadOptions,
+  signal: AbortSignal,
+): Promise<{ readonly index: Uint8Array; readonly way: Way }> {
+  const running = isWhole ? null : await runningOf(parts.installer);
+  const brake = createBrake(parts.clock, bytesPerSecond);
+  const pack = await openPack(parts.repository, manifest.index.sha256, running?.sha256 ?? null, brake, signal);
+  const index = await fetchIndex(parts, pack, manifest, running, signal);
+  const { objects, runs } = objectsOf(pack, index, running);
+  const missing = await missingOf(parts, pack, { objects, runs, index: manifest.index.sha256 });
+  await checkSpace(parts.installer, manifest, missing, running);
+  const { path, read } = pack;
+  const way = { pack: { path, read }, missing, bytes: sumOf(objects), slot: running?.slot ?? null };
+  return { index, way };
 }
 
 async function runningOf(installer: Pick<Installer, 'content'>): Promise<Running | null> {
   const content = await installer.content();
   if (content === null) return null;
-  const { index } = content;
-  const entries = parseIndex(index);
-  const bytes = entries.filter(isFile).reduce((sum, { size }) => sum + size, 0);
-  return { index, sha256: sha256Of(index), entries, bytes };
+  const { slot, index, manifest } = content;
+  return { slot, index, sha256: sha256Of(index), bytes: parseManifest(manifest).bytes };
+}
+
+/** All objects of the pack, and the hashes of what runs where the pack does not come from it. */
+function objectsOf(
+  pack: OpenPack & { readonly isFrom: boolean },
+  index: Uint8Array,
+  running: Running | null,
+): { readonly objects: readonly PlannedObject[]; readonly runs: ReadonlySet<string> } {
+  const old = running === null ? null : parseIndex(running.index);
+  const offset = pack.offset + pack.head.index.bytes;
+  const objects = planPack(pack.head, parseIndex(index), pack.isFrom ? old : null, offset);
+  const runs = pack.isFrom || old === null ? [] : old.filter(isFile).map(({ sha256 }) => sha256);
+  return { objects, runs: new Set(runs) };
 }
 
 async function fetchIndex(
@@ -102,27 +135,25 @@ async function fetchIndex(
   }
 }
 
-interface Plan {
-  readonly planned: readonly PlannedObject[];
-  readonly entries: readonly IndexEntry[];
-  readonly running: Running | null;
-  /** Its hash. */
+interface Wanted {
+  readonly objects: readonly PlannedObject[];
+  readonly runs: ReadonlySet<string>;
+  /** The hash of the index. */
   readonly index: string;
 }
 
 /** What has to be fetched; everything that is of no use any more goes, so that it takes no room. */
 async function missingOf(
-  { installer: { objects } }: DownloadParts,
+  { installer }: DownloadParts,
   pack: OpenPack,
-  { planned, entries, running, index }: Plan,
+  { objects, runs, index }: Wanted,
 ): Promise<PlannedObject[]> {
-  const digests = entries.filter(isFile).map(({ sha256 }) => sha256);
-  const onTheirWay = planned.filter((object) => !isSmall(object)).map(({ sha256 }) => sha256);
+  const digests = objects.map(({ sha256 }) => sha256);
+  const onTheirWay = objects.filter((object) => !isSmall(object)).map(({ sha256 }) => sha256);
   const parts = [index, ...onTheirWay].map((sha256) => partKey(pack.path, sha256));
-  await objects.keepOnly(new Set([...digests, ...parts]));
-  const have = await objects.list();
-  const runs = new Set((running?.entries ?? []).filter(isFile).map(({ sha256 }) => sha256));
-  return planned.filter(({ sha256, size }) => have.get(sha256) !== size && !runs.has(sha256));
+  await installer.objects.keepOnly(new Set([...digests, ...parts]));
+  const have = await installer.objects.list();
+  return objects.filter(({ sha256, size }) => have.get(sha256) !== size && !runs.has(sha256));
 }
 
 /**
@@ -145,31 +176,28 @@ async function checkSpace(
   if (needed > free) throw new UpdateError('update_no_space', `${needed} bytes are needed, ${free} are free`);
 }
 
+const sumOf = (objects: readonly PlannedObject[]): number => objects.reduce((sum, { bytes }) => sum + bytes, 0);
+
 async function fetchObjects(
   { installer, zstd }: DownloadParts,
-  pack: OpenPack,
-  {
-    planned,
-    missing,
-    progress,
-  }: { planned: readonly PlannedObject[]; missing: readonly PlannedObject[] } & Pick<DownloadOptions, 'progress'>,
+  { pack, missing, bytes: all, slot }: Way,
+  progress: DownloadOptions['progress'],
   signal: AbortSignal,
 ): Promise<void> {
-  const sumOf = (objects: readonly PlannedObject[]): number => objects.reduce((sum, { bytes }) => sum + bytes, 0);
-  const all = sumOf(planned);
   let done = all - sumOf(missing);
   const came = (bytes: number): void => {
     done += bytes;
     progress(all === 0 ? 1 : Math.min(1, done / all));
   };
   came(0);
-  const parts: ObjectParts = { objects: installer.objects, read: (...of) => installer.read(...of), zstd };
+  const read: ObjectParts['read'] = async (...of) => (slot === null ? null : installer.read(slot, ...of));
+  const parts: ObjectParts = { objects: installer.objects, read, zstd };
   for (const span of spansOf(missing, SPAN_BYTES)) await fetchSpan(parts, pack, span, signal, came);
 }
 
 async function fetchSpan(
   parts: ObjectParts,
-  pack: OpenPack,
+  pack: PackSource,
   span: readonly PlannedObject[],
   signal: AbortSignal,
   came: (bytes: number) => void,

@@ -37,8 +37,11 @@ export type Action =
   | 'roll back'
   | 'try other'; // what ran before the last commit
 
-/** Writes a journal and decides again, does something, or rests until something happens, for so many ms at most. */
+/**
+ * Writes a journal and decides again, does something, or rests until something happens, for so many ms at most. What is
+ * written down of trouble is not tried again at once.
+ */
 export type Decision<J> =
-  | { readonly kind: 'note'; readonly journal: J }
+  | { readonly kind: 'note'; readonly journal: J; readonly isTrouble?: true }
   | { readonly kind: 'do'; readonly action: Action }
   | { readonly kind: 'rest'; readonly ms: number | null };

@@ -11,7 +11,7 @@ import { errorOf } from './failures.ts';
 import { writeJournal, type Journal } from './journal.ts';
 import type { UpdateLock } from './lock.ts';
 import type { UpdateParts } from './parts.ts';
-import { pauseMs } from './pauses.ts';
+import { pauseMs, type PauseKind } from './pauses.ts';
 import { ACTIONS, type Known } from './perform.ts';
 import { LOOK_EVERY_MS } from './steps.ts';
 import { statusOf } from './trial.ts';
@@ -100,15 +100,21 @@ export class Machine {
     this.#wake = new AbortController();
     const facts = await this.#facts();
     const decision = decide(this.journal, facts);
-    if (decision.kind === 'note') return this.#keep(decision.journal);
+    if (decision.kind === 'note') {
+      await this.#keep(decision.journal);
+      return decision.isTrouble === true ? this.#pause('trouble') : undefined;
+    }
     if (decision.kind === 'rest')
       return this.#parts.clock.sleep(decision.ms ?? LONG_MS, AbortSignal.any([signal, this.#wake.signal]));
     const outcome = await this.#perform(decision.action, signal);
     const { journal, pause } = conclude(this.journal, decision.action, outcome);
     this.#tell(decision.action, outcome);
     await this.#keep(journal);
-    if (pause === null) return;
-    const ms = pauseMs(pause, Math.max(0, journal.failures - 1), this.#parts.random());
+    if (pause !== null) this.#pause(pause);
+  }
+
+  #pause(kind: PauseKind): void {
+    const ms = pauseMs(kind, Math.max(0, this.journal.failures - 1), this.#parts.random());
     this.#notBefore = uptimeMs(this.#parts.clock.monotonic() + ms);
   }
 
@@ -184,11 +190,18 @@ export class Machine {
     const { installer, log } = this.#parts;
     const { state, target, error } = this.journal;
     // What was fetched lies in a slot, or is not wanted any more.
-    if (state === 'committed' || state === 'idle')
-      await installer.objects.keepOnly(new Set()).catch((cause: unknown) => log.debug({ err: cause }, 'Objects stay'));
+    if (state === 'committed' || state === 'idle') await this.#dropObjects();
     this.slots = await installer.status();
     log.info({ code: 'update_state', state, target: target?.sha256, error: error?.code }, `The update is ${state}`);
     for (const changed of this.listeners) changed();
+  }
+
+  /** What stays takes room until the next download removes it. */
+  async #dropObjects(): Promise<void> {
+    const { installer, log } = this.#parts;
+    await installer.objects
+      .keepOnly(new Set())
+      .catch((cause: unknown) => log.warn({ code: codeOf(cause), err: cause }, 'What was fetched cannot be removed'));
   }
 
   #tell(action: Action, outcome: Outcome): void {

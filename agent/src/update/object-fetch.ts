@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { BundleError } from '@paddock/shared/bundle-error.ts';
 import { MAX_DELTA_BYTES } from '@paddock/shared/pack.ts';
-import type { Installer, ObjectStore, Zstd } from '../ports-firmware.ts';
-import { joined, type OpenPack } from './pack-reader.ts';
+import type { ObjectStore, Zstd } from '../ports-firmware.ts';
+import { joined, type PackSource } from './pack-reader.ts';
 import type { PlannedObject } from './pack-plan.ts';
 import { UpdateError } from './update-error.ts';
 
@@ -13,7 +13,8 @@ const MOST_IN_MEMORY = 4_194_304;
 
 export interface ObjectParts {
   readonly objects: ObjectStore;
-  readonly read: Installer['read'];
+  /** A file of what runs. */
+  readonly read: (path: string, most: number) => Promise<Uint8Array | null>;
   readonly zstd: Zstd;
 }
 
@@ -30,7 +31,7 @@ export const isSmall = ({ bytes, size }: Pick<PlannedObject, 'bytes' | 'size'>):
 /** Fetches small objects that lie together, in one request. @param done hears of each one that is kept */
 export async function fetchSmall(
   parts: ObjectParts,
-  pack: OpenPack,
+  pack: PackSource,
   objects: readonly PlannedObject[],
   signal: AbortSignal,
   done: (object: PlannedObject) => void,
@@ -82,7 +83,7 @@ function cutter(source: AsyncGenerator<Uint8Array>): Cutter {
 /** Fetches one object by chunks, from where it stopped the last time. @param came hears of bytes that are kept */
 export async function fetchLarge(
   parts: ObjectParts,
-  pack: OpenPack,
+  pack: PackSource,
   object: PlannedObject,
   signal: AbortSignal,
   came: (bytes: number) => void,
@@ -105,7 +106,7 @@ export async function fetchLarge(
 /** A part of a pack, kept by chunks. */
 export async function fetchPart(
   store: ObjectStore,
-  pack: OpenPack,
+  pack: PackSource,
   { key, offset, bytes }: { readonly key: string; readonly offset: number; readonly bytes: number },
   signal: AbortSignal,
   came: (bytes: number) => void,
@@ -155,7 +156,7 @@ async function* checked(
       yield piece;
     }
   } catch (cause) {
-    throw isOfDisk(cause) ? cause : new BundleError('hash_mismatch', sha256, { cause });
+    throw isOfDisk(cause) || cause instanceof BundleError ? cause : new BundleError('hash_mismatch', sha256, { cause });
   }
   if (bytes !== size) throw new BundleError('size_mismatch', sha256);
   if (hash.digest('hex') !== sha256) throw new BundleError('hash_mismatch', sha256);
@@ -192,6 +193,7 @@ function inflatedBy(
   try {
     return zstd.inflate(encoded, size, dictionary);
   } catch (cause) {
+    if (cause instanceof BundleError) throw cause;
     throw new BundleError('hash_mismatch', sha256, { cause });
   }
 }

@@ -12,8 +12,11 @@ export interface OpenPack {
   /** Where the part of the index begins. */
   readonly offset: number;
   /** @throws FetchError, BundleError `bundle_truncated` when the pack ends before */
-  read(from: number, bytes: number, signal: AbortSignal): AsyncGenerator<Uint8Array>;
+  readonly read: (from: number, bytes: number, signal: AbortSignal) => AsyncGenerator<Uint8Array>;
 }
+
+/** Where its objects come from. */
+export type PackSource = Pick<OpenPack, 'path' | 'read'>;
 
 /** What the fetching of a pack is slowed down by. */
 export type Brake = (bytes: number, signal: AbortSignal) => Promise<void>;

@@ -8,6 +8,8 @@ export const LOOK_EVERY_MS = 15_000;
 export const WATCH_EVERY_MS = 600_000;
 
 export const note = (journal: Journal): Decision<Journal> => ({ kind: 'note', journal });
+/** A trial came to nothing, and its release may not be to blame. */
+export const trouble = (journal: Journal): Decision<Journal> => ({ kind: 'note', journal, isTrouble: true });
 export const todo = (action: Action): Decision<Journal> => ({ kind: 'do', action });
 export const rest = (ms: number | null): Decision<Journal> => ({ kind: 'rest', ms });
 

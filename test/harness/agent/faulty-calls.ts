@@ -24,16 +24,19 @@ export interface Fault {
 }
 
 /** A file system that fails at one call, or from one on, whatever call that is. */
-export class FaultyCalls {
+export class FaultyCalls<Calls extends object = TreeCalls> {
   count = 0;
   /** What failed first. */
   failed: string | null = null;
-  readonly calls: TreeCalls;
+  readonly calls: Calls;
   /** Null while all is well. */
   fault: Fault | null;
+  readonly #fails: 'throws' | 'rejects';
 
-  constructor(calls: TreeCalls, fault: Fault | null) {
+  /** @param fails as its calls do */
+  constructor(calls: Calls, fault: Fault | null, fails: 'throws' | 'rejects' = 'throws') {
     this.fault = fault;
+    this.#fails = fails;
     this.calls = this.#wrapped(calls);
   }
 
@@ -42,11 +45,13 @@ export class FaultyCalls {
       get: (of, name) => {
         const member: unknown = Reflect.get(of, name, of);
         if (typeof member !== 'function') return member;
-        return (...given: unknown[]): unknown => {
+        const call = (given: unknown[]): unknown => {
           this.#call(String(name), given[0]);
-          const result: unknown = Reflect.apply(member, of, given);
-          return isFile(result) ? this.#wrapped(result) : result;
+          return Reflect.apply(member, of, given);
         };
+        const wrapped = (result: unknown): unknown => (isFile(result) ? this.#wrapped(result) : result);
+        return (...given: unknown[]): unknown =>
+          this.#fails === 'throws' ? wrapped(call(given)) : promised(() => call(given)).then(wrapped);
       },
     });
   }
@@ -61,5 +66,7 @@ export class FaultyCalls {
   }
 }
 
-const isFile = (value: unknown): value is OpenTreeFile =>
+const isFile = (value: unknown): value is Pick<OpenTreeFile, 'close'> =>
   typeof value === 'object' && value !== null && 'sync' in value;
+
+const promised = async (work: () => unknown): Promise<unknown> => work();

@@ -10,7 +10,7 @@ export const treeFileCalls = (files: TreeFiles): FileCalls => ({
   },
   async open(path, flags, mode) {
     if (flags === 'r') return directory(files, path);
-    return openFile(flags === 'w' ? files.create(path, mode) : files.append(path, mode));
+    return openFile(flags === 'w' ? files.overwrite(path, mode) : files.append(path, mode));
   },
   rename: async (from, to) => files.rename(from, to),
   unlink: async (path) => {

@@ -126,8 +126,8 @@ export class TreeFiles implements TreeCalls {
     const at = this.#find(path);
     const inode = at === null ? undefined : this.inodes.get(at);
     if (inode === undefined) return null;
-    if (inode.kind === 'file') return { kind: 'file', size: inode.content.length, mode: inode.mode };
-    return { kind: inode.kind, size: 0, mode: inode.kind === 'link' ? 0o777 : inode.mode };
+    if (inode.kind === 'file') return { kind: 'file', size: inode.content.length, mode: inode.mode, links: 1 };
+    return { kind: inode.kind, size: 0, mode: inode.kind === 'link' ? 0o777 : inode.mode, links: 1 };
   }
 
   list(directory: string): string[] {
@@ -145,6 +145,21 @@ export class TreeFiles implements TreeCalls {
 
   create(path: string, mode: number): OpenTreeFile {
     this.#call();
+    const { directory, names, name } = this.#parent(path);
+    const there = this.inodes.get(names.get(name) ?? -1);
+    if (there?.kind === 'directory') throw systemError('EISDIR', path);
+    if (names.delete(name))
+      this.#effect({ kind: 'names', changes: [{ directory, name, inode: null }], call: `replace ${path}` });
+    return this.#written(path, mode);
+  }
+
+  /** What open(2) with O_TRUNC does: a file that is there stays the same file. */
+  overwrite(path: string, mode: number): OpenTreeFile {
+    this.#call();
+    return this.#written(path, mode);
+  }
+
+  #written(path: string, mode: number): OpenTreeFile {
     const { directory, names, name } = this.#parent(path);
     let at = names.get(name);
     if (at === undefined) {
@@ -237,7 +252,7 @@ export class TreeFiles implements TreeCalls {
     const inode = this.inodes.get(at);
     if (!this.#safeguard('rename', to) && inode?.kind === 'file') {
       // What a program without the rename does: it writes into the file itself.
-      const file = this.create(to, inode.mode);
+      const file = this.overwrite(to, inode.mode);
       file.write(inode.content);
       file.sync();
       return;

@@ -1,7 +1,8 @@
 import { dirname } from 'node:path';
+import type { FileCalls } from '@paddock/agent/adapters/disk-calls.ts';
 import { openDisk } from '@paddock/agent/adapters/disk.ts';
 import { zstd } from '@paddock/agent/adapters/zstd.ts';
-import type { Launcher, LauncherStatus, Programs } from '@paddock/agent/ports-firmware.ts';
+import type { Launcher, LauncherStatus, Programs, TreeCalls } from '@paddock/agent/ports-firmware.ts';
 import type { Disk } from '@paddock/agent/ports.ts';
 import { createInstaller, type AskInstaller } from '@paddock/agent/slots/installer.ts';
 import { createInstallerWork } from '@paddock/agent/slots/installer-work.ts';
@@ -105,6 +106,9 @@ export interface DeviceWish {
   /** What the agent's own disk is to it. */
   readonly asDisk?: (disk: Disk) => Disk;
   readonly calls?: TreeFiles;
+  /** What the file system is to the installer, and to the agent's own disk. */
+  readonly asTree?: (calls: TreeCalls) => TreeCalls;
+  readonly asFiles?: (calls: FileCalls) => FileCalls;
   readonly model?: string | null;
   readonly bootId?: string;
 }
@@ -151,7 +155,8 @@ export class UpdateDevice {
   }
 
   async start(): Promise<void> {
-    const disk = await openDisk(STATE, treeFileCalls(this.calls));
+    const { asFiles = (calls) => calls } = this.#wish;
+    const disk = await openDisk(STATE, asFiles(treeFileCalls(this.calls)));
     this.#disk = this.#wish.asDisk?.(disk) ?? disk;
     this.#updates = await openUpdates(this.#parts());
     this.#running = this.#updates.run(this.#stop.signal);
@@ -182,12 +187,13 @@ export class UpdateDevice {
 
   #parts(): UpdateParts {
     const hear = (fields: object): void => void this.said.push(fields);
-    const work = createInstallerWork(this.calls);
+    const tree = this.#wish.asTree?.(this.calls) ?? this.calls;
+    const work = createInstallerWork(tree);
     const ask = (async (name: keyof typeof work, given: readonly unknown[]) =>
       this.#around(name, given, () =>
         (work[name] as (...of: readonly unknown[]) => unknown)(...given),
       )) as AskInstaller;
-    const installer = { ...createInstaller(this.calls, ask), freeBytes: async () => this.freeBytes };
+    const installer = { ...createInstaller(tree, ask), freeBytes: async () => this.freeBytes };
     const { model = 'demo-cp22', bootId = 'boot-1' } = this.#wish;
     return {
       clock: this.clock,

@@ -146,8 +146,9 @@ export class UpdateWorld {
     if (decision.kind === 'rest') return false;
     if (decision.kind === 'note') {
       if (JSON.stringify(decision.journal) === JSON.stringify(this.journal)) throw new Error('It notes what it knows');
-      if (cut === null) this.#keep(decision.journal);
-      else this.restart();
+      if (cut !== null) return this.#cut();
+      this.#keep(decision.journal);
+      if (decision.isTrouble === true) this.#isPaused = true;
       return true;
     }
     if (cut === 'before') return this.#cut();

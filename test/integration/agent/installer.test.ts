@@ -64,10 +64,10 @@ describe('the installer', () => {
       other: OLD.release,
       lost: null,
     });
-    expect(await installer.content()).toMatchObject({ release: NEW.release });
-    expect((await installer.read('bin/kiosk', 10))?.toString()).toBe('two');
-    expect(await installer.read('bin/kiosk', 2)).toBeNull();
-    expect(await installer.read('bin/none', 10)).toBeNull();
+    expect(await installer.content()).toMatchObject({ slot: 'b', release: NEW.release });
+    expect((await installer.read('b', 'bin/kiosk', 10))?.toString()).toBe('two');
+    expect(await installer.read('b', 'bin/kiosk', 2)).toBeNull();
+    expect(await installer.read('b', 'bin/none', 10)).toBeNull();
     await installer.rollBack();
     expect(prepareRun(createTreeCalls(root)).run?.slot).toBe('a');
     expect(faultsOf(createTreeCalls(root), 'b', NEW.release.sha256, [NEW])).toEqual([]);

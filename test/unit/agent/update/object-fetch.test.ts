@@ -34,7 +34,7 @@ function storeOn(calls: TreeCalls) {
   const ask = (async (name: keyof typeof work, given: readonly unknown[]) =>
     (work[name] as (...of: readonly unknown[]) => unknown)(...given)) as AskInstaller;
   const { objects, read } = createInstaller(calls, ask);
-  return { objects, read, zstd };
+  return { objects, read: (path: string, most: number) => read('a', path, most), zstd };
 }
 
 /** A pack with one object, whose connection breaks behind so many bytes. */

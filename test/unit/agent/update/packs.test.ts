@@ -90,13 +90,14 @@ async function arrives(to: Bundle, from: Bundle | null, pack: Buffer): Promise<R
     },
   };
   const content = from && {
+    slot: 'a' as const,
     release: { name: 'kiosk-app', version: '1.0.0', counter: 1, sha256: from.sha256 },
     manifest: from.manifestBytes,
     index: from.indexBytes,
   };
   const installer = {
     content: async () => content,
-    read: async (asked: string) => Buffer.from(OLD[asked] ?? ''),
+    read: async (_slot: string, asked: string) => Buffer.from(OLD[asked] ?? ''),
     freeBytes: async () => 1_000_000_000,
     status: async () => STATUS,
     objects: store,

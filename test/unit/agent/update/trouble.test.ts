@@ -158,6 +158,18 @@ test('a trial that the journal knows nothing of is ended, and nobody is blamed',
   });
 });
 
+describe('a launcher that does not answer', () => {
+  it('keeps no update from being fetched and staged: it chooses anew when it starts', () => {
+    const decision = decide(journalOf({ state: 'downloading' }), factsOf({ launcher: null }));
+    expect(decision).toEqual({ kind: 'do', action: 'download' });
+  });
+
+  it('is told to run what the record says as soon as it answers and runs something else', () => {
+    const facts = factsOf({ launcher: { sha256: target.sha256 } });
+    expect(decide(journalOf({ state: 'downloading' }), facts)).toEqual({ kind: 'do', action: 'restart' });
+  });
+});
+
 test('a release that was found good is the floor before it is committed', () => {
   const { journal } = conclude(journalOf({ state: 'trial' }), 'judge', { kind: 'done' });
   expect(journal).toMatchObject({

@@ -1,3 +1,4 @@
+import { SlotDirectory } from '@paddock/agent/slots/directory.ts';
 import { FetchError } from '@paddock/agent/ports-firmware.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { faultsOf, releaseOf } from '../../../harness/agent/slots.ts';
@@ -60,6 +61,23 @@ describe('an update', () => {
     const reported = device.updates.reported();
     expect(reported).toMatchObject({ status: 'Installed', running: TWO.release, committed: true, target: TWO.release });
     expect(faultsOf(device.calls, reported.slot ?? 'a', TWO.release.sha256, [TWO])).toEqual([]);
+  });
+
+  it('that was switched and lost its trial is tried again after a pause, and nobody is blamed', async () => {
+    const device = await onOne();
+    const switchedAt: number[] = [];
+    device.updates.watch(() => {
+      if (device.updates.reported().state !== 'switched' || switchedAt.length > 1) return;
+      switchedAt.push(device.clock.monotonic());
+      // Somebody else writes what is to be run.
+      if (switchedAt.length === 1) new SlotDirectory(device.calls).rollBack({ starts: 1, withinMs: 1 });
+    });
+    await device.desire(TWO);
+    await device.until(({ error }) => error?.code === 'update_trial_lost');
+    await device.untilRuns(TWO);
+    const [first = 0, second = 0] = switchedAt;
+    expect(second - first).toBeGreaterThan(2 * 60_000);
+    expect(device.updates.reported().quarantined).toBeUndefined();
   });
 
   it('falls back to everything where there is no pack from what runs, and fetches only what is missing', async () => {
