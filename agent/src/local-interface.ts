@@ -66,7 +66,7 @@ export function openLocal(config: LocalConfig, parts: LocalParts): Local {
       },
       readings: (at = clock.monotonic()) => ({ ...sensors.readings(at), ...applications.readings(at) }),
       // The kiosk's own software starts when it starts.
-      settling: () => sensors.readings(),
+      settling: () => sensors.settling?.() ?? sensors.readings(),
       close: () => sensors.close(),
     }),
     applicationFault: (since) => applications.faultSince(since),

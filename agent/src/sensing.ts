@@ -2,16 +2,21 @@ import { createModbusBus } from './adapters/modbus.ts';
 import { createSerialStream } from './adapters/serial.ts';
 import { createSimulatedPort } from './adapters/simulated.ts';
 import type { AgentConfig } from './config.ts';
-import type { Clock } from './ports.ts';
+import type { Clock, SensorPort } from './ports.ts';
 import { buildPorts, type PortParts } from './sense/build-ports.ts';
 import { createSensors, type Sensors } from './sense/sensors.ts';
+
+/** Sensors, and the ports that they share with outputs. */
+export interface Sensing extends Sensors {
+  port(name: string): SensorPort | undefined;
+}
 
 /** Everything that the configuration says about sensing, on this machine's hardware. Opens nothing yet. */
 export function createSensing(
   config: AgentConfig,
   clock: Clock,
   change: (parts: PortParts) => PortParts = (parts) => parts,
-): Sensors {
+): Sensing {
   const parts: PortParts = {
     openSerial: (line) => createSerialStream(line, clock),
     openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
@@ -21,5 +26,6 @@ export function createSensing(
     clock,
     random: Math.random,
   };
-  return createSensors({ config, ports: buildPorts(config, change(parts)), clock });
+  const ports = buildPorts(config, change(parts));
+  return { ...createSensors({ config, ports, clock }), port: (wanted) => ports.find(({ name }) => name === wanted) };
 }

@@ -1,4 +1,4 @@
-import type { ByteStream, Clock, RegisterBus, SensorPort } from '../ports.ts';
+import type { Clock, DuplexStream, RegisterBus, SensorPort } from '../ports.ts';
 import type { Gpio } from '../ports-gpio.ts';
 import { GpioPort } from './gpio-port.ts';
 import { LinePort } from './line-port.ts';
@@ -19,7 +19,7 @@ import type {
 
 /** The technology that ports are made of, handed over by the program. */
 export interface PortParts {
-  openSerial(line: SerialLinesConfig): ByteStream;
+  openSerial(line: SerialLinesConfig): DuplexStream;
   openBus(line: ModbusRtuConfig): RegisterBus;
   /** The machine's chips: loaded when the first one is opened. */
   loadGpio(): Promise<Gpio>;

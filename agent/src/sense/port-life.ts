@@ -56,6 +56,8 @@ export class PortLife {
   #session = new AbortController();
   #status: PortStatus = { state: 'closed', detail: null };
   #running: Promise<void> = Promise.resolve();
+  #lives = 0;
+  #isUp = false;
 
   constructor(course: PortCourse, clock: Clock, random: () => number) {
     this.#course = course;
@@ -70,6 +72,11 @@ export class PortLife {
 
   status(): PortStatus {
     return this.#status;
+  }
+
+  /** Which opening of the port stands, from 1; 0 while it is not open. */
+  life(): number {
+    return this.#isUp ? this.#lives : 0;
   }
 
   /** For what the course finds out while it serves. */
@@ -107,14 +114,18 @@ export class PortLife {
     try {
       await this.#course.connect((why) => {
         if (!session.signal.aborted) loss = why;
+        this.#isUp = false;
         session.abort();
       });
       openedAt = this.#clock.monotonic();
       this.#status = { state: 'open', detail: null };
+      this.#lives += 1;
+      this.#isUp = !session.signal.aborted;
       if (!this.#closing.signal.aborted) await this.#course.serve(session.signal);
     } catch (cause) {
       loss = lossOf(cause);
     }
+    this.#isUp = false;
     await this.#course.disconnect();
     return { loss, stood: openedAt !== null && this.#clock.monotonic() - openedAt >= STOOD_MS };
   }

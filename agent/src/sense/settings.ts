@@ -17,7 +17,7 @@ const Scalars = Type.Union([Scalar, Type.Array(Scalar, { minItems: 1 })], {
 });
 export type Scalar = Static<typeof Scalar>;
 
-const Pattern = Type.Refine(
+export const Pattern = Type.Refine(
   Type.String({ minLength: 1, maxLength: 1024 }),
   (pattern) => patternFault(pattern) === null,
   (pattern) => patternFault(pattern) ?? '',

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
-import { outputSchema } from '@paddock/agent/act/settings.ts';
+import { isOutputPort, kindsOn, outputSchema } from '@paddock/agent/act/settings.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
@@ -121,11 +121,14 @@ function keysOf(schema: Shape, prefix = ''): [path: string, fallback: unknown][]
 
 const portKinds = Object.keys(PORT_SCHEMAS) as PortKind[];
 const sensorSchemas = SENSOR_KINDS.flatMap((sensor) => portKinds.map((port) => sensorSchema(sensor, port)));
+const outputSchemas = portKinds
+  .filter(isOutputPort)
+  .flatMap((port) => kindsOn(port).map((kind) => outputSchema(port, kind)));
 const SECTIONS = [
   { head: '| key of `ports.<name>` |', schemas: Object.values(PORT_SCHEMAS) },
   { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
   { head: '| key of `events.<name>` |', schemas: [EventSchema] },
-  { head: '| key of `outputs.<name>` |', schemas: [outputSchema('gpio')] },
+  { head: '| key of `outputs.<name>` |', schemas: outputSchemas },
   { head: '| key of `cloud.enrol` |', schemas: [EnrolSchema] },
   { head: '| key of `firmware` |', schemas: [FirmwareSchema] },
 ];
