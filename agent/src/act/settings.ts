@@ -85,7 +85,7 @@ const away = {
 };
 
 /** The schema of an output of this kind on a port of that kind. */
-export function outputSchema<P extends OutputPortKind, K extends OutputKind>(port: P, kind: K) {
+export function outputSchema(port: OutputPortKind, kind: OutputKind) {
   const { safe, ...rest } = KINDS[kind];
   return Type.Object(
     {

@@ -1,6 +1,6 @@
 import type { DesiredOutput, OutputStanding, ReportedOutput } from '@paddock/shared/desired.ts';
 import type { OutputState } from './output.ts';
-import { OUTPUT_ERRORS, type OutputCode } from './codes.ts';
+import type { OutputCode } from './codes.ts';
 import type { OutputConfig, OutputValue } from './settings.ts';
 import { takes } from './values.ts';
 import type { Phase, Policy } from './when-away.ts';
@@ -10,7 +10,7 @@ export interface Wish {
   readonly value: OutputValue;
   readonly policy: Policy;
 }
-export type JudgedWish = { readonly wish: Wish } | { readonly code: keyof typeof OUTPUT_ERRORS };
+export type JudgedWish = { readonly wish: Wish } | { readonly code: OutputCode };
 
 export function judgeWish(config: OutputConfig | undefined, desired: DesiredOutput): JudgedWish {
   if (config === undefined) return { code: 'output_unknown' };
