@@ -70,7 +70,7 @@ export interface SafeOutput {
 }
 
 /** How long hardware on a port has to become safe. */
-const SAFE_WITHIN_MS = 5_000;
+const SAFE_WITHIN_MS = 3_000;
 const LOOK_EVERY_MS = 20;
 const SILENT: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
@@ -90,8 +90,9 @@ export async function makeOutputsSafe(config: AgentConfig, clock: Clock): Promis
   );
 }
 
+/** A line of GPIO was had at once, or cannot be had; hardware behind a port may answer to the next attempt. */
 const isOnItsWay = ({ wanted, actual, fault }: OutputState): boolean =>
-  wanted !== null && actual !== wanted && (fault === null || fault.code === 'output_port_gone');
+  wanted !== null && actual !== wanted && (fault === null || !fault.code.startsWith('gpio_'));
 
 function faultOf(isSafe: boolean, fault: OutputState['fault']): SafeOutput['fault'] {
   if (isSafe) return null;

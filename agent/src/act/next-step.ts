@@ -29,7 +29,8 @@ export interface StepContext {
   readonly checkMs: number | null;
 }
 
-/** How soon it shows that a port was opened anew. */
+/** How soon it shows that a port was opened, and that one was opened anew. */
+const OPEN_MS = 50;
 const LOOK_MS = 500;
 
 /**
@@ -38,7 +39,7 @@ const LOOK_MS = 500;
  */
 export function nextStep(state: SentState, { now, life, checkMs }: StepContext): Step {
   const { wanted, told, lookedAt, again } = state;
-  if (life === 0) return { kind: 'wait', ms: LOOK_MS };
+  if (life === 0) return { kind: 'wait', ms: OPEN_MS };
   const isTold = wanted === null || (told?.value === wanted && told.life === life);
   const waitMs = again?.life === life ? again.at - now : 0;
   if (waitMs > 0) return { kind: 'wait', ms: Math.min(LOOK_MS, waitMs) };
