@@ -139,8 +139,13 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
 /** A session as soon as the device is let in, at once when it was before. */
 async function runJoining(
   { enrolment }: Joining,
-  { clock, time, sensing, outputs, release }: Pick<Own, 'clock' | 'time' | 'sensing' | 'outputs'> &
-    Pick<Prepared, 'release'>,
+  {
+    clock,
+    time,
+    sensing,
+    outputs,
+    release,
+  }: Pick<Own, 'clock' | 'time' | 'sensing' | 'outputs'> & Pick<Prepared, 'release'>,
   begin: () => Promise<Session>,
 ): Promise<RunningAgent> {
   const stopping = new AbortController();
@@ -163,8 +168,7 @@ async function runJoining(
       stopping.abort();
       // An attempt that hangs must not keep the goodbye waiting.
       await Promise.race([life, clock.sleep(ATTEMPT_ENDS_WITHIN_MS)]);
-      const unspoken = (): Promise<unknown> =>
-        Promise.all([time.close(), outputs.close().then(() => sensing.close())]);
+      const unspoken = (): Promise<unknown> => Promise.all([time.close(), outputs.close().then(() => sensing.close())]);
       await (session === null ? unspoken() : session.stop()).finally(release);
     },
   };

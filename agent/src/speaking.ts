@@ -75,7 +75,14 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
     ...(local && { applicationFault: (since) => local.applicationFault(since) }),
   });
   const desired = await beginDesired(own, speaking, { pace, updating, acting });
-  const made = { sensors, inventory, desired, outputs: acting.key, ...(updating && { firmware: updating }), ...(local && { local }) };
+  const made = {
+    sensors,
+    inventory,
+    desired,
+    outputs: acting.key,
+    ...(updating && { firmware: updating }),
+    ...(local && { local }),
+  };
   const session = await startSession(
     { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, ...made },
     {

@@ -81,7 +81,8 @@ export class OutputsKey {
     const states = Object.entries(this.reported() ?? {}).filter(([, { desired }]) => desired !== undefined);
     const failed = states.filter(([, { state }]) => state === 'failed');
     const waiting = states.filter(([, { state }]) => state !== 'failed' && state !== 'applied');
-    const [code, named] = failed.length > 0 ? (['outputs_failed', failed] as const) : (['outputs_pending', waiting] as const);
+    const [code, named] =
+      failed.length > 0 ? (['outputs_failed', failed] as const) : (['outputs_pending', waiting] as const);
     if (named.length === 0) return null;
     const detail = named.map(([name, { state, error }]) => `${name}: ${error?.code ?? state}`).join(', ');
     return { code, detail: detail.slice(0, DETAIL_CHARS) };
@@ -96,7 +97,10 @@ export class OutputsKey {
       const refused = judged !== null && 'code' in judged ? judged.code : null;
       return state === undefined ? [] : [[name, reportedOf(state, phase, desired, refused)]];
     });
-    const unknown = [...this.#unknown].map(([name, desired]): [string, ReportedOutput] => [name, unknownOutput(desired)]);
+    const unknown = [...this.#unknown].map(([name, desired]): [string, ReportedOutput] => [
+      name,
+      unknownOutput(desired),
+    ]);
     return Object.fromEntries([...known, ...unknown]);
   }
 
@@ -199,7 +203,8 @@ export class OutputsKey {
   }
 
   #changed(): void {
-    if (this.#hears === null || this.#isTelling || this.#stopping.signal.aborted || this.#image() === this.#told) return;
+    if (this.#hears === null || this.#isTelling || this.#stopping.signal.aborted || this.#image() === this.#told)
+      return;
     this.#isTelling = true;
     void this.#parts.clock.sleep(GATHER_MS, this.#stopping.signal).then(() => {
       this.#isTelling = false;

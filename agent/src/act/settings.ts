@@ -121,7 +121,11 @@ export type OutputConfig = Common &
     | { readonly kind: 'enum'; readonly safe?: string; readonly values: readonly string[] }
   );
 /** One that is a line of a GPIO chip: always one of two, and always with a safe level. */
-export type LineConfig = OutputConfig & { readonly kind: 'binary'; readonly safe: boolean; readonly target: LineTarget };
+export type LineConfig = OutputConfig & {
+  readonly kind: 'binary';
+  readonly safe: boolean;
+  readonly target: LineTarget;
+};
 export const isLineConfig = (config: OutputConfig): config is LineConfig => config.target.kind === 'gpio';
 
 /** What the acting part needs of the configuration. */

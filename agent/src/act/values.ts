@@ -22,7 +22,11 @@ export const lineWord = ({ words }: Pick<CommandTarget, 'words'>, value: OutputV
   (words !== undefined && Object.hasOwn(words, String(value)) ? words[String(value)] : undefined) ?? String(value);
 
 /** The value that a line calls so; null when it is none. */
-export function valueOfWord(config: OutputConfig, target: Pick<CommandTarget, 'words'>, word: string): OutputValue | null {
+export function valueOfWord(
+  config: OutputConfig,
+  target: Pick<CommandTarget, 'words'>,
+  word: string,
+): OutputValue | null {
   const named = candidatesOf(config).find((value) => lineWord(target, value) === word);
   if (named !== undefined) return named;
   const value = config.kind === 'number' && word.trim() !== '' ? Number(word) : config.kind === 'text' ? word : null;

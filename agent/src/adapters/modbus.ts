@@ -29,10 +29,7 @@ const READS = {
   discrete: (client, { address, count }) => client.readDiscreteInputs(address, count),
   holding: (client, { address, count }) => client.readHoldingRegisters(address, count),
   input: (client, { address, count }) => client.readInputRegisters(address, count),
-} as const satisfies Record<
-  RegisterRequest['table'],
-  (client: Client, request: RegisterRequest) => Promise<Read>
->;
+} as const satisfies Record<RegisterRequest['table'], (client: Client, request: RegisterRequest) => Promise<Read>>;
 
 /** The same of writing (sections 6.5 and 6.6): the answer repeats what was asked. */
 const WRITES = {

@@ -26,7 +26,8 @@ export function outputProblems({ outputs }: ActConfig, sensors: SenseConfig['sen
 
 function nameProblems(name: string, sensors: SenseConfig['sensors']): Problem[] {
   const reading = outputReading(name);
-  if (reading.length > LONGEST_NAME) return [invalid(['outputs', name], `is too long: its reading is called ${reading}`)];
+  if (reading.length > LONGEST_NAME)
+    return [invalid(['outputs', name], `is too long: its reading is called ${reading}`)];
   return Object.hasOwn(sensors, reading) ? [invalid(['sensors', reading], `is the reading of output ${name}`)] : [];
 }
 

@@ -48,7 +48,9 @@ function portProblems(name: string, port: PortConfig, { sensors, events }: Sense
   if (port.kind !== 'serial-lines') return [];
   const formats = [port.format, port.patterns].filter((format) => format !== undefined).length;
   const isRead = [...Object.values(sensors), ...Object.values(events)].some(({ source }) => source.port === name);
-  return formats === 1 || (formats === 0 && !isRead) ? [] : [invalid(['ports', name], 'needs either format or patterns')];
+  return formats === 1 || (formats === 0 && !isRead)
+    ? []
+    : [invalid(['ports', name], 'needs either format or patterns')];
 }
 
 /** Two ports on one device would steal each other's bytes. */

@@ -41,7 +41,9 @@ export class LineExchange implements SharedLine {
     const judged = asked?.judge(line) ?? null;
     if (asked === null || judged === null) return false;
     this.#asked = null;
-    asked.settle?.(judged === 'answer' ? line : new BusError('refused', `it said ${JSON.stringify(line.slice(0, 80))}`));
+    asked.settle?.(
+      judged === 'answer' ? line : new BusError('refused', `it said ${JSON.stringify(line.slice(0, 80))}`),
+    );
     return true;
   }
 

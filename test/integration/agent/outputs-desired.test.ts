@@ -30,64 +30,70 @@ const outputs = async (): Promise<unknown> => (await shown())['outputs'];
 const set = (output: string, value: unknown) =>
   cloud.call('PUT', `/devices/${device()}/desired/outputs/${output}`, { value });
 
-it('an operator moves an output, its report proves it, and it is safe when the cloud is away', { timeout: 240_000 }, async () => {
-  const port = { PADDOCK_MQTT_TLS_PORT: String(await freePort()) };
-  cloud = await startCloudProcess(port);
-  pty = openPty();
-  const hardware = new LineDevice(pty.master);
-  const kit = join(cloud.dataDir, 'kit.json');
-  await paddockOn(cloud, 'factory-keys', 'add', 'works', '--count', '1', '--kit', kit);
-  const claim = await paddockOn(cloud, 'claims', 'make', 'OUT-0001', '--kit', kit);
-  member = await MemberProcess.prepare(claim, configuration(pty));
-  member.start();
-  await expect.poll(async () => member.device !== null && outputs(), WITHIN).toEqual({
-    light: { state: 'own', actual: false },
-  });
+it(
+  'an operator moves an output, its report proves it, and it is safe when the cloud is away',
+  { timeout: 240_000 },
+  async () => {
+    const port = { PADDOCK_MQTT_TLS_PORT: String(await freePort()) };
+    cloud = await startCloudProcess(port);
+    pty = openPty();
+    const hardware = new LineDevice(pty.master);
+    const kit = join(cloud.dataDir, 'kit.json');
+    await paddockOn(cloud, 'factory-keys', 'add', 'works', '--count', '1', '--kit', kit);
+    const claim = await paddockOn(cloud, 'claims', 'make', 'OUT-0001', '--kit', kit);
+    member = await MemberProcess.prepare(claim, configuration(pty));
+    member.start();
+    await expect
+      .poll(async () => member.device !== null && outputs(), WITHIN)
+      .toEqual({
+        light: { state: 'own', actual: false },
+      });
 
-  expect(await paddockOn(cloud, 'desired', 'set', device(), 'outputs.light=on')).toContain('version 1');
-  await expect.poll(outputs, WITHIN).toEqual({ light: { state: 'applied', desired: true, actual: true } });
-  expect(hardware.light).toBe('on');
-  expect(await shown()).toMatchObject({
-    desired: { converged: true },
-    readings: { 'output.light': { value: true, changes: 1 } },
-  });
-  expect(await paddockOn(cloud, 'devices', 'show', device())).toMatch(/\nlight +true +true +applied/);
+    expect(await paddockOn(cloud, 'desired', 'set', device(), 'outputs.light=on')).toContain('version 1');
+    await expect.poll(outputs, WITHIN).toEqual({ light: { state: 'applied', desired: true, actual: true } });
+    expect(hardware.light).toBe('on');
+    expect(await shown()).toMatchObject({
+      desired: { converged: true },
+      readings: { 'output.light': { value: true, changes: 1 } },
+    });
+    expect(await paddockOn(cloud, 'devices', 'show', device())).toMatch(/\nlight +true +true +applied/);
 
-  // What the device does not have, and what its output does not take, spoils nothing.
-  await set('siren', true);
-  await set('light', 3);
-  await expect.poll(outputs, WITHIN).toMatchObject({
-    light: { state: 'failed', desired: 3, actual: false, error: { code: 'output_value_invalid' } },
-    siren: { state: 'failed', error: { code: 'output_unknown' } },
-  });
-  expect((await shown())['desired']).toMatchObject({
-    converged: false,
-    reported: { errors: { outputs: { code: 'outputs_failed' } } },
-  });
-  await paddockOn(cloud, 'desired', 'unset', device(), 'outputs.siren');
-  await set('light', true);
-  await expect.poll(async () => (await shown())['desired'], WITHIN).toMatchObject({ converged: true });
-  const { body } = await cloud.call('GET', `/devices/${device()}/changes?sensor=output.light`);
-  expect((body['items'] as { value: unknown }[]).map(({ value }) => value)).toEqual([true, false, true]);
+    // What the device does not have, and what its output does not take, spoils nothing.
+    await set('siren', true);
+    await set('light', 3);
+    await expect.poll(outputs, WITHIN).toMatchObject({
+      light: { state: 'failed', desired: 3, actual: false, error: { code: 'output_value_invalid' } },
+      siren: { state: 'failed', error: { code: 'output_unknown' } },
+    });
+    expect((await shown())['desired']).toMatchObject({
+      converged: false,
+      reported: { errors: { outputs: { code: 'outputs_failed' } } },
+    });
+    await paddockOn(cloud, 'desired', 'unset', device(), 'outputs.siren');
+    await set('light', true);
+    await expect.poll(async () => (await shown())['desired'], WITHIN).toMatchObject({ converged: true });
+    const { body } = await cloud.call('GET', `/devices/${device()}/changes?sensor=output.light`);
+    expect((body['items'] as { value: unknown }[]).map(({ value }) => value)).toEqual([true, false, true]);
 
-  // It holds for as long as the cloud answers, which is asked for that.
-  await new Promise((resolve) => setTimeout(resolve, AWAY_SECONDS * 1_200));
-  expect(hardware.light).toBe('on');
-  process.kill(cloud.pid, 'SIGTERM');
-  await cloud.ended;
-  await expect.poll(() => hardware.light, WITHIN).toBe('off');
-  expect(member.log).toContain('output_away');
-  // A start knows of no cloud either.
-  await member.stop();
-  hardware.heard.length = 0;
-  member.start();
-  await expect.poll(() => hardware.heard, WITHIN).toContain('LIGHT off');
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
-  expect(hardware.heard).not.toContain('LIGHT on');
-  cloud = await startCloudProcess(port, undefined, cloud.dataDir);
-  await expect.poll(() => hardware.light, WITHIN).toBe('on');
-  await expect.poll(outputs, WITHIN).toMatchObject({ light: { state: 'applied' } });
+    // It holds for as long as the cloud answers, which is asked for that.
+    await new Promise((resolve) => setTimeout(resolve, AWAY_SECONDS * 1_200));
+    expect(hardware.light).toBe('on');
+    process.kill(cloud.pid, 'SIGTERM');
+    await cloud.ended;
+    await expect.poll(() => hardware.light, WITHIN).toBe('off');
+    expect(member.log).toContain('output_away');
+    // A start knows of no cloud either.
+    await member.stop();
+    hardware.heard.length = 0;
+    member.start();
+    await expect.poll(() => hardware.heard, WITHIN).toContain('LIGHT off');
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    expect(hardware.heard).not.toContain('LIGHT on');
+    cloud = await startCloudProcess(port, undefined, cloud.dataDir);
+    await expect.poll(() => hardware.light, WITHIN).toBe('on');
+    await expect.poll(outputs, WITHIN).toMatchObject({ light: { state: 'applied' } });
 
-  await member.stop();
-  expect(hardware.light).toBe('off');
-});
+    await member.stop();
+    expect(hardware.light).toBe('off');
+  },
+);

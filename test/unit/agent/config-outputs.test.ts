@@ -40,7 +40,11 @@ describe('outputs in the configuration', () => {
   it.each([
     ['kind: enum', 'kind: lamp', 'outputs.mode.kind names no kind of output on such a port: lamp'],
     ['kind: number, range', 'kind: text, range', 'outputs.fan.kind names no kind of output on such a port: text'],
-    ['port: line, send', 'port: bench, send', 'outputs.mode.target.port is a port of kind simulated, which drives nothing'],
+    [
+      'port: line, send',
+      'port: bench, send',
+      'outputs.mode.target.port is a port of kind simulated, which drives nothing',
+    ],
     ['safe: eco', 'safe: warm', 'outputs.mode.safe is not a value that the output takes'],
     ['range: [-10, 10]', 'range: [10, -10]', 'outputs.fan.range must be [lowest, highest], the lower one first'],
     ['range: [-10, 10]', 'range: [-10, 4000]', 'outputs.fan.target.type int16 does not hold the whole range'],

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
+import { OUTPUT_ERRORS } from '@paddock/agent/act/codes.ts';
 import { isOutputPort, kindsOn, outputSchema } from '@paddock/agent/act/settings.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
@@ -186,6 +187,13 @@ describe('GPIO', () => {
       code(new GpioError(one as GpioCode, '').reason),
     ]);
     expect(rows).toEqual(known);
+  });
+});
+
+describe('outputs', () => {
+  it('have a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of an output |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(OUTPUT_ERRORS).map(([one, text]) => [code(one), text]));
   });
 });
 

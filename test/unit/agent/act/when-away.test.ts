@@ -1,4 +1,12 @@
-import { hear, NO_WORD, PHASES, phaseOf, type Policy, type Word, type WordInput } from '@paddock/agent/act/when-away.ts';
+import {
+  hear,
+  NO_WORD,
+  PHASES,
+  phaseOf,
+  type Policy,
+  type Word,
+  type WordInput,
+} from '@paddock/agent/act/when-away.ts';
 import { uptimeMs } from '@paddock/shared/time.ts';
 import fc from 'fast-check';
 import { describe, expect, it, test } from 'vitest';
