@@ -323,6 +323,7 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
     ...config,
     file,
     dataDir,
+    ports: Object.fromEntries(Object.entries(config.ports).map(([name, port]) => [name, portAt(home, port)])),
     key: keyConfig(config.key, (path) => resolve(dataDir, path)),
     cloud: {
       ...config.cloud,
@@ -341,3 +342,6 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
     ...(local !== undefined && { local: { ...local, socket: resolve(home, local.socket) } }),
   };
 }
+
+const portAt = (home: string, port: PortConfig): PortConfig =>
+  port.kind === 'driver' ? { ...port, driver: resolve(home, port.driver) } : port;

@@ -1,3 +1,4 @@
+import { extname } from 'node:path';
 import { createModbusBus } from './adapters/modbus.ts';
 import { createSerialStream } from './adapters/serial.ts';
 import { createSimulatedPort } from './adapters/simulated.ts';
@@ -5,6 +6,9 @@ import type { AgentConfig } from './config.ts';
 import type { Clock, SensorPort } from './ports.ts';
 import { buildPorts, type PortParts } from './sense/build-ports.ts';
 import { createSensors, type Sensors } from './sense/sensors.ts';
+
+/** Beside this file, among the sources and in the bundle. */
+const DRIVER_THREAD = new URL(`./driver-thread${extname(import.meta.url)}`, import.meta.url);
 
 /** Sensors, and the ports that they share with outputs. */
 export interface Sensing extends Sensors {
@@ -22,6 +26,7 @@ export function createSensing(
     openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
     // Loaded there, so that a machine without such a port is spared it.
     loadGpio: async () => (await import('./adapters/gpio.ts')).createGpio(),
+    loadDrivers: async () => (await import('./adapters/driver-host.ts')).createDriverHost(DRIVER_THREAD),
     openSimulated: (settings) => createSimulatedPort(settings, clock),
     clock,
     random: Math.random,

@@ -32,6 +32,7 @@ export const QUALITY_REASONS = [
   'no-line', // the chip has no such line
   'no-answer', // the unit on the bus did not answer
   'refused', // the unit answered with an exception; the driver refuses what it is asked for
+  'driver-failed', // the plug-in driver of the port broke, stands still, or was not let in
   'edges-lost', // a line went to and fro unseen a short time ago
 ] as const;
 export type QualityReason = (typeof QUALITY_REASONS)[number];

@@ -57,7 +57,7 @@ function portProblems(name: string, port: PortConfig, { sensors, events }: Sense
 function sharedDeviceProblems(ports: Readonly<Record<string, PortConfig>>): Problem[] {
   const owner = new Map<string, string>();
   return Object.entries(ports).flatMap(([name, port]) => {
-    if (port.kind === 'simulated') return [];
+    if (port.kind === 'simulated' || port.kind === 'driver') return [];
     const [key, device] = port.kind === 'gpio' ? (['chip', port.chip] as const) : (['path', port.path] as const);
     const other = owner.get(device);
     if (other === undefined) owner.set(device, name);
@@ -130,8 +130,11 @@ const groupsOfPort = (port: SerialLinesConfig): string[] => (port.patterns ?? []
 
 function eventProblems({ source }: EventConfig, config: SenseConfig, path: Path): Problem[] {
   const port = config.ports[source.port];
+  // A driver tells them by their name.
+  if (port?.kind === 'driver')
+    return Object.keys(source).length === 1 ? [] : [invalid(path, 'is on a port of a driver, and holds only port')];
   if (port !== undefined && port.kind !== 'serial-lines') {
-    return [invalid([...path, 'port'], 'must be a port of kind serial-lines: only lines tell events')];
+    return [invalid([...path, 'port'], 'must be a port of kind serial-lines or driver: others tell no events')];
   }
   const byPattern = source.pattern !== undefined;
   const byField = source.field !== undefined && source.equals !== undefined;

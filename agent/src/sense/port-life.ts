@@ -1,4 +1,5 @@
 import type { Clock, PortLoss, PortStatus } from '../ports.ts';
+import { DriverError } from '../ports-driver.ts';
 import { GpioError } from '../ports-gpio.ts';
 
 /** What a kind of port does in its life; {@link PortLife} decides when. */
@@ -33,7 +34,7 @@ export function openAdvice(cause: unknown): string {
 }
 
 const lossOf = (cause: unknown): PortLoss =>
-  cause instanceof GpioError
+  cause instanceof GpioError || cause instanceof DriverError
     ? { reason: cause.reason, code: cause.code, detail: cause.message }
     : { reason: 'unplugged', detail: openAdvice(cause) };
 
