@@ -25,7 +25,8 @@ export async function open({ directory, everyMs }, port) {
   const running = (async () => {
     while (!closing.signal.aborted) {
       // One after the other: a conversion takes most of a second, and the bus has one wire.
-      for (const [sensor, id] of Object.entries(port.sensors)) await read(join(directory, id, 'w1_slave'), sensor, port);
+      for (const [sensor, id] of Object.entries(port.sensors))
+        await read(join(directory, id, 'w1_slave'), sensor, port);
       await sleep(everyMs, undefined, { signal: closing.signal }).catch(() => {});
     }
   })();

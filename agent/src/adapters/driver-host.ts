@@ -132,4 +132,3 @@ class DriverThread implements DriverRun {
 
 const threw = (cause: unknown): DriverError =>
   new DriverError('driver_threw', cause instanceof Error ? (cause.stack ?? cause.message) : String(cause), { cause });
-

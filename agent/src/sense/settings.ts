@@ -80,7 +80,7 @@ export const PORT_SCHEMAS = {
       /** The driver judges them. */
       options: Type.Record(Type.String(), Type.Unknown(), { default: {} }),
       /** How long a healthy device may say nothing at all; 0 means for ever. */
-      silentAfterMs: Milliseconds({ default: 60_000 }),
+      silentAfterMs: Milliseconds({ default: 10_000 }),
     },
     strict,
   ),

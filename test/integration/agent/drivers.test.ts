@@ -25,8 +25,11 @@ afterEach(async () => {
 /** A driver that does what a test says when it is opened, beside a port that has nothing to do with it. */
 async function start(body: string, options = '{}', more = ''): Promise<string> {
   const file = join(home, 'driver.mjs');
-  await writeFile(file, `export const contract = 1; export const parse = (options) => options; ${more}
-    export async function open(settings, port) { ${body} }`);
+  await writeFile(
+    file,
+    `export const contract = 1; export const parse = (options) => options; ${more}
+    export async function open(settings, port) { ${body} }`,
+  );
   run(file, options);
   return file;
 }
@@ -91,7 +94,11 @@ describe('a plug-in driver', () => {
     ['driver_threw', 'throws later', `setTimeout(() => { throw new Error('no'); }, 50);`],
     ['driver_threw', 'leaves a rejection behind', `setTimeout(() => Promise.reject(new Error('no')), 50);`],
     ['driver_threw', 'ends its thread', `setTimeout(() => process.exit(3), 50);`],
-    ['driver_threw', 'eats memory', `const all = []; setInterval(() => { for (let i = 0; i < 2e5; i++) all.push({ i }); });`],
+    [
+      'driver_threw',
+      'eats memory',
+      `const all = []; setInterval(() => { for (let i = 0; i < 2e5; i++) all.push({ i }); });`,
+    ],
     ['driver_hung', 'stands still when it reads', `setTimeout(() => { for (;;); }, 50);`],
   ])('is %s when it %s, and hurts nothing else', async (code, _what, body) => {
     await start(body);

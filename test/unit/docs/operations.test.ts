@@ -13,6 +13,7 @@ import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { FirmwareSchema } from '@paddock/agent/config/firmware-settings.ts';
 import { GPIO_ERRORS, GpioError, type GpioCode } from '@paddock/agent/ports-gpio.ts';
+import { DRIVER_CONTRACT, DRIVER_ERRORS } from '@paddock/agent/ports-driver.ts';
 import { FETCH_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { LOCK_ERRORS } from '@paddock/agent/update/lock.ts';
@@ -42,9 +43,9 @@ const cellsOf = (line: string): string[] =>
     .map((cell) => cell.trim());
 
 /** The rows below a table's head, as lists of cells. */
-function rowsUnder(head: string): string[][] {
-  const lines = page.slice(page.indexOf(head)).split('\n').slice(2);
-  expect(page).toContain(head);
+function rowsUnder(head: string, on = page): string[][] {
+  const lines = on.slice(on.indexOf(head)).split('\n').slice(2);
+  expect(on).toContain(head);
   return lines.slice(0, lines.indexOf('')).map(cellsOf);
 }
 
@@ -194,6 +195,15 @@ describe('outputs', () => {
   it('have a row for every code, in the words of the code', () => {
     const rows = rowsUnder('| `code` of an output |').map(([key, text]) => [key, text]);
     expect(rows).toEqual(Object.entries(OUTPUT_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+});
+
+describe('plug-in drivers', () => {
+  it('have a row for every code, in the words of the code', () => {
+    const drivers = readFileSync(join(import.meta.dirname, '../../../docs/drivers.md'), 'utf8');
+    const rows = rowsUnder('| `code` of a driver |', drivers).map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(DRIVER_ERRORS).map(([one, text]) => [code(one), text]));
+    expect(drivers).toContain(`The contract, version ${DRIVER_CONTRACT}`);
   });
 });
 
