@@ -18,6 +18,11 @@ const GATHER_MS = 250;
 const ASKS_IN = 3;
 const LOOK_MS = 1_000;
 const IDLE_MS = 3_600_000;
+/** After so many that nobody answered it is asked less and less often: reports that wait take the room of others. */
+const EAGER_ASKS = 2;
+const LONGEST_PAUSE_MS = 300_000;
+/** A report has room for so many outputs that the device does not have. */
+const MOST_UNKNOWN = 8;
 const DETAIL_CHARS = 200;
 
 export interface DesiredOutputsParts extends ActConfig {
@@ -45,6 +50,8 @@ export class OutputsKey {
   #unknown: ReadonlyMap<string, DesiredOutput> = new Map();
   #woken = new AbortController();
   #askedAt: UptimeMs;
+  /** Since the last answer. */
+  #asks = 0;
   #told = '';
   #isTelling = false;
   #hears: { readonly changed: () => void; readonly ask: () => void } | null = null;
@@ -70,7 +77,8 @@ export class OutputsKey {
       const isWish = kept.judged !== null && 'wish' in kept.judged;
       kept.word = hear(kept.word, { kind: isWish ? 'desired' : 'gone' });
     }
-    this.#unknown = new Map(Object.entries(desired).filter(([name]) => !this.#kept.has(name)));
+    const strange = Object.entries(desired).filter(([name]) => !this.#kept.has(name));
+    this.#unknown = new Map(strange.slice(0, MOST_UNKNOWN));
     this.#settle();
     this.#woken.abort();
     await this.#arrival();
@@ -106,9 +114,14 @@ export class OutputsKey {
 
   answered(asked: Moment, isCurrent: boolean): void {
     for (const kept of this.#kept.values()) kept.word = hear(kept.word, { kind: 'answered', asked, isCurrent });
-    this.#askedAt = this.#parts.clock.monotonic();
+    const { clock } = this.#parts;
+    const [now, shortest] = [clock.monotonic(), this.#shortestMs()];
+    this.#askedAt = now;
+    this.#asks = 0;
     this.#settle();
     this.#woken.abort();
+    // It answers what was sent long ago, so it proves little; but whoever answers is there to be asked again.
+    if (shortest !== null && now - asked.at > shortest / ASKS_IN) this.#hears?.ask();
   }
 
   /** Sooner than it is asked for, so that whatever is reported then asks. */
@@ -158,11 +171,17 @@ export class OutputsKey {
     const shortest = this.#shortestMs();
     if (shortest === null) return null;
     const now = this.#parts.clock.monotonic();
-    if (now - this.#askedAt >= shortest / ASKS_IN) {
+    if (now - this.#askedAt >= this.#pauseMs(shortest)) {
       this.#askedAt = now;
+      this.#asks += 1;
       this.#hears?.ask();
     }
-    return uptimeMs(this.#askedAt + shortest / ASKS_IN);
+    return uptimeMs(this.#askedAt + this.#pauseMs(shortest));
+  }
+
+  #pauseMs(shortest: number): number {
+    const eagerMs = shortest / ASKS_IN;
+    return Math.max(eagerMs, Math.min(LONGEST_PAUSE_MS, eagerMs * 2 ** Math.max(0, this.#asks - EAGER_ASKS)));
   }
 
   /** Takes every output to where its phase has it. @returns when the next phase ends */

@@ -1,5 +1,6 @@
 import { OutputsKey } from '@paddock/agent/act/desired-outputs.ts';
 import { createOutputs } from '@paddock/agent/act/outputs.ts';
+import { uptimeMs } from '@paddock/shared/time.ts';
 import { describe, expect, it } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { FakeGpio } from '../../../harness/agent/fake-gpio.ts';
@@ -68,6 +69,14 @@ describe('the key outputs', () => {
     await close();
   });
 
+  it('names no more outputs that it does not have than a report has room for', async () => {
+    const { key, apply, close } = await bench();
+    await apply(Object.fromEntries(Array.from({ length: 64 }, (_, n) => [`strange-${n}`, 'x'.repeat(64)])));
+    expect(Object.keys(key.reported() ?? {})).toHaveLength(3 + 8);
+    expect(key.standing()?.detail?.length).toBeLessThanOrEqual(256);
+    await close();
+  });
+
   it.each([[[]], ['on'], [{ Lamp: true }], [{ lamp: null }], [{ lamp: { leaseSeconds: 60 } }]])(
     'is desired_value_invalid when it holds %j, and everything is as it would be without it',
     async (value) => {
@@ -115,8 +124,16 @@ describe('the key outputs', () => {
     await apply({ heater: true });
     answered();
     expect(key.askAfterMs()).toBe(15_000);
-    await clock.advance(60_000);
-    expect(told.asks).toBe(3);
+    await clock.advance(59_000);
+    expect(told.asks).toBe(2);
+    // Nobody answers: less and less often.
+    await clock.advance(3_600_000);
+    expect(told.asks).toBeLessThan(20);
+    // What answers now answers something old: it is asked again, at once, for something that proves more.
+    const before = told.asks;
+    key.answered({ at: uptimeMs(clock.monotonic() - 50_000), segment: 0 }, true);
+    answered();
+    expect(told.asks).toBe(before + 1);
     await close();
   });
 
