@@ -8,7 +8,7 @@ import { buildPorts, type PortParts } from './sense/build-ports.ts';
 import { createSensors, type Sensors } from './sense/sensors.ts';
 
 /** Beside this file, among the sources and in the bundle. */
-const DRIVER_THREAD = new URL(`./driver-thread${extname(import.meta.url)}`, import.meta.url);
+const DRIVER_THREAD = new URL(`./adapters/driver-host/thread${extname(import.meta.url)}`, import.meta.url);
 
 /** Sensors, and the ports that they share with outputs. */
 export interface Sensing extends Sensors {

@@ -77,20 +77,21 @@ export const replaceDesired = (
 
 /**
  * Sets one output, or takes it away, and leaves the others.
- * @param value null takes it away; the key goes with the last one
+ * @param output with the value null it is taken away; the key goes with the last one
  * @throws FleetError as `patchDesired`
  */
 export const setDesiredOutput = (
   sql: Sql,
   actor: Actor,
   deviceId: string,
-  name: string,
-  value: unknown,
+  output: { readonly name: string; readonly value: unknown },
   expectedVersion: number | null = null,
 ): Promise<DesiredChange> =>
   change(sql, actor, deviceId, expectedVersion, ({ outputs, ...others }) => {
-    const kept = Object.entries(outputs ?? {}).filter(([other]) => other !== name);
-    const next: Record<string, unknown> = Object.fromEntries(value === null ? kept : [...kept, [name, value]]);
+    const kept = Object.entries(outputs ?? {}).filter(([other]) => other !== output.name);
+    const next: Record<string, unknown> = Object.fromEntries(
+      output.value === null ? kept : [...kept, [output.name, output.value]],
+    );
     checkKey('outputs', next);
     return Object.keys(next).length === 0 ? others : { ...others, outputs: next };
   });

@@ -103,6 +103,7 @@ describe('a plug-in driver', () => {
   ])('is %s when it %s, and hurts nothing else', async (code, _what, body) => {
     await start(body);
     await fails(code);
+    expect(port()?.faults).toHaveProperty('driver-failed');
   });
 
   it('goes on when it can again', async () => {
@@ -128,6 +129,7 @@ describe('a plug-in driver', () => {
     await sensing?.close();
     run(join(home, 'none.mjs'));
     await fails('driver_missing');
+    expect(port()?.detail).toContain('none.mjs');
   });
 
   it('that others may change, or put another one in its place, is never run', async () => {

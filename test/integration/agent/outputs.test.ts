@@ -63,11 +63,15 @@ afterEach(async () => {
 });
 
 const state = (name: string): OutputState | undefined => outputs.states()[name];
-const becomes = (name: string, actual: OutputValue) =>
-  expect.poll(() => state(name), WITHIN).toMatchObject({ actual, fault: null });
-const fails = (name: string, code: string) => expect.poll(() => state(name)?.fault?.code, WITHIN).toBe(code);
-const sees = (sensor: string, value: unknown) =>
-  expect.poll(() => sensing.readings()[sensor]?.value, WITHIN).toBe(value);
+async function becomes(name: string, actual: OutputValue): Promise<void> {
+  await expect.poll(() => state(name), WITHIN).toMatchObject({ actual, fault: null });
+}
+async function fails(name: string, code: string): Promise<void> {
+  await expect.poll(() => state(name)?.fault?.code, WITHIN).toBe(code);
+}
+async function sees(sensor: string, value: unknown): Promise<void> {
+  await expect.poll(() => sensing.readings()[sensor]?.value, WITHIN).toBe(value);
+}
 
 describe('outputs on lines that sensors read from', () => {
   it('are safe from the start, what they are set to, and safe at the end', async () => {
@@ -149,6 +153,7 @@ describe('outputs on lines that sensors read from', () => {
     await fails('pump', 'output_refused');
     slave.units[2] = { coil: { 9: 0 } };
     await becomes('pump', true);
+    expect(slave.units[2]).toEqual({ coil: { 9: 1 } });
   });
 });
 

@@ -228,14 +228,14 @@ const outputRoutes =
       const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
       // Null would take it away.
       const value = request.body.value ?? undefined;
-      const work = (sql: Sql) => setDesiredOutput(sql, actor, deviceId, output, value, expected);
+      const work = (sql: Sql) => setDesiredOutput(sql, actor, deviceId, { name: output, value }, expected);
       return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
     });
 
     app.delete('/devices/:deviceId/desired/outputs/:output', DELETE_OUTPUT, async (request, reply) => {
       const { deviceId, output } = request.params;
       const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
-      const work = (sql: Sql) => setDesiredOutput(sql, actor, deviceId, output, null, expected);
+      const work = (sql: Sql) => setDesiredOutput(sql, actor, deviceId, { name: output, value: null }, expected);
       return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
     });
   };

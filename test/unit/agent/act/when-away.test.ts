@@ -19,10 +19,12 @@ const heardAt = (at: number, isCurrent = true, segment = 0): WordInput => ({
 });
 const after = (...inputs: WordInput[]): Word => inputs.reduce(hear, NO_WORD);
 const DESIRED: WordInput = { kind: 'desired' };
-const [HOLD, REVERT, LEASE]: Policy[] = [{ kind: 'hold' }, { kind: 'revert', ms: 100 }, { kind: 'lease', ms: 100 }];
+const HOLD: Policy = { kind: 'hold' };
+const REVERT: Policy = { kind: 'revert', ms: 100 };
+const LEASE: Policy = { kind: 'lease', ms: 100 };
 
 describe('what holds while the cloud is away', () => {
-  test.each<[what: string, policy: Policy | undefined, inputs: WordInput[], at: number, phase: string]>([
+  test.each<[what: string, policy: Policy, inputs: WordInput[], at: number, phase: string]>([
     ['nothing is desired', REVERT, [heardAt(0)], 1, 'own'],
     ['it is taken away again', HOLD, [DESIRED, { kind: 'gone' }], 1, 'own'],
     ['hold needs no word', HOLD, [DESIRED], 1_000_000, 'held'],
@@ -38,14 +40,14 @@ describe('what holds while the cloud is away', () => {
     ['a lease that was renewed', LEASE, [DESIRED, heardAt(0), heardAt(90)], 150, 'held'],
     ['a word from before a suspend', REVERT, [DESIRED, heardAt(0, true, 0)], 50, 'unproven'],
     ['a word from the future', REVERT, [DESIRED, heardAt(60)], 50, 'unproven'],
-  ])('%s', (what, policy = HOLD as Policy, inputs, at, phase) => {
+  ])('%s', (what, policy, inputs, at, phase) => {
     const now = moment(at, what.includes('suspend') ? 1 : 0);
     expect(phaseOf(policy, after(...inputs), now).phase).toBe(phase);
   });
 
   it('says when that ends', () => {
-    expect(phaseOf(REVERT as Policy, after(DESIRED, heardAt(7)), moment(10)).endsAt).toBe(107);
-    expect(phaseOf(HOLD as Policy, after(DESIRED), moment(10)).endsAt).toBeNull();
+    expect(phaseOf(REVERT, after(DESIRED, heardAt(7)), moment(10)).endsAt).toBe(107);
+    expect(phaseOf(HOLD, after(DESIRED), moment(10)).endsAt).toBeNull();
   });
 });
 

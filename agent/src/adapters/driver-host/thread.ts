@@ -1,8 +1,8 @@
 /** The program of the thread of a plug-in driver: loads it, has it check its options, and carries what it tells. */
 import { pathToFileURL } from 'node:url';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { DriverOrder, DriverTold } from './adapters/driver-host.ts';
-import { DRIVER_CONTRACT, type DriverCode, type DriverStart, type DriverWord } from './ports-driver.ts';
+import type { DriverOrder, DriverTold } from '../driver-host.ts';
+import { DRIVER_CONTRACT, type DriverCode, type DriverStart, type DriverWord } from '../../ports-driver.ts';
 
 /** What is said within this time goes together: a driver that says much costs the agent little. */
 const GATHER_MS = 20;
@@ -33,7 +33,7 @@ function say(word: Word): void {
 }
 function flush(): void {
   const now = performance.now();
-  const words = waiting.map(({ at, ...word }) => ({ ...word, agoMs: now - at }) as DriverWord);
+  const words = waiting.map(({ at, ...word }) => ({ ...word, agoMs: now - at }));
   waiting = [];
   tell({ kind: 'words', words });
 }
