@@ -17,10 +17,10 @@ export interface DriverPortOptions {
   readonly random: () => number;
 }
 
-/** How long a driver may take to open its device, and how long it may answer nothing. */
+/** How long a driver may take to open its device, and how many pings it may leave without an answer. */
 const OPEN_WITHIN_MS = 10_000;
 const PING_MS = 1_000;
-const HUNG_MS = 5_000;
+const MOST_UNANSWERED = 5;
 const WELL: PortStatus = { state: 'open', detail: null };
 
 /** A device that a driver from outside reads. Whatever that does, its own sensors alone are worse for it. */
@@ -30,8 +30,9 @@ export class DriverPort implements SensorPort {
   readonly #life: PortLife;
   #sink: SensorSink | null = null;
   #run: DriverRun | null = null;
-  /** When it last said that it lives, and when it last told anything. */
-  #livedAt: UptimeMs;
+  /** Pings since it last said that it lives: counted, so that an agent that stood still itself blames nobody. */
+  #unanswered = 0;
+  /** When it last told anything. */
   #heardAt: UptimeMs;
   #closing = new AbortController();
 
@@ -39,7 +40,6 @@ export class DriverPort implements SensorPort {
     this.name = options.name;
     this.#options = options;
     const { clock } = options;
-    this.#livedAt = clock.monotonic();
     this.#heardAt = clock.monotonic();
     const course = {
       connect: (lost: (loss: PortLoss) => void) => this.#connect(lost),
@@ -77,7 +77,7 @@ export class DriverPort implements SensorPort {
         start,
         {
           words: (words) => this.#hear(words),
-          pong: () => void (this.#livedAt = clock.monotonic()),
+          pong: () => void (this.#unanswered = 0),
           ended: ({ reason, code, message }) => lost({ reason, code, detail: message }),
         },
         AbortSignal.any([late.signal, this.#closing.signal]),
@@ -85,7 +85,7 @@ export class DriverPort implements SensorPort {
     } finally {
       opened.abort();
     }
-    this.#livedAt = clock.monotonic();
+    this.#unanswered = 0;
     this.#heardAt = clock.monotonic();
   }
 
@@ -99,10 +99,12 @@ export class DriverPort implements SensorPort {
     const { clock, config } = this.#options;
     while (!signal.aborted) {
       this.#run?.ping();
+      this.#unanswered += 1;
       await clock.sleep(PING_MS, signal);
-      const now = clock.monotonic();
-      if (now - this.#livedAt > HUNG_MS) throw new DriverError('driver_hung', `it said nothing for ${HUNG_MS} ms`);
-      const isSilent = config.silentAfterMs > 0 && now - this.#heardAt >= config.silentAfterMs;
+      if (this.#unanswered >= MOST_UNANSWERED)
+        throw new DriverError('driver_hung', `it left ${this.#unanswered} pings without an answer`);
+      const silentMs = clock.monotonic() - this.#heardAt;
+      const isSilent = config.silentAfterMs > 0 && silentMs >= config.silentAfterMs;
       if (!isSilent || this.status().state === 'silent') continue;
       this.#life.note({ state: 'silent', detail: `nothing was told for ${config.silentAfterMs} ms` });
       this.#faultAll('silent-port');

@@ -83,6 +83,15 @@ describe('an output that has to be told', () => {
     await output.close();
   });
 
+  it('is told again when its port was away for so short that nobody saw it', async () => {
+    const { clock, hardware, output } = await bench();
+    hardware.value = 'unknown';
+    hardware.opened = 2;
+    await clock.advance(1_000);
+    expect(hardware.value).toBe(false);
+    await output.close();
+  });
+
   it.each([
     ['no-answer', 'output_no_answer', 2],
     ['checksum', 'output_damaged', 2],
