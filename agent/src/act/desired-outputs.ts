@@ -204,7 +204,9 @@ export class OutputsKey {
     kept.phase = phase;
     if (phase === before) return;
     const { log } = this.#parts;
-    if (phase === 'away') log.warn({ code: 'output_away', output: name }, 'The cloud is away: the output is safe');
+    // What is taken up long after the last word is safe for the moment that the next one takes.
+    if (phase === 'away' && before === 'held')
+      log.warn({ code: 'output_away', output: name }, 'The cloud is away: the output is safe');
     if (phase === 'held' && before === 'away')
       log.info({ code: 'output_back', output: name }, 'The cloud is back: the output is as it is desired');
   }
