@@ -1,3 +1,4 @@
+import { inflater } from './adapters/deflate.ts';
 import { createLocalServer } from './adapters/local-server.ts';
 import type { AgentConfig } from './config.ts';
 import type { DesiredKeeper } from './desired/keeper.ts';
@@ -13,9 +14,13 @@ import type { LocalServed, LocalServer } from './ports-local.ts';
 import { codeOf, type Log } from './report/log.ts';
 import type { SensorSource, SessionParts } from './report/parts.ts';
 import type { Session } from './report/session.ts';
+import { turnsIn } from './update-lock.ts';
 import { openUpdateLock } from './update/lock.ts';
 
-/** A socket that cannot be opened is tried again: somebody may still make room, or put the directory right. */
+/**
+ * A socket that cannot be opened is tried again: somebody may still make room, or put the directory right. One that is
+ * open is looked for: a clean-up of its directory is no reason to be without it until the next start.
+ */
 const OPEN_AGAIN_MS = 30_000;
 
 type LocalConfig = NonNullable<AgentConfig['local']>;
@@ -27,6 +32,7 @@ export interface LocalParts {
   readonly bootId: string;
   readonly device: string;
   readonly agentVersion: string;
+  readonly dataDir: string;
 }
 
 /** What is there once the session has begun. */
@@ -45,13 +51,18 @@ export interface Local {
   /** Hears answers from now on. */
   answered: NonNullable<SessionParts['local']>['answered'];
   /** Opens the socket, and goes on trying. */
-  begin(sources: LocalSources): Promise<void>;
+  begin(sources: LocalSources): void;
   /** Nothing is taken any more, who waits is told so, and the socket goes. */
   stop(): Promise<void>;
 }
 
-export function openLocal(config: LocalConfig, parts: LocalParts): Local {
+export async function openLocal(config: LocalConfig, parts: LocalParts): Promise<Local> {
   const { clock, log } = parts;
+  // Before there is a session, of which no answer is to be missed meanwhile.
+  const notes = await EventNotes.open(parts.disk).catch((cause: unknown) => {
+    log.error({ code: 'local_events_unread', err: cause }, 'What became of events of earlier starts cannot be read');
+    return EventNotes.unread(parts.disk);
+  });
   const applications = new Applications(config.applications, clock, log);
   const stopping = new AbortController();
   const server = createLocalServer(config);
@@ -71,11 +82,11 @@ export function openLocal(config: LocalConfig, parts: LocalParts): Local {
     }),
     applicationFault: (since) => applications.faultSince(since),
     answered: (...answer) => answers.forEach((hear) => hear(...answer)),
-    async begin(sources) {
-      const lock = new LocalLock(openUpdateLock(parts), clock);
+    begin(sources) {
+      const lock = new LocalLock(openUpdateLock({ ...parts, inTurn: turnsIn(parts.dataDir, clock) }), clock);
       const state = collector(parts, sources, applications, lock);
       const listeners = new Listeners(clock, log, state);
-      const events = await openEvents(parts, sources.session);
+      const events = openEvents(parts, notes, sources.session);
       answers.push((answer) => events.answered(answer));
       ends.push(
         () => events.stop(),
@@ -93,18 +104,19 @@ export function openLocal(config: LocalConfig, parts: LocalParts): Local {
   };
 }
 
-async function openEvents({ clock, disk, log }: LocalParts, session: Session): Promise<LocalEvents> {
-  return new LocalEvents({
+const openEvents = ({ clock, log }: LocalParts, notes: EventNotes, session: Session): LocalEvents =>
+  new LocalEvents({
     clock,
     log,
-    notes: await EventNotes.open(disk),
+    notes,
+    inflater,
     report: (event) => session.event(event),
     isOnDisk: (digest) => session.outbox().find(digest)?.onDisk ?? null,
     held: () => session.outbox().held,
     isFull: () => session.outbox().isFullOfEvents,
+    keepAgain: () => session.keepAgain(),
     online: () => session.online(),
   });
-}
 
 const collector =
   (
@@ -145,7 +157,13 @@ async function keepOpening(
   while (!stop.aborted) {
     try {
       await server.open(served);
-      return log.info({ code: 'local_open', socket }, 'The local interface is open');
+      log.info({ code: 'local_open', socket }, 'The local interface is open');
+      told = null;
+      do await clock.sleep(OPEN_AGAIN_MS, stop);
+      while (!stop.aborted && (await server.isThere()));
+      if (stop.aborted) return;
+      log.warn({ code: 'local_lost', socket }, 'Somebody has removed the socket: making it again');
+      await server.close();
     } catch (cause) {
       const code = codeOf(cause);
       if (code !== told) log.error({ code, socket, err: cause }, 'The local interface cannot be opened: trying again');

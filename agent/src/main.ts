@@ -1,7 +1,7 @@
 import manifest from '../package.json' with { type: 'json' };
 import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { longestGapMs } from './adapters/cron.ts';
-import { explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
+import { DataDirError, explainDataDir, lockDataDir, lockSlots } from './adapters/data-dir-lock.ts';
 import { openDisk } from './adapters/disk.ts';
 import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
@@ -59,7 +59,7 @@ export async function runAgent(
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
   const cloudKeys = pin === null ? await readCloudKeys(config.cloud.keys) : [];
-  const unlock = lockDataDir(config.dataDir);
+  const unlock = lockDirectories(config, log);
   const clock = createSystemClock();
   const sensing = createSensing(config, clock);
   const outputs = await holdOutputs(config, sensing, clock, log);
@@ -76,6 +76,26 @@ export async function runAgent(
     await outputs.close().then(() => sensing.close());
     release();
     throw explainDataDir(config.dataDir, cause);
+  }
+}
+
+/** @returns what releases them @throws DataDirError */
+function lockDirectories({ dataDir, firmware }: AgentConfig, log: Log): () => void {
+  const unlock = lockDataDir(dataDir);
+  try {
+    const unlockSlots = firmware === undefined ? () => {} : lockSlots(firmware.slots);
+    return () => {
+      unlockSlots();
+      unlock();
+    };
+  } catch (cause) {
+    if (cause instanceof DataDirError && cause.code === 'data_dir_unusable') {
+      // Nobody can install there. Updates say so, and the kiosk goes on reporting.
+      log.warn({ err: cause, code: cause.code }, 'The directory of the slots cannot be locked');
+      return unlock;
+    }
+    unlock();
+    throw cause;
   }
 }
 

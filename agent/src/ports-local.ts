@@ -84,6 +84,8 @@ export interface LocalServed {
 export interface LocalServer {
   /** @throws LocalSocketError */
   open(served: LocalServed): Promise<void>;
-  /** Nobody new gets in; who is being answered has a moment to hear it. */
+  /** Whether the socket still has its name: somebody may have removed it, or its directory. */
+  isThere(): Promise<boolean>;
+  /** Nobody new gets in; who is being answered has a moment to hear it. It may be opened again. */
   close(): Promise<void>;
 }

@@ -100,7 +100,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
-  await local?.begin({ session, sensors, desired, firmware: updating });
+  local?.begin({ session, sensors, desired, firmware: updating });
   return {
     ...session,
     async stop() {
@@ -113,10 +113,10 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
 }
 
 /** Null where the kiosk's own software has no interface: then nothing of it is loaded either. */
-async function beginLocal({ local }: AgentConfig, own: Own, device: string): Promise<Local | null> {
+async function beginLocal({ local, dataDir }: AgentConfig, own: Own, device: string): Promise<Local | null> {
   if (local === undefined) return null;
   const { openLocal } = await import('./local-interface.ts');
-  return openLocal(local, { ...own, device, bootId: await own.machine.bootId() });
+  return openLocal(local, { ...own, device, dataDir, bootId: await own.machine.bootId() });
 }
 
 const beginInventory = async (

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import type { Command } from 'commander';
+import type { ApiClient } from './adapters/api-client.ts';
 import { readNamed } from './adapters/named-file.ts';
 import { RoleKeyError } from './adapters/role-key-file.ts';
 import { systemClock } from './adapters/system-clock.ts';
@@ -15,6 +16,7 @@ import {
 } from './cli-keys-change.ts';
 import { api, print, sub } from './cli-command.ts';
 import { passphrases } from './cli-passphrase.ts';
+import { publishedBy, withdrawnBy } from './cli-publish.ts';
 import {
   keepRoot,
   makeKey,
@@ -146,19 +148,28 @@ function addInstall(keys: Command): void {
   const install = sub(keys, 'install <root-file...>', 'give signed roots to the service, which publishes them', [
     'keys install /media/usb/firmware-keys/1.root.json',
     'keys install 2.root.json --targets 1795866000.targets.json',
-  ]).option('--targets <file>', 'signed with the keys that the new root names, when it names others');
+  ])
+    .option('--targets <file>', 'signed with the keys that the new root names, when it names others')
+    .option('--withdraw', 'releases that are not in these targets any more are to be withdrawn');
   install.action(async (files: string[]) => {
-    const { targets } = install.optsWithGlobals<{ targets?: string }>();
+    const { targets, withdraw } = install.optsWithGlobals<{ targets?: string; withdraw?: boolean }>();
     const read = await Promise.all(files.map(async (file) => parseRoot(await readNamed(file))));
     const roots = read.toSorted((a, b) => a.signed.version - b.signed.version).map(formatMetadata);
-    const body = { roots, ...(targets && { targets: formatMetadata(parseTargets(await readNamed(targets))) }) };
-    const { body: standing } = await (await api(install)).send('POST', '/firmware/roots', body);
+    const client = await api(install);
+    const offered = targets === undefined ? {} : await offeredIn(client, targets, withdraw === true);
+    const { body: standing } = await client.send('POST', '/firmware/roots', { roots, ...offered });
     print(
       install,
       standing,
       () => `installed root ${String(standing['version'])}, sha256 ${String(standing['sha256'])}`,
     );
   });
+}
+
+async function offeredIn(client: ApiClient, file: string, mayWithdraw: boolean): Promise<object> {
+  const targets = parseTargets(await readNamed(file));
+  const { targets: before } = await publishedBy(client);
+  return { targets: formatMetadata(targets), withdraw: withdrawnBy(before, targets, mayWithdraw) };
 }
 
 interface KeyRow {

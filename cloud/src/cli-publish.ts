@@ -10,7 +10,7 @@ import { api, isJson, sub } from './cli-command.ts';
 import { assignmentSheet } from './terminal/rollout-words.ts';
 import { formatMetadata, parseRoot, parseTargets, type Metadata } from './tuf/formats.ts';
 import { RepositoryError } from './tuf/repository-error.ts';
-import { changesOf, checkTargets, nameOf } from './tuf/targets.ts';
+import { changesOf, checkTargets, nameOf, type ReleaseId } from './tuf/targets.ts';
 
 /** `paddock release publish`. */
 export function addPublish(release: Command): void {
@@ -31,9 +31,11 @@ export function addPublish(release: Command): void {
     const targets = await targetsAmong(files);
     const bundles = await bundlesAmong(files);
     const client = await api(publish);
-    await check(await publishedBy(client), targets, bundles, options.withdraw === true);
+    const standing = await publishedBy(client);
+    await check(standing, targets, bundles);
+    const withdraw = withdrawnBy(standing.targets, targets, options.withdraw === true);
     for (const bundle of bundles) await upload(publish, client, bundle);
-    const { body } = await client.send('POST', '/firmware/targets', { targets: formatMetadata(targets) });
+    const { body } = await client.send('POST', '/firmware/targets', { targets: formatMetadata(targets), withdraw });
     if (!isJson(publish)) console.log(publishedText(body));
     const { assign: devices, wait = false } = options;
     const assignments = [];
@@ -85,28 +87,36 @@ export async function publishedBy(
   };
 }
 
-/**
- * What the service would refuse is better told before a long upload. Releases that are gone may be meant, or somebody
- * published them after these targets were made from the ones before.
- * @throws RepositoryError
- */
+/** What the service would refuse is better told before a long upload. @throws RepositoryError */
 async function check(
   { root, targets: before }: Awaited<ReturnType<typeof publishedBy>>,
   targets: Metadata<'targets'>,
   bundles: readonly Offered[],
-  mayWithdraw: boolean,
 ): Promise<void> {
   if (root === null) throw new RepositoryError('firmware_root_missing', '`paddock keys install` brings one');
   checkTargets(root, before, targets, systemClock.wall());
   for (const { file, manifest, sha256 } of bundles)
     if (targets.signed.targets[targetPathOf(manifest)]?.hashes.sha256 !== sha256)
       throw new RepositoryError('bundle_differs', `these targets do not release ${file}`);
-  const gone = changesOf(before, targets).withdrawn.map(({ custom }) => nameOf(custom));
+}
+
+/**
+ * What is published and not in these targets any more: that may be meant, or somebody published it after these targets
+ * were made from the ones before.
+ * @throws RepositoryError `release_left_out` unless it may be withdrawn
+ */
+export function withdrawnBy(
+  before: Metadata<'targets'> | null,
+  targets: Metadata<'targets'>,
+  mayWithdraw: boolean,
+): ReleaseId[] {
+  const gone = changesOf(before, targets).withdrawn.map(({ custom: { name, counter } }) => ({ name, counter }));
   if (gone.length > 0 && !mayWithdraw)
     throw new RepositoryError(
       'release_left_out',
-      `${gone.join(', ')}. Say --withdraw if they are to be withdrawn; else make and sign the targets anew`,
+      `${gone.map(nameOf).join(', ')}. Say --withdraw if they are to be withdrawn; else make and sign the targets anew`,
     );
+  return gone;
 }
 
 const releasedOf = ({ released }: Item): Item[] => (Array.isArray(released) ? (released as Item[]) : []);

@@ -41,8 +41,21 @@ export function explainDataDir(dir: string, cause: unknown): unknown {
  * @returns what releases it
  * @throws DataDirError
  */
-export function lockDataDir(dir: string, who: 'agent' | 'launcher' = 'agent'): () => void {
-  const fd = openLock(dir);
+export const lockDataDir = (dir: string, who: 'agent' | 'launcher' = 'agent'): (() => void) => lock(dir, LOCK, who);
+
+/**
+ * Takes the directory of the slots for this agent alone: what one installs, the other would tear. The launcher, which
+ * works there as well, has a lock of its own.
+ * @returns what releases it
+ * @throws DataDirError
+ */
+export const lockSlots = (dir: string): (() => void) => lock(dir, AGENT_LOCK, 'agent');
+
+const LOCK = 'lock';
+const AGENT_LOCK = 'agent.lock';
+
+function lock(dir: string, name: string, who: 'agent' | 'launcher'): () => void {
+  const fd = openLock(dir, name);
   const flock = koffi.load(null).func('int flock(int, int)');
   if (flock(fd, LOCK_NOW) === 0) return () => closeSync(fd);
   const errno = koffi.errno();
@@ -82,7 +95,7 @@ export async function exclusively<T>(
   }
 }
 
-function openLock(dir: string, name = 'lock'): number {
+function openLock(dir: string, name: string): number {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 });
     return openSync(join(dir, name), 'a', 0o600);

@@ -8,8 +8,9 @@ import {
   type LocalServed,
   type LocalServer,
 } from '../ports-local.ts';
+import { Connection } from './local-server/connection.ts';
 import { rawProblem, send } from './local-server/reply.ts';
-import { listenAt, type SocketPlace } from './local-server/socket.ts';
+import { listenAt, type OwnSocket, type SocketPlace } from './local-server/socket.ts';
 
 /** What anybody who may connect can take of this process. */
 const BOUNDS = {
@@ -34,14 +35,6 @@ const CLIENT_ERRORS: Readonly<Record<string, LocalProblem>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 'request_too_slow',
 };
 
-interface Connection {
-  readonly number: number;
-  /** There were too many when it came. */
-  readonly isTooMuch: boolean;
-  refused: number;
-  response: ServerResponse | null;
-}
-
 const problem = (code: LocalProblem): LocalReply => {
   const { status, title } = LOCAL_PROBLEMS[code];
   return { status, body: { type: 'about:blank', title, status, code } };
@@ -51,7 +44,7 @@ const problem = (code: LocalProblem): LocalReply => {
 export function createLocalServer(place: SocketPlace): LocalServer {
   const connections = new Map<Duplex, Connection>();
   let served: LocalServed | null = null;
-  let unlink = async (): Promise<void> => undefined;
+  let own: OwnSocket | null = null;
   const options = {
     maxHeaderSize: BOUNDS.headerBytes,
     headersTimeout: BOUNDS.headersWithinMs,
@@ -65,16 +58,19 @@ export function createLocalServer(place: SocketPlace): LocalServer {
     connection.response = response;
     void serve(served, connection, request, response);
   });
+  // Somebody could not be taken in, for want of descriptors or memory: no reason for the agent to end.
+  server.on('error', () => undefined);
   server.maxHeadersCount = BOUNDS.headers;
   server.maxConnections = 2 * BOUNDS.connections;
   server.timeout = BOUNDS.silentMs;
   let number = 0;
   server.on('connection', (socket: Socket) => {
     const isTooMuch = connections.size >= BOUNDS.connections;
-    const connection = { number: (number += 1), isTooMuch, refused: 0, response: null };
+    const connection = new Connection((number += 1), isTooMuch);
     connections.set(socket, connection);
     socket.on('close', () => {
       connections.delete(socket);
+      connection.gone.abort();
       served?.closed(connection.number);
     });
   });
@@ -86,14 +82,17 @@ export function createLocalServer(place: SocketPlace): LocalServer {
   return {
     async open(behind) {
       served = behind;
-      unlink = await listenAt(server, place);
+      own = await listenAt(server, place);
     },
+    isThere: async () => (await own?.isThere()) ?? false,
     async close() {
-      await unlink();
+      await own?.remove();
+      own = null;
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       server.closeIdleConnections();
-      setTimeout(() => server.closeAllConnections(), BOUNDS.closeWithinMs).unref();
+      const late = setTimeout(() => server.closeAllConnections(), BOUNDS.closeWithinMs);
       await closed;
+      clearTimeout(late);
     },
   };
 }
@@ -108,20 +107,36 @@ async function serve(
     if (connection.response === response) connection.response = null;
   });
   if (connection.isTooMuch) return send(response, problem('too_many_connections'), true);
-  const refused = served.admit(connection.number);
+  const refused = connection.isFull ? problem('too_many_requests') : served.admit(connection.number);
   connection.refused = refused === null ? 0 : connection.refused + 1;
   if (refused !== null) return send(response, refused, connection.refused >= BOUNDS.refusals);
+  return connection.inTurn((before) => answer(served, connection, { request, response, before }));
+}
+
+interface Turn {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly before: Promise<void>;
+}
+
+async function answer(
+  served: LocalServed,
+  { gone: { signal: gone } }: Connection,
+  { request, response, before }: Turn,
+): Promise<void> {
   const body = await readBody(request);
+  await before;
   // Half of a request is none, whatever it says.
   if (body === 'broken off') return;
   if (body === 'too large') return send(response, problem('body_too_large'), true);
   const { pathname, searchParams } = urlOf(request) ?? {};
   if (pathname === undefined) return send(response, problem('request_malformed'), true);
-  const gone = new AbortController();
-  response.on('close', () => gone.abort());
   const { method = '' } = request;
-  const query = new Map(searchParams);
-  send(response, await served.answer({ method, path: pathname, query, body: body.text, gone: gone.signal }));
+  const reply = await served.answer({ method, path: pathname, query: new Map(searchParams), body: body.text, gone });
+  send(response, reply);
+  // Nothing can be answered behind a stream.
+  if ('listen' in reply && !gone.aborted)
+    await new Promise<void>((resolve) => gone.addEventListener('abort', () => resolve()));
 }
 
 async function readBody(request: IncomingMessage): Promise<{ readonly text: string } | 'too large' | 'broken off'> {

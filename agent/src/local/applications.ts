@@ -1,7 +1,7 @@
 import type { Reading } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock } from '../ports.ts';
-import type { Log } from '../report/log.ts';
+import { createQuiet, type Log } from '../report/log.ts';
 import { LocalError } from './problem.ts';
 import { readingName } from './reading-name.ts';
 import type { HealthBody } from './shapes.ts';
@@ -29,6 +29,8 @@ export interface ShownApplication {
 export class Applications {
   readonly #clock: Clock;
   readonly #log: Log;
+  /** One a name and what is said of it: who turns all the time does not fill the log. */
+  readonly #quiet = new Map<string, ReturnType<typeof createQuiet>>();
   readonly #standings = new Map<string, Standing | null>();
   /** One a name: each word puts it off. */
   readonly #alarms = new Map<string, AbortController>();
@@ -55,8 +57,7 @@ export class Applications {
     const standing = following(before, known, { isGood: status === 'good', detail, at, segment, withinSeconds });
     this.#standings.set(name, standing);
     if (known?.isGood !== standing.isGood) {
-      const told = standing.isGood ? 'info' : 'warn';
-      this.#log[told]({ code: `application_${status}`, application: name, detail }, `An application says: ${status}`);
+      this.#tell(name, status, detail);
       this.#changed(readingName(name));
     }
     void this.#watch(name, standing);
@@ -114,6 +115,15 @@ export class Applications {
     return { status: isGood ? 'good' : 'bad', ...(detail !== undefined && { detail }), ageMs };
   }
 
+  #tell(name: string, status: ShownApplication['status'], detail?: string): void {
+    const key = `${status} ${name}`;
+    const quiet = this.#quiet.get(key) ?? createQuiet(this.#clock);
+    this.#quiet.set(key, quiet);
+    const fields = { code: `application_${status}`, application: name, detail };
+    const told = status === 'good' ? 'info' : 'warn';
+    quiet((times) => this.#log[told]({ ...fields, times }, APPLICATION_WORDS[status]));
+  }
+
   /** One that stops saying how it is turns when its time is over, and not when somebody happens to look. */
   async #watch(name: string, standing: Standing): Promise<void> {
     const alarm = new AbortController();
@@ -122,10 +132,16 @@ export class Applications {
     while (!alarm.signal.aborted && this.#isHeard(standing, this.#clock.monotonic()))
       await this.#clock.sleep(standing.withinMs + 1 - (this.#clock.monotonic() - standing.at), alarm.signal);
     if (alarm.signal.aborted) return;
-    this.#log.warn({ code: 'application_silent', application: name }, 'An application says nothing any more');
+    this.#tell(name, 'silent');
     this.#changed(readingName(name));
   }
 }
+
+const APPLICATION_WORDS = {
+  good: 'An application says: good',
+  bad: 'An application says: bad',
+  silent: 'An application says nothing any more',
+} as const satisfies Record<ShownApplication['status'], string>;
 
 type Word = Pick<Standing, 'isGood' | 'detail' | 'at' | 'segment'> & Pick<HealthBody, 'withinSeconds'>;
 

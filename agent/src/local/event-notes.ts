@@ -39,6 +39,7 @@ export class EventNotes {
     this.#lines = lines;
   }
 
+  /** @throws what the disk throws */
   static async open(disk: Disk): Promise<EventNotes> {
     const text = new TextDecoder().decode((await disk.read(NOTES_FILE, READ_BYTES)) ?? new Uint8Array());
     const lines = text.split('\n').filter((line) => line !== '');
@@ -46,6 +47,9 @@ export class EventNotes {
     for (const note of lines.flatMap(parseNote)) keep(notes, note);
     return new EventNotes(disk, notes, lines.length);
   }
+
+  /** Where the file cannot be read: nothing is known of earlier starts. */
+  static unread = (disk: Disk): EventNotes => new EventNotes(disk, new Map(), 0);
 
   find = (id: string): EventNote | undefined => this.#notes.get(id);
 

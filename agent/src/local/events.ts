@@ -1,10 +1,11 @@
-import { hash } from 'node:crypto';
 import type { Answer } from '@paddock/shared/answer.ts';
+import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Clock } from '../ports.ts';
 import type { LocalReply } from '../ports-local.ts';
 import { MAX_EVENT_DATA_BYTES } from '../report/event-data.ts';
 import { codeOf, createQuiet, type Log } from '../report/log.ts';
 import type { SealedReport } from '../report/sealed.ts';
+import { contentIn, contentOf } from './event-content.ts';
 import type { EventNotes, Outcome } from './event-notes.ts';
 import { LocalError } from './problem.ts';
 import { isTooDeep, type EventBody } from './shapes.ts';
@@ -18,6 +19,7 @@ export interface EventsParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly notes: EventNotes;
+  readonly inflater: Inflate;
   /** @returns null when there are too many just now; it resolves to null when no report could be made */
   readonly report: (event: EventBody & { readonly id: string }) => Promise<SealedReport | null> | null;
   /** Of reports that no answer covers: whether it is on the disk; null when it is not held. */
@@ -25,11 +27,14 @@ export interface EventsParts {
   /** Events of the kiosk's own software that no answer covers, those of earlier starts too. */
   readonly held: () => readonly SealedReport[];
   readonly isFull: () => boolean;
+  /** Tries once more to have on the disk what it did not take. */
+  readonly keepAgain: () => Promise<void>;
   readonly online: () => boolean;
 }
 
 /** An event that is in the outbox. */
 interface Pending {
+  /** Null: an earlier start took it, and its report says what it was. */
   readonly content: string | null;
   readonly report: SealedReport;
 }
@@ -47,7 +52,7 @@ export class LocalEvents {
   readonly #pending = new Map<string, Pending>();
   readonly #making = new Map<string, { readonly content: string; readonly made: Promise<void> }>();
   readonly #quiet: ReturnType<typeof createQuiet>;
-  /** Says of every report of this start whether it is recorded: an answer may come before the event is known here. */
+  /** The newest to this start says of each of its reports whether it is recorded: it may come before the event is known. */
   #newest: Answer | null = null;
   #isStopping = false;
 
@@ -63,11 +68,12 @@ export class LocalEvents {
   /** @throws LocalError */
   async post(id: string, event: EventBody, waitMs: number, gone: AbortSignal): Promise<LocalReply> {
     checkData(event);
-    const content = hash('sha256', JSON.stringify([event.name, event.data ?? null]), 'base64url');
-    const known = this.#making.get(id) ?? this.#pending.get(id) ?? this.#parts.notes.find(id);
+    const content = contentOf(event);
+    const known = this.#contentUnder(id);
     if (known === undefined) await this.#make(id, event, content);
-    else if (known.content !== null && known.content !== content) throw new LocalError('event_id_reused', id);
-    await this.#making.get(id)?.made;
+    else if (known !== null && known !== content) throw new LocalError('event_id_reused', id);
+    // Whoever asks again may find that the disk is back.
+    if (this.#isOnDisk(id) === false) await this.#parts.keepAgain();
     return this.follow(id, waitMs, gone);
   }
 
@@ -75,6 +81,8 @@ export class LocalEvents {
   async follow(id: string, waitMs: number, gone: AbortSignal): Promise<LocalReply> {
     const { clock } = this.#parts;
     const until = clock.monotonic() + waitMs;
+    // What is on its way to the disk is not unknown.
+    await this.#making.get(id)?.made;
     let why: Why | null = null;
     while (why === null) {
       const outcome = this.#outcomeOf(id);
@@ -89,7 +97,7 @@ export class LocalEvents {
 
   /** Hears every answer that was taken. */
   answered(answer: Answer): void {
-    this.#newest = answer;
+    if (!isOfEarlierStart(answer, this.#newest)) this.#newest = answer;
     for (const [id, pending] of this.#pending) {
       const outcome = this.#outcomeIn(answer, pending.report);
       if (outcome !== null) this.#settle(id, pending, outcome);
@@ -100,6 +108,15 @@ export class LocalEvents {
   stop(): void {
     this.#isStopping = true;
   }
+
+  /** Null: what it was is not known any more; undefined: nothing is under this id. */
+  #contentUnder(id: string): string | null | undefined {
+    const pending = this.#pending.get(id);
+    if (pending !== undefined) return this.#contentOf(pending);
+    return (this.#making.get(id) ?? this.#parts.notes.find(id))?.content;
+  }
+
+  #contentOf = ({ content, report }: Pending): string | null => content ?? contentIn(report, this.#parts.inflater);
 
   async #make(id: string, event: EventBody, content: string): Promise<void> {
     if (this.#isStopping) throw new LocalError('stopping');
@@ -147,7 +164,8 @@ export class LocalEvents {
     return gone.aborted || this.#parts.clock.monotonic() >= until ? 'timeout' : null;
   }
 
-  #settle(id: string, { content }: Pending, outcome: Outcome): void {
+  #settle(id: string, pending: Pending, outcome: Outcome): void {
+    const content = this.#contentOf(pending);
     this.#pending.delete(id);
     this.#parts.notes.add({ id, content, outcome }).catch((cause: unknown) => {
       const fields = { code: 'local_event_unnoted', cause: codeOf(cause) };
@@ -155,6 +173,9 @@ export class LocalEvents {
     });
   }
 }
+
+const isOfEarlierStart = (answer: Answer, newest: Answer | null): boolean =>
+  answer.incarnation === newest?.incarnation && (answer.start ?? 0) < (newest.start ?? 0);
 
 function checkData({ data }: EventBody): void {
   if (data === undefined) return;

@@ -14,8 +14,8 @@ import type { LocalState } from './state.ts';
 
 const WAIT_SECONDS = 10;
 const MOST_WAIT_SECONDS = 60;
-/** Requests that wait for an answer of the cloud. */
-const MOST_WAITING = 16;
+/** Requests that are being answered: about events, which wait for the cloud, and all others, which must not wait for those. */
+const MOST_ANSWERING = 16;
 
 export interface InterfaceParts {
   readonly clock: Clock;
@@ -71,7 +71,7 @@ export class LocalInterface implements LocalServed {
   readonly #parts: InterfaceParts;
   readonly #budget = new Budget();
   readonly #quiet: ReturnType<typeof createQuiet>;
-  #waiting = 0;
+  readonly #answering = { events: 0, others: 0 };
 
   constructor(parts: InterfaceParts) {
     this.#parts = parts;
@@ -92,15 +92,16 @@ export class LocalInterface implements LocalServed {
   }
 
   async answer(request: LocalRequest): Promise<LocalReply> {
-    if (this.#waiting >= MOST_WAITING) return refusal('too_many_requests', 1);
-    this.#waiting += 1;
+    const kind = request.path.startsWith('/v1/events/') ? 'events' : 'others';
+    if (this.#answering[kind] >= MOST_ANSWERING) return refusal('too_many_requests', 1);
+    this.#answering[kind] += 1;
     try {
       const { handler, name } = routeOf(request);
       return await handler(this.#parts, name, request);
     } catch (cause) {
       return this.#problemOf(cause);
     } finally {
-      this.#waiting -= 1;
+      this.#answering[kind] -= 1;
     }
   }
 

@@ -1,7 +1,7 @@
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock } from '../ports.ts';
 import type { LocalListener } from '../ports-local.ts';
-import type { Log } from '../report/log.ts';
+import { codeOf, createQuiet, type Log } from '../report/log.ts';
 import { LocalError } from './problem.ts';
 import { changesBetween, type LocalState } from './state.ts';
 
@@ -43,6 +43,8 @@ const endingOf = (code: keyof typeof ENDINGS): string => textOf('end', { code, t
 export class Listeners {
   readonly #clock: Clock;
   readonly #log: Log;
+  readonly #quietSlow: ReturnType<typeof createQuiet>;
+  readonly #quietUnread: ReturnType<typeof createQuiet>;
   readonly #collect: () => Promise<LocalState>;
   readonly #stopping = new AbortController();
   readonly #all = new Set<Listening>();
@@ -51,6 +53,7 @@ export class Listeners {
   constructor(clock: Clock, log: Log, collect: () => Promise<LocalState>) {
     this.#clock = clock;
     this.#log = log;
+    [this.#quietSlow, this.#quietUnread] = [createQuiet(clock), createQuiet(clock)];
     this.#collect = collect;
   }
 
@@ -76,12 +79,19 @@ export class Listeners {
     const { signal } = this.#stopping;
     this.#isLooking = true;
     while (this.#all.size > 0 && !signal.aborted) {
-      const state = await this.#collect();
+      const state = await this.#collect().catch((cause: unknown) => this.#tellUnread(cause));
       const now = this.#clock.monotonic();
-      for (const listening of this.#all) this.#tell(listening, state, now);
+      if (state !== null) for (const listening of this.#all) this.#tell(listening, state, now);
       await this.#clock.sleep(LOOK_EVERY_MS, signal);
     }
     this.#isLooking = false;
+  }
+
+  /** A disk that cannot be read for a moment ends no stream. */
+  #tellUnread(cause: unknown): null {
+    const fields = { code: 'local_state_unread', cause: codeOf(cause), err: cause };
+    this.#quietUnread((times) => this.#log.warn({ ...fields, times }, 'The state cannot be told to those who listen'));
+    return null;
   }
 
   #tell(listening: Listening, state: LocalState, now: UptimeMs): void {
@@ -102,7 +112,7 @@ export class Listeners {
 
   #cutOff(listening: Listening): void {
     this.#all.delete(listening);
-    this.#log.warn({ code: 'listener_too_slow' }, ENDINGS.listener_too_slow);
+    this.#quietSlow((times) => this.#log.warn({ code: 'listener_too_slow', times }, ENDINGS.listener_too_slow));
     listening.listener.end(endingOf('listener_too_slow'));
   }
 }

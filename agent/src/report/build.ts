@@ -67,7 +67,7 @@ const ESCAPES = /\\(?:u0000|ud[89a-f][0-9a-f]{2}|[^])/g;
  * A reader may hand over any bytes, the wire takes text that every database can hold: U+0000 and halves of
  * surrogate pairs become U+FFFD, in names as in values, because a report that is refused for them would be lost for good.
  */
-function plain<T>(value: T): T {
+export function plain<T>(value: T): T {
   const json = JSON.stringify(value);
   return JSON.parse(json.replace(ESCAPES, (escape) => (escape.length > 2 ? '\u{FFFD}' : escape))) as T;
 }

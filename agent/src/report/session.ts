@@ -37,6 +37,8 @@ export interface Session {
    * report of it could be made
    */
   event(event: Pick<EventTrigger, 'name' | 'data' | 'id'>): Promise<SealedReport | null> | null;
+  /** Tries once more to have the events on the disk that it did not take. */
+  keepAgain(): Promise<void>;
   /** Says goodbye, sends what is on its way, and closes everything. */
   stop(): Promise<void>;
 }
@@ -64,7 +66,8 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     log,
     topic: topicOf('report', options.device),
     connection: () => connection.state(),
-    batchEnded: () => connection.batchEnded(),
+    // After the goodbye nobody waits for an answer, and a question would be cut off on its way.
+    batchEnded: () => void (stopping.signal.aborted || connection.batchEnded()),
   });
   const readAnswer = readAnswers(parts, options, store, { reporter, connection });
   const message = (topic: string, payload: string): void => {
@@ -88,6 +91,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
     online: () => connection.online(),
     event: (event) => events.add({ kind: 'event', ...event }, { at: clock.monotonic(), segment: clock.segment() }),
+    keepAgain: () => store.keepAgain(),
     async stop() {
       unschedule();
       stopping.abort();

@@ -20,6 +20,8 @@ export interface OutboxStore {
   change(change: (outbox: Outbox) => void): void;
   /** Keeps a report. An event is on the disk when this resolves, and only then seen by anyone. */
   keep(report: SealedReport, live: () => boolean): Promise<void>;
+  /** Tries once more to have the events on the disk that it did not take. */
+  keepAgain(): Promise<void>;
   /** Applies an answer. @returns how many reports it let go, and how many of them were refused */
   settle(answer: Answer, answered: Held, now: UptimeMs): { recorded: number; rejected: number; missing: number };
   /** The connection is gone. */
@@ -68,6 +70,11 @@ export async function openOutboxStore(disk: Disk, options: StoreOptions, log: Lo
       // Without a connection no answer ever comes to tidy up after.
       void file.tidy();
     },
+    keepAgain: () =>
+      file.append(
+        () => outbox.unwritten(false),
+        (written) => outbox.written(written ?? []),
+      ),
     settle(answer, answered, now) {
       absence = { since: null, spilledAt: null };
       pauseMs = 1000 / (answer.resendPerSecond ?? RESEND_PER_SECOND);

@@ -1,3 +1,4 @@
+import { checkCommandPaths } from '@paddock/shared/bundle-commands.ts';
 import { MAX_MANIFEST_BYTES, parseManifest, targetPathOf, type Manifest } from '@paddock/shared/manifest.ts';
 import type { WallMs } from '@paddock/shared/time.ts';
 import type { Repository } from '../ports-firmware.ts';
@@ -45,7 +46,10 @@ export const targetsOf =
 /** Consistent snapshots (6.2): the hash stands before the name of the file. */
 const hashedPath = (path: string, hash = ''): string => path.replace(/[^/]*$/, (name) => `${hash}.${name}`);
 
-/** @throws TufError `tuf_mismatch` unless it is the release that is desired; BundleError when it is no manifest */
+/**
+ * @throws TufError `tuf_mismatch` unless it is the release that is desired; BundleError when it is no manifest, or names
+ * programs out of the slot
+ */
 export async function fetchManifest(
   fetch: FetchTarget,
   wanted: WantedRelease,
@@ -57,5 +61,6 @@ export async function fetchManifest(
   const manifest = parseManifest(bytes);
   for (const key of ['name', 'counter'] as const)
     if (manifest[key] !== wanted[key]) throw new TufError('tuf_mismatch', `${key} ${manifest[key]}`);
+  checkCommandPaths(manifest);
   return { manifest, bytes };
 }

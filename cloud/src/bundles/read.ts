@@ -1,3 +1,4 @@
+import { commandMissing, missingPrograms } from '@paddock/shared/bundle-commands.ts';
 import { BundleError } from '@paddock/shared/bundle-error.ts';
 import { isFile, parseIndex, type IndexEntry } from '@paddock/shared/bundle-index.ts';
 import { MAX_INDEX_BYTES, MAX_MANIFEST_BYTES, parseManifest, type Manifest } from '@paddock/shared/manifest.ts';
@@ -35,6 +36,8 @@ export async function readBundle(file: StillFile): Promise<Bundle> {
   const indexBytes = hashed(await contentOf(file, index), manifest.index, INDEX_MEMBER);
   const entries = parseIndex(indexBytes);
   checkSums(manifest, entries);
+  const [missing] = missingPrograms(manifest, entries);
+  if (missing !== undefined) throw commandMissing(missing);
   const sbom = await memberAt(file, endOf(index), SBOM_MEMBER, MAX_SBOM_BYTES, 'bundle_malformed');
   const sbomBytes = hashed(await contentOf(file, sbom), manifest.sbom, SBOM_MEMBER);
   const objects = await placeObjects(file, endOf(sbom), packObjects(entries, null));

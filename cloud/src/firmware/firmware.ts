@@ -10,7 +10,14 @@ import type { TargetsChanges } from '../tuf/targets.ts';
 import { expiringSoon, expiries } from './expiry.ts';
 import { layOut } from './lay-out.ts';
 import { allRoots, firmwareRoot, lockRepository, published } from './metadata-store.ts';
-import { installRoots, publishTargets, renewOnline, type OnlineSigners } from './publish.ts';
+import {
+  installRoots,
+  publishTargets,
+  renewOnline,
+  type OfferedRoots,
+  type OfferedTargets,
+  type OnlineSigners,
+} from './publish.ts';
 import { forgetUnsigned, tidy, tidyFiles } from './tidy.ts';
 import { takeIn, type UploadEvent, type UploadParts } from './upload.ts';
 
@@ -59,10 +66,7 @@ export class Firmware {
   }
 
   /** @throws RepositoryError; then nothing is changed */
-  async installRoots(
-    actor: Actor,
-    offered: { readonly roots: readonly Metadata<'root'>[]; readonly targets: Metadata<'targets'> | null },
-  ): Promise<Metadata<'root'>> {
+  async installRoots(actor: Actor, offered: OfferedRoots): Promise<Metadata<'root'>> {
     const { store, keyring, now } = this.#parts;
     const signers = await keyring.all();
     const root = await store.transaction(async (sql) => installRoots(sql, actor, offered, await now(sql), signers));
@@ -72,11 +76,11 @@ export class Firmware {
   }
 
   /** @throws RepositoryError; then nothing is changed */
-  async publish(actor: Actor, targets: Metadata<'targets'>): Promise<TargetsChanges> {
+  async publish(actor: Actor, offered: OfferedTargets): Promise<TargetsChanges> {
     const { store, keyring, now, archives, files } = this.#parts;
     const signers = await keyring.all();
     const changes = await store.transaction(async (sql) =>
-      publishTargets(sql, actor, targets, await now(sql), signers),
+      publishTargets(sql, actor, offered, await now(sql), signers),
     );
     await this.#write();
     await tidy(store, archives, files);

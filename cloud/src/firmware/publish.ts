@@ -7,22 +7,43 @@ import { dueOnline, newSnapshot, newTimestamp, type OnlineRole } from '../tuf/on
 import { RepositoryError } from '../tuf/repository-error.ts';
 import { checkRoot } from '../tuf/root.ts';
 import { checkSigned, type Signer } from '../tuf/signatures.ts';
-import { changesOf, checkCounter, checkTargets, nameOf, type TargetsChanges } from '../tuf/targets.ts';
+import {
+  changesOf,
+  checkCounter,
+  checkTargets,
+  checkWithdrawn,
+  nameOf,
+  type ReleaseId,
+  type TargetsChanges,
+} from '../tuf/targets.ts';
 import { keepMetadata, lockRepository, published } from './metadata-store.ts';
 import { markReleases, newestCounter, releaseAt } from './releases.ts';
 
 /** The keys that the service holds for a role, of which the root names one. */
 export type OnlineSigners = Readonly<Record<OnlineRole, readonly Signer[]>>;
 
+/** Targets that people signed. */
+export interface OfferedTargets {
+  readonly targets: Metadata<'targets'>;
+  /** Published releases that are not in them any more. */
+  readonly withdraw: readonly ReleaseId[];
+}
+
+/** Roots that follow. */
+export interface OfferedRoots {
+  readonly roots: readonly Metadata<'root'>[];
+  /** Go with them when the newest root names other keys than those that signed what is published. */
+  readonly targets: OfferedTargets | null;
+}
+
 /**
  * Installs roots that follow, each signed by the one before, in a transaction.
- * @param targets go with them when the newest root names other keys than those that signed what is published
  * @throws RepositoryError; then nothing is changed
  */
 export async function installRoots(
   sql: Sql,
   actor: Actor,
-  { roots, targets }: { readonly roots: readonly Metadata<'root'>[]; readonly targets: Metadata<'targets'> | null },
+  { roots, targets }: OfferedRoots,
   now: WallMs,
   signers: OnlineSigners,
 ): Promise<Metadata<'root'>> {
@@ -48,13 +69,13 @@ export async function installRoots(
 }
 
 /**
- * Publishes targets that people signed: what is new in them is released, what is gone is withdrawn.
+ * Publishes targets: what is new in them is released, what is gone is withdrawn if that was said.
  * @throws RepositoryError; then nothing is changed
  */
 export async function publishTargets(
   sql: Sql,
   actor: Actor,
-  targets: Metadata<'targets'>,
+  { targets, withdraw }: OfferedTargets,
   now: WallMs,
   signers: OnlineSigners,
 ): Promise<TargetsChanges> {
@@ -63,6 +84,7 @@ export async function publishTargets(
   if (root === null) throw new RepositoryError('firmware_root_missing');
   checkTargets(root, before, targets, now);
   const changes = changesOf(before, targets);
+  checkWithdrawn(changes, targets, withdraw);
   await actAs(sql, actor);
   for (const file of changes.added.toSorted((a, b) => a.custom.counter - b.custom.counter)) {
     await checkRelease(sql, file);

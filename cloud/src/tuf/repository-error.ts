@@ -15,6 +15,7 @@ export const REPOSITORY_ERRORS = {
   release_exists: { kind: 'refused', title: 'A release is never changed: this name and counter were published before' },
   release_counter: { kind: 'refused', title: 'The counter has to be greater than every one of this name' },
   release_left_out: { kind: 'refused', title: 'Published releases are not in these targets any more' },
+  release_kept: { kind: 'refused', title: 'A release that is to be withdrawn is still in these targets' },
   bundle_missing: { kind: 'refused', title: 'The bundle of a release was not uploaded' },
   bundle_differs: { kind: 'refused', title: 'Metadata say something else of a release than its bundle' },
   uploads_too_many: { kind: 'refused', title: 'Another bundle is being uploaded' },

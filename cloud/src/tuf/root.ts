@@ -129,6 +129,8 @@ export function checkRoot(previous: Metadata<'root'> | null, next: Metadata<'roo
   const { keys, roles, version } = next.signed;
   if (previous !== null) {
     const before = previous.signed;
+    if (version === before.version)
+      throw new RepositoryError('metadata_out_of_step', `root ${version} is there already: a new one is made from it`);
     if (version !== before.version + 1)
       throw new RepositoryError('metadata_out_of_step', `root ${version} after ${before.version}`);
     checkSigned(before.roles.root, before.keys, next, `by keys of root ${before.version}: ${SIGN_MORE}`);

@@ -36,10 +36,12 @@ export function targetOf({ manifest, manifestBytes }: Offered): TargetFile {
 export const targetFileOf = (path: string, { hashes }: Pick<TargetFile, 'hashes'>): string =>
   `targets/${path.replace(/[^/]*$/, (name) => `${hashes.sha256}.${name}`)}`;
 
+export type ReleaseId = Pick<Manifest, 'name' | 'counter'>;
+
 /** What the next targets say otherwise; nothing: they are good for longer. */
 export interface TargetsChange {
   readonly add?: readonly Offered[];
-  readonly withdraw?: readonly Pick<Manifest, 'name' | 'counter'>[];
+  readonly withdraw?: readonly ReleaseId[];
 }
 
 /**
@@ -72,13 +74,13 @@ export function nextTargets(
   };
 }
 
-export const nameOf = ({ name, counter }: Pick<Manifest, 'name' | 'counter'>): string => `${name} ${counter}`;
+export const nameOf = ({ name, counter }: ReleaseId): string => `${name} ${counter}`;
 
 const newestCounter = (targets: Iterable<TargetFile>, name: string): number =>
   Math.max(0, ...[...targets].map(({ custom }) => (custom.name === name ? custom.counter : 0)));
 
 /** @param newest of the name, withdrawn ones included. @throws RepositoryError `release_counter` */
-export function checkCounter(release: Pick<Manifest, 'name' | 'counter'>, newest: number): void {
+export function checkCounter(release: ReleaseId, newest: number): void {
   if (release.counter <= newest) throw new RepositoryError('release_counter', `${nameOf(release)} after ${newest}`);
 }
 
@@ -103,6 +105,24 @@ export function changesOf(previous: Metadata<'targets'> | null, next: Metadata<'
 }
 
 /**
+ * Whether what is gone is what is to be withdrawn: a release that is left out may as well have been published by somebody
+ * else after these targets were made.
+ * @throws RepositoryError `release_left_out`, `release_kept`, `release_unknown`
+ */
+export function checkWithdrawn(
+  { withdrawn }: TargetsChanges,
+  next: Metadata<'targets'>,
+  said: readonly ReleaseId[],
+): void {
+  const named = new Set(said.map(targetPathOf));
+  const leftOut = withdrawn.filter(({ custom }) => !named.delete(targetPathOf(custom)));
+  if (leftOut.length > 0)
+    throw new RepositoryError('release_left_out', leftOut.map(({ custom }) => nameOf(custom)).join(', '));
+  for (const path of named)
+    throw new RepositoryError(Object.hasOwn(next.signed.targets, path) ? 'release_kept' : 'release_unknown', path);
+}
+
+/**
  * Whether targets may follow: signed by a threshold of the root's keys, newer, and good for a day at least.
  * @throws RepositoryError
  */
@@ -114,13 +134,19 @@ export function checkTargets(
 ): void {
   checkSigned(roles.targets, keys, next, 'by keys of targets: `paddock release add-signature` adds one');
   const [was, is] = [previous?.signed.version ?? 0, next.signed.version];
-  if (is === was) throw new RepositoryError('metadata_out_of_step', `targets ${is} are published already`);
+  if (is === was) throw new RepositoryError('metadata_out_of_step', `targets ${is} ${alreadyText(previous, next)}`);
   if (is < was)
     throw new RepositoryError('metadata_out_of_step', `targets ${is} are older than ${was}: make and sign them anew`);
   if (expiryOf(next.signed) < now + LEAST_MS)
     throw new RepositoryError('metadata_expired', `targets, ${next.signed.expires}`);
 }
 const LEAST_MS = 86_400_000;
+
+/** A version is the second in which it was made: two people may have made one. */
+const alreadyText = (previous: Metadata<'targets'> | null, next: Metadata<'targets'>): string =>
+  JSON.stringify(previous?.signed) === JSON.stringify(next.signed)
+    ? 'are published already: nothing is left to do, `paddock devices assign` hands out what they release'
+    : 'are published with another content: make and sign them anew';
 
 export function progressOfTargets({ signed }: Metadata<'root'>, targets: Metadata<'targets'>): Progress[] {
   const { keys, roles, version } = signed;

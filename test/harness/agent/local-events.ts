@@ -1,8 +1,10 @@
+import { inflater } from '@paddock/agent/adapters/deflate.ts';
 import { EventNotes } from '@paddock/agent/local/event-notes.ts';
 import { LocalEvents } from '@paddock/agent/local/events.ts';
 import type { LocalReply } from '@paddock/agent/ports-local.ts';
 import type { EventBody } from '@paddock/agent/local/shapes.ts';
 import { quietLog } from './quiet-log.ts';
+import type { Answer } from '@paddock/shared/answer.ts';
 import type { SessionBench } from './session.ts';
 
 export const SWIPE: EventBody = { name: 'card-swipe', data: { card: '04A2F7C1' } };
@@ -15,6 +17,9 @@ export class LocalEventsBench {
   readonly events: LocalEvents;
   readonly gone = new AbortController();
   readonly codes: string[];
+  readonly answers: Answer[] = [];
+  /** The events that are made meanwhile are known once this has resolved. */
+  known: Promise<void> = Promise.resolve();
 
   private constructor(bench: SessionBench, events: LocalEvents, codes: string[]) {
     this.bench = bench;
@@ -25,18 +30,27 @@ export class LocalEventsBench {
   static async on(bench: SessionBench): Promise<LocalEventsBench> {
     const { session, clock, disk } = bench;
     const codes: string[] = [];
-    const events = new LocalEvents({
+    const events: LocalEvents = new LocalEvents({
       clock,
       log: quietLog(codes),
       notes: await EventNotes.open(disk),
-      report: (event) => session.event(event),
+      inflater,
+      report(event) {
+        const reported = session.event(event);
+        return reported && Promise.all([reported, local.known]).then(([report]) => report);
+      },
       isOnDisk: (digest) => session.outbox().find(digest)?.onDisk ?? null,
       held: () => session.outbox().held,
       isFull: () => session.outbox().isFullOfEvents,
+      keepAgain: () => session.keepAgain(),
       online: () => session.online(),
     });
-    bench.answered = (answer) => events.answered(answer);
-    return new LocalEventsBench(bench, events, codes);
+    const local: LocalEventsBench = new LocalEventsBench(bench, events, codes);
+    bench.answered = (answer) => {
+      local.answers.push(answer);
+      events.answered(answer);
+    };
+    return local;
   }
 
   /** @returns the status and what is said, or the code of a refusal */

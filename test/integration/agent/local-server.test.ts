@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -60,6 +60,20 @@ describe('the socket', () => {
     expect([directory.mode & 0o777, directory.gid]).toEqual([0o750, 4242]);
   });
 
+  it.each([
+    ['0600', 0o700],
+    ['0660', 0o750],
+    ['0666', 0o755],
+  ])('of mode %s lets those through every directory that is made for it whom it lets in', async (mode, expected) => {
+    socket = join(home, 'a/b/agent.sock');
+    await open(new Echo(), { group: '4242', mode });
+    const made = ['a', 'a/b'].map((directory) => statSync(join(home, directory)));
+    expect(made.map((one) => [one.mode & 0o777, one.gid])).toEqual([
+      [expected, 4242],
+      [expected, 4242],
+    ]);
+  });
+
   it('leaves a directory that is there as it is, and takes itself away at the end', async () => {
     chmodSync(home, 0o711);
     socket = join(home, 'agent.sock');
@@ -99,7 +113,11 @@ describe('the socket', () => {
     });
     const stranger = { socket: join(home, 'run/a'), group: 'no-such-group' };
     await expect(open(new Echo(), stranger)).rejects.toMatchObject({ code: 'local_group_unknown' });
-    expect(statSync(other).size).toBe(8);
+    const between = `${join(home, 'run/b')}.new`;
+    writeFileSync(between, 'precious');
+    await expect(open(new Echo(), { socket: join(home, 'run/b') })).rejects.toMatchObject({ code: 'local_path_taken' });
+    expect([statSync(other).size, statSync(between).size]).toEqual([8, 8]);
+    expect(readdirSync(join(home, 'run')).toSorted()).toEqual(['agent.sock', 'b.new', 'link', 'other']);
   });
 
   it('is opened at the next try when its place was made free', async () => {
@@ -211,6 +229,45 @@ describe('what anybody may send', () => {
     for (const { socket: one } of crowd) one.destroy();
     await Promise.all(crowd.map(({ closed }) => closed));
     expect(await ask(socket, 'GET', '/v1/state')).toMatchObject({ status: 200 });
+  });
+});
+
+describe('requests of one connection', () => {
+  /** The first waits until somebody answers it. */
+  class Slow extends Echo {
+    readonly first = Promise.withResolvers<void>();
+    override answer = async (request: LocalRequest): Promise<LocalReply> => {
+      this.asked.push(request);
+      if (this.asked.length === 1) await Promise.race([this.first.promise, once(request.gone, 'abort')]);
+      return { status: 200, body: { path: request.path } };
+    };
+  }
+  const paths = ({ asked }: Echo): string[] => asked.map(({ method, path }) => `${method} ${path}`);
+
+  it('are acted on one after the other, as they came', async () => {
+    const served = new Slow();
+    await open(served);
+    const client = raw();
+    client.say('PUT /v1/lock/a HTTP/1.1\r\nhost: kiosk\r\ncontent-length: 2\r\n\r\n');
+    client.say('{}DELETE /v1/lock/a HTTP/1.1\r\nhost: kiosk\r\n\r\n');
+    await until(() => served.asked.length > 0, 'the first is there');
+    // Another connection does not wait for it.
+    expect(await ask(socket, 'GET', '/v1/state')).toMatchObject({ status: 200 });
+    expect(paths(served)).toEqual(['PUT /v1/lock/a', 'GET /v1/state']);
+    served.first.resolve();
+    await until(() => client.text.split('HTTP/1.1 200').length === 3, 'both are answered');
+    expect(paths(served).at(-1)).toBe('DELETE /v1/lock/a');
+  });
+
+  it('are so many, and who sends more behind one that waits is closed at last', { timeout: 20_000 }, async () => {
+    const served = new Slow();
+    await open(served);
+    const client = raw();
+    for (let n = 0; n < 200; n += 1) client.say(`${GET}\r\n`);
+    await client.closed;
+    await until(() => served.asked.length === 20, 'those that were taken have had their turn');
+    expect(await ask(socket, 'GET', '/v1/state')).toMatchObject({ status: 200 });
+    expect(served.asked).toHaveLength(21);
   });
 });
 

@@ -1,10 +1,12 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import { loadConfig } from '@paddock/agent/config.ts';
 import { checkLocal } from '@paddock/agent/doctor-local.ts';
 import type { Finding } from '@paddock/agent/finding.ts';
+import { turnsIn } from '@paddock/agent/update-lock.ts';
 import { PaddockLocal, type State } from '../../../agent/client/paddock-local.mjs';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { AnsweredKiosk } from '../../harness/agent/answered-kiosk.ts';
@@ -97,6 +99,49 @@ describe('the software of a kiosk', () => {
     const both = await Promise.allSettled([paddock.takeLock('a', 'x', 9), paddock.takeLock('b', 'x', 9)]);
     expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected']);
     await paddock.releaseLock('a');
+  });
+
+  it('takes its turn among all who take the lock', async () => {
+    const clock = createSystemClock();
+    const { asked, first } = await turnsIn(
+      join(kiosk.home, 'state'),
+      clock,
+    )(async () => {
+      const taken = paddock.takeLock('payment', 'a customer pays', 60);
+      const winner = await Promise.race([taken.then(() => 'it'), clock.sleep(300).then(() => 'who had the turn')]);
+      return { asked: { taken }, first: winner };
+    });
+    expect([first, (await asked.taken).owner]).toEqual(['who had the turn', 'payment']);
+    await paddock.releaseLock('payment');
+  });
+
+  it('is told that something failed while the disk cannot be read, and is served on', async () => {
+    const inTheWay = join(kiosk.home, 'state/update-lock.json');
+    const seen: (State | null)[] = [];
+    const stop = paddock.follow((state) => void seen.push(state));
+    await until(() => seen.length > 0, 'the state comes');
+    mkdirSync(inTheWay);
+    await expect(paddock.state()).rejects.toMatchObject({ code: 'internal' });
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    rmdirSync(inTheWay);
+    await paddock.takeLock('payment', 'a customer pays', 60);
+    await until(() => seen.at(-1)?.lock?.owner === 'payment', 'the lock comes');
+    stop();
+    expect(seen).not.toContain(null);
+    await paddock.releaseLock('payment');
+  });
+
+  it('is served although what became of its events cannot be read', async () => {
+    const notes = join(kiosk.home, 'state/local-events.jsonl');
+    await kiosk.end('SIGTERM');
+    renameSync(notes, `${notes}.aside`);
+    mkdirSync(notes);
+    kiosk.start();
+    await opens();
+    await online();
+    expect(await paddock.event('card-swipe', { card: '3' }, { id: 'swipe-0004' })).toMatchObject({ state: 'recorded' });
+    rmdirSync(notes);
+    renameSync(`${notes}.aside`, notes);
   });
 
   it('follows the state over a restart of the agent', async () => {

@@ -1,4 +1,5 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { lockSlots } from '@paddock/agent/adapters/data-dir-lock.ts';
+import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { STATUS_FILE } from '@paddock/agent/clock/clock-status.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
@@ -119,6 +120,20 @@ describe('the running agent', () => {
     expect(out).toContain('data_dir_in_use');
     const examined = await agent(home, 'doctor', '--seconds', '0', '--json');
     expect(examined.code).toBe(0);
+  });
+
+  it('does not share slots with another agent, and what was killed holds them no more', async () => {
+    const slots = join(newHome(), 'slots');
+    const [one, two] = [await world(), await world()];
+    for (const { home } of [one, two]) appendFileSync(join(home, 'agent.yaml'), `\nfirmware:\n  slots: ${slots}\n`);
+    const first = run(one.home);
+    await until(() => one.received.length > 0, 'a report of the first agent');
+    const { code, out } = await agent(two.home, 'run', '--json');
+    expect([code, out]).toEqual([1, expect.stringContaining(`Another agent is running on ${slots}`)]);
+    expect(out).toContain('data_dir_in_use');
+    first.child.kill('SIGKILL');
+    await first.ended;
+    expect(() => lockSlots(slots)()).not.toThrow();
   });
 
   it('leaves word of the time for the doctor', async () => {

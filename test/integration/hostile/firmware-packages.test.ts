@@ -88,6 +88,7 @@ describe('a release that is genuine, and not for this kiosk,', () => {
     ['for devices that come from a later one', { fromCounter: 1_000 }, 'update_from_wrong'],
     ['in a manifest of a later version', { v: 2 }, 'manifest_version_unsupported'],
     ['in a manifest with a key that nobody knows', { surprise: true }, 'manifest_invalid'],
+    ['that runs a program out of its slot', { run: { command: ['../../bin/sh'] } }, 'manifest_command'],
   ])('is not installed: one %s', async (_, manifest, code) => {
     expect(await kiosk.attacked(kiosk.publish(manifest))).toEqual(harmless(code));
     await kiosk.recovers(kiosk.publish());

@@ -42,8 +42,9 @@ function stream(response: ServerResponse, listen: (listener: LocalListener) => v
 
 /** What was said is in the kernel, or will never be read. */
 function endSoon(response: ServerResponse): void {
-  const { socket } = response;
-  setTimeout(() => socket?.destroy(), HEARD_WITHIN_MS).unref();
+  // Of the response itself it is not yet, while others before it are not through.
+  const { socket } = response.req;
+  setTimeout(() => socket.destroy(), HEARD_WITHIN_MS).unref();
 }
 
 /** For a connection on which nothing was asked that could be understood. */

@@ -1,5 +1,6 @@
 import Type from 'typebox';
 import { BundleError } from '@paddock/shared/bundle-error.ts';
+import { BundleName, ReleaseCounter } from '@paddock/shared/manifest.ts';
 import type { Firmware } from '../../firmware/firmware.ts';
 import type { UploadEvent } from '../../firmware/upload.ts';
 import type { Log } from '../../ports.ts';
@@ -55,13 +56,26 @@ const ADD_ONLINE_KEYS = {
   },
 } as const;
 
+const Withdraw = Type.Array(
+  Type.Object({ name: BundleName, counter: ReleaseCounter }, { additionalProperties: false }),
+  {
+    maxItems: 1000,
+    description:
+      'The published releases that are not in the targets any more; left out without being named here, none is',
+  },
+);
+
 const INSTALL_ROOTS = {
   bodyLimit: 2 * MOST_METADATA,
   schema: {
     tags,
     operationId: 'installFirmwareRoots',
     summary: 'Install roots that follow, each signed by a threshold of the one before',
-    body: Input({ roots: Type.Array(Text, { minItems: 1, maxItems: 64 }), targets: Type.Optional(Text) }),
+    body: Input({
+      roots: Type.Array(Text, { minItems: 1, maxItems: 64 }),
+      targets: Type.Optional(Text),
+      withdraw: Type.Optional(Withdraw),
+    }),
     response: { 201: Standing, ...refusals },
   },
 } as const;
@@ -73,8 +87,9 @@ const PUBLISH = {
   schema: {
     tags,
     operationId: 'publishFirmware',
-    summary: 'Publish targets that people signed: what is new in them is released, what is gone is withdrawn',
-    body: Input({ targets: Text }),
+    summary:
+      'Publish targets that people signed: what is new in them is released, what is gone, and named, is withdrawn',
+    body: Input({ targets: Text, withdraw: Type.Optional(Withdraw) }),
     response: {
       201: Type.Object({ version: Type.Integer(), released: Type.Array(Named), withdrawn: Type.Array(Named) }),
       ...refusals,
@@ -134,15 +149,18 @@ export const firmwareRoutes =
     );
 
     app.post('/firmware/roots', INSTALL_ROOTS, async (request, reply) => {
-      const { roots, targets } = request.body;
-      const offered = { roots: roots.map(parseRoot), targets: targets === undefined ? null : parseTargets(targets) };
-      const root = await firmware.installRoots(principalOf(request).actor, offered);
+      const { roots, targets, withdraw = [] } = request.body;
+      const root = await firmware.installRoots(principalOf(request).actor, {
+        roots: roots.map(parseRoot),
+        targets: targets === undefined ? null : { targets: parseTargets(targets), withdraw },
+      });
       return reply.code(201).send(standingOf(root));
     });
 
     app.post('/firmware/targets', PUBLISH, async (request, reply) => {
       const targets = parseTargets(request.body.targets);
-      const { added, withdrawn } = await firmware.publish(principalOf(request).actor, targets);
+      const { withdraw = [] } = request.body;
+      const { added, withdrawn } = await firmware.publish(principalOf(request).actor, { targets, withdraw });
       const named = (files: typeof added) =>
         files.map(({ custom: { name, version, counter } }) => ({ name, version, counter }));
       const { version } = targets.signed;

@@ -64,6 +64,9 @@ export class PaddockLocal {
     status: 'good' | 'bad',
     options?: { readonly detail?: string; readonly withinSeconds?: number },
   ): Promise<void>;
-  /** @param changed gets the whole state and the part that changed; null while no agent answers */
+  /**
+   * @param changed gets the whole state and the part that changed; null once no agent answers. What it throws is an
+   * uncaught exception, as of any listener
+   */
   follow(changed: (state: State | null, part: string) => void): () => void;
 }

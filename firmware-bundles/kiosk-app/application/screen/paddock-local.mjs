@@ -8,10 +8,19 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const ANSWERS_WITHIN_MS = 5_000;
 const AGAIN_AFTER_MS = 250;
+/** While no agent answers, it is asked ever more rarely. */
+const AGAIN_AT_LEAST_MS = 5_000;
 /** The agent says something at least every 15 s. */
 const SILENT_MS = 40_000;
 /** The agent is starting, is busy, or will say so in a moment: asked again, with the same id. */
-const PASSING = new Set(['unreachable', 'too_many_requests', 'too_many_connections', 'event_unkept', 'stopping']);
+const PASSING = new Set([
+  'unreachable',
+  'too_many_requests',
+  'too_many_connections',
+  'too_many_events',
+  'event_unkept',
+  'stopping',
+]);
 
 /** What the agent refused. Switch on `code`; `unreachable` says that no agent answered. */
 export class PaddockError extends Error {
@@ -25,6 +34,8 @@ export class PaddockError extends Error {
 export class PaddockLocal {
   /** @param {string} socket path of the agent's socket, as `local.socket` of agent.yaml has it */
   constructor(socket) {
+    // Node would ask a port of the machine instead.
+    if (typeof socket !== 'string' || socket === '') throw new TypeError('The path of a socket is needed');
     this.socket = socket;
   }
 
@@ -40,12 +51,13 @@ export class PaddockLocal {
    * @throws PaddockError when the agent did not accept it in time
    */
   async event(name, data, { id = randomUUID(), waitSeconds = 10, tryForSeconds = 30 } = {}) {
-    const until = Date.now() + tryForSeconds * 1000;
+    // Not by the clock of the wall, which the agent may just be setting.
+    const until = performance.now() + tryForSeconds * 1000;
     for (;;) {
       try {
-        return await this.#ask('PUT', `/v1/events/${id}?wait=${waitSeconds}`, { name, data }, waitSeconds * 1000);
+        return await this.#ask('PUT', eventPath(id, waitSeconds), { name, data }, waitSeconds * 1000);
       } catch (error) {
-        if (!PASSING.has(error.code) || Date.now() >= until) throw error;
+        if (!PASSING.has(error.code) || performance.now() >= until) throw error;
         await sleep(AGAIN_AFTER_MS);
       }
     }
@@ -53,7 +65,7 @@ export class PaddockLocal {
 
   /** What became of an event. */
   outcome(id, { waitSeconds = 10 } = {}) {
-    return this.#ask('GET', `/v1/events/${id}?wait=${waitSeconds}`, undefined, waitSeconds * 1000);
+    return this.#ask('GET', eventPath(id, waitSeconds), undefined, waitSeconds * 1000);
   }
 
   /** Keeps updates from changing what the kiosk runs; again by the same owner: for longer. */
@@ -74,7 +86,8 @@ export class PaddockLocal {
 
   /**
    * Follows the state until it is told to stop, over restarts of the agent.
-   * @param {(state: object | null, part: string) => void} changed gets the whole state and the part that changed; null while no agent answers
+   * @param {(state: object | null, part: string) => void} changed gets the whole state and the part that changed; null
+   * once no agent answers. What it throws is an uncaught exception, as of any listener
    * @returns {() => void} stops it
    */
   follow(changed) {
@@ -84,26 +97,44 @@ export class PaddockLocal {
   }
 
   async #follow(changed, signal) {
+    // What was told last: nothing yet.
+    let state;
+    let againMs = AGAIN_AFTER_MS;
+    const tell = (now, part) => {
+      state = now;
+      try {
+        changed(now, part);
+      } catch (error) {
+        // Nothing of the agent's broke off.
+        setImmediate(() => {
+          throw error;
+        });
+      }
+    };
     while (!signal.aborted) {
-      let state = null;
       try {
         for await (const { event, data } of this.#changes(signal)) {
-          if (event === 'end') break;
-          state = withChange(state, event, data);
-          changed(state, event);
+          if (event === 'end' || signal.aborted) break;
+          againMs = AGAIN_AFTER_MS;
+          tell(withChange(state, event, data), event);
         }
       } catch {
         // No agent answers, or it broke off: both are told below.
       }
       if (signal.aborted) return;
-      changed(null, 'state');
-      await sleep(AGAIN_AFTER_MS, undefined, { signal }).catch(() => undefined);
+      if (state !== null) tell(null, 'state');
+      await sleep(againMs, undefined, { signal }).catch(() => undefined);
+      againMs = Math.min(2 * againMs, AGAIN_AT_LEAST_MS);
     }
   }
 
   async *#changes(signal) {
     const response = await this.#open('GET', '/v1/changes', undefined, SILENT_MS, signal);
-    if (response.statusCode !== 200) throw new PaddockError('unreachable', `status ${response.statusCode}`);
+    if (response.statusCode !== 200) {
+      // Unread, it would hold its connection.
+      response.destroy();
+      throw new PaddockError('unreachable', `status ${response.statusCode}`);
+    }
     let text = '';
     for await (const piece of response.setEncoding('utf8')) {
       const events = (text + piece).split('\n\n');
@@ -124,19 +155,30 @@ export class PaddockLocal {
     } catch (cause) {
       throw new PaddockError('unreachable', 'The agent broke off', { cause });
     }
-    const answer = JSON.parse(text);
+    const answer = parseAnswer(text);
     if (response.statusCode < 400) return answer;
     throw new PaddockError(answer.code, [answer.title, answer.detail].filter(Boolean).join(': '));
   }
 
   #open(method, path, body, timeout, signal) {
     return new Promise((resolve, reject) => {
-      const options = { socketPath: this.socket, method, path, timeout, signal };
+      // A connection each: one that is kept may be closed by the agent just when it is used again.
+      const options = { socketPath: this.socket, method, path, timeout, signal, agent: false };
       const asked = request(options, resolve);
       asked.on('timeout', () => asked.destroy(new Error(`no answer within ${timeout} ms`)));
       asked.on('error', (cause) => reject(new PaddockError('unreachable', cause.message, { cause })));
       asked.end(body === undefined ? undefined : JSON.stringify(body));
     });
+  }
+}
+
+const eventPath = (id, waitSeconds) => `/v1/events/${encodeURIComponent(id)}?wait=${waitSeconds}`;
+
+function parseAnswer(text) {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new PaddockError('unreachable', 'What answers is no agent', { cause });
   }
 }
 

@@ -70,7 +70,10 @@ async function upload(bundle: TestBundle) {
 }
 async function release(bundle: TestBundle): Promise<void> {
   await upload(bundle);
-  await repository.firmware.publish('test', await operators.sign(repository, { add: [bundle] }));
+  await repository.firmware.publish('test', {
+    targets: await operators.sign(repository, { add: [bundle] }),
+    withdraw: [],
+  });
 }
 const wanted = ({ manifest: { name, counter }, sha256 }: TestBundle) => ({ name, counter, sha256 });
 const bundle = (counter: number): TestBundle => bundles[counter - 1] ?? expect.fail('no such bundle');
@@ -89,7 +92,8 @@ describe('over the server that devices come to', () => {
     expect(new Uint8Array(await readFile(path))).toEqual(new Uint8Array(bundle(1).manifestBytes));
 
     await release(bundle(2));
-    await repository.firmware.publish('test', await operators.sign(repository, { withdraw: [bundle(2).manifest] }));
+    const withdraw = [bundle(2).manifest];
+    await repository.firmware.publish('test', { targets: await operators.sign(repository, { withdraw }), withdraw });
     await tuf.refresh(signal);
     expect(await codeThrown(tuf.manifestOf(wanted(bundle(2)), signal))).toBe('tuf_target_unknown');
     expect((await tuf.manifestOf(wanted(bundle(1)), signal)).manifest.counter).toBe(1);
@@ -121,7 +125,7 @@ describe('over the server that devices come to', () => {
     expect(await codeThrown(repository.firmware.installRoots('test', { roots, targets: null }))).toBe(
       'metadata_unsigned',
     );
-    await repository.firmware.installRoots('test', { roots, targets: signedAnew });
+    await repository.firmware.installRoots('test', { roots, targets: { targets: signedAnew, withdraw: [] } });
     const { tuf } = await device(asleep.disk);
     expect(await tuf.refresh(signal)).toMatchObject({ root: 4, targets: signedAnew.signed.version });
     expect(tuf.versions()?.timestamp).toBeGreaterThan(before?.timestamp ?? 0);

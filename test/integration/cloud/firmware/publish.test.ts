@@ -1,9 +1,11 @@
 import { readFile, rm, truncate } from 'node:fs/promises';
 import { formatMetadata } from '@paddock/cloud/tuf/formats.ts';
 import { newSnapshot } from '@paddock/cloud/tuf/online.ts';
-import { nextTargets } from '@paddock/cloud/tuf/targets.ts';
+import { nextTargets, type ReleaseId } from '@paddock/cloud/tuf/targets.ts';
 import { firmwareRoot } from '@paddock/cloud/firmware/metadata-store.ts';
-import { readRelease } from '@paddock/cloud/firmware/releases.ts';
+import { layOut } from '@paddock/cloud/firmware/lay-out.ts';
+import { TIMESTAMP } from '@paddock/cloud/firmware/paths.ts';
+import { addUpload, readRelease } from '@paddock/cloud/firmware/releases.ts';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 import {
@@ -54,9 +56,9 @@ async function upload(file: string, token = http.operator): Promise<Record<strin
   const lines = (await response.text()).trim().split('\n');
   return JSON.parse(lines.at(-1) ?? '') as Record<string, unknown>;
 }
-const publish = async (targets: Parameters<typeof formatMetadata>[0]) => {
+const publish = async (targets: Parameters<typeof formatMetadata>[0], withdraw?: readonly ReleaseId[]) => {
   const { status, body } = await http.call('POST', `${FIRMWARE}/targets`, {
-    body: { targets: formatMetadata(targets) },
+    body: { targets: formatMetadata(targets), ...(withdraw && { withdraw }) },
   });
   return [status, body['code'] ?? body];
 };
@@ -119,6 +121,9 @@ test('what was published is never another thing, and a withdrawn counter never c
   expect(await upload(other.file)).toMatchObject({ kind: 'failed', code: 'release_exists' });
   const two = bundles.find(({ manifest }) => manifest.counter === 2) ?? other;
   expect(await upload(two.file)).toMatchObject({ kind: 'done' });
+  // Under the lock it is looked at again: it may have been published while the upload was checked.
+  const taken = database.store.transaction((sql) => addUpload(sql, { ...other, bundleBytes: 1 }, repository.now));
+  await expect(taken).rejects.toMatchObject({ code: 'release_exists' });
   const before = await operators.sign(repository, {});
   const changed = structuredClone(before.signed);
   const [path = ''] = Object.keys(changed.targets);
@@ -132,8 +137,15 @@ test('what was published is never another thing, and a withdrawn counter never c
   expect(await publish(await operators.sign(repository, { add: [lied] }))).toEqual([409, 'bundle_differs']);
 
   const without = await operators.sign(repository, { withdraw: [two.manifest] });
-  expect(await publish(without)).toMatchObject([201, { released: [], withdrawn: [{ counter: 2 }] }]);
-  expect(await publish(without)).toEqual([409, 'metadata_out_of_step']);
+  const gone = { name: 'kiosk', counter: 2 };
+  // Left out, and nobody said so: they may have been made before it was published.
+  expect(await publish(without)).toEqual([409, 'release_left_out']);
+  expect(await publish(without, [{ ...gone, counter: 1 }])).toEqual([409, 'release_left_out']);
+  expect(await publish(without, [gone, { ...gone, counter: 7 }])).toEqual([404, 'release_unknown']);
+  expect(await publish(before, [gone])).toEqual([409, 'release_kept']);
+  expect(await readRelease(database.store, 'kiosk', 2)).toMatchObject({ withdrawn: false });
+  expect(await publish(without, [gone])).toMatchObject([201, { released: [], withdrawn: [{ counter: 2 }] }]);
+  expect(await publish(without, [gone])).toEqual([409, 'metadata_out_of_step']);
   expect(await readRelease(database.store, 'kiosk', 2)).toMatchObject({ withdrawn: true });
   expect(await publish(await operators.sign(repository, { add: [two] }))).toEqual([409, 'release_counter']);
   const list = await http.call('GET', '/api/v1/releases?limit=2');
@@ -167,6 +179,9 @@ test('metadata that would leave devices without are not taken', async () => {
     strangers,
   );
   expect(await install(own)).toEqual([409, 'metadata_unsigned']);
+  repository.advance(364.5);
+  expect(await install(root)).toEqual([409, 'metadata_expired']);
+  repository.advance(-364.5);
   expect(await install(root, skipped)).toEqual([201, 3]);
 });
 
@@ -189,6 +204,21 @@ test('only tokens that reach every customer sign, and every token reads which re
   expect((await http.call('GET', '/api/v1/releases', { token })).status).toBe(200);
   const { body } = await http.call('GET', FIRMWARE);
   expect(body).toMatchObject({ standing: { root: { version: 3 } }, onlineKeys: { snapshot: { keytype: 'ed25519' } } });
+});
+
+test('files are written in an order that names none before it lies there', async () => {
+  const written: string[] = [];
+  await layOut(database.store, {
+    ...repository.files,
+    has: async () => false,
+    open: async () => null,
+    put: async (path) => void written.push(path),
+  });
+  expect(written.slice(-3)).toEqual([
+    expect.stringMatching(/^metadata\/\d+\.targets\.json$/),
+    expect.stringMatching(/^metadata\/\d+\.snapshot\.json$/),
+    TIMESTAMP,
+  ]);
 });
 
 test('metadata that people signed are never changed, past the service either', async () => {

@@ -54,7 +54,7 @@ const work = (days: number): Promise<void> =>
 /** Files are looked at again with each publication. */
 async function publish(): Promise<void> {
   repository.advance(1 / 86_400);
-  await repository.firmware.publish('token:test', await operators.sign(repository, {}));
+  await repository.firmware.publish('token:test', { targets: await operators.sign(repository, {}), withdraw: [] });
 }
 const snapshots = async (): Promise<string[]> =>
   (await namesIn('firmware/metadata')).filter((name) => name.endsWith('snapshot.json'));
@@ -62,7 +62,10 @@ const snapshots = async (): Promise<string[]> =>
 test('what a slow device may still ask for stays, and what was followed long ago goes', async () => {
   const [one, two] = bundles as [TestBundle, TestBundle];
   await upload(one);
-  await repository.firmware.publish('token:test', await operators.sign(repository, { add: [one] }));
+  await repository.firmware.publish('token:test', {
+    targets: await operators.sign(repository, { add: [one] }),
+    withdraw: [],
+  });
   await publish();
   const [oldest, ...others] = await snapshots();
   expect(others).toHaveLength(1);
@@ -89,4 +92,23 @@ test('what a slow device may still ask for stays, and what was followed long ago
   expect(await namesIn('firmware/packs')).toEqual([one.manifest.index.sha256]);
   expect(await repository.files.has(packPathOf(one.manifest.index.sha256, null))).toBe(true);
   expect(await readRelease(database.store, 'kiosk', 1)).toMatchObject({ state: 'published' });
+});
+
+test('packs of what was withdrawn stay as long as another release has the same content', async () => {
+  const again = await makeBundle(3, { text: 'release 1\n' });
+  bundles.push(again);
+  const [one] = bundles as [TestBundle];
+  const packs = one.manifest.index.sha256;
+  expect(again.manifest.index.sha256).toBe(packs);
+  const change = async (targets: Parameters<typeof operators.sign>[1]): Promise<void> => {
+    repository.advance(1 / 86_400);
+    const signed = await operators.sign(repository, targets);
+    await repository.firmware.publish('token:test', { targets: signed, withdraw: targets.withdraw ?? [] });
+  };
+  await upload(again);
+  await change({ add: [again] });
+  await change({ withdraw: [one.manifest] });
+  expect(await namesIn('firmware/packs')).toContain(packs);
+  await change({ withdraw: [again.manifest] });
+  expect(await namesIn('firmware/packs')).not.toContain(packs);
 });

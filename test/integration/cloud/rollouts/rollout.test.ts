@@ -187,6 +187,16 @@ describe('an assignment of devices that report', () => {
     expect(first && (await desiredOf(first))).toEqual(BAD);
   });
 
+  it('leaves what somebody set meanwhile, when it is taken back', async () => {
+    const [first, second] = await join(2);
+    if (first === undefined || second === undefined) return expect.fail('nobody joined');
+    const id = await operator.assign(NEW, { targets: { devices: idsOf([first, second]) } });
+    await operator.turn();
+    await database.store.transaction((sql) => setDesired(sql, 'test', first.device.deviceId, 'firmware', OLD));
+    await operator.steer(id, 'pause');
+    expect([await desiredOf(first), await desiredOf(second)]).toEqual([OLD, undefined]);
+  });
+
   it('halts when its release is withdrawn', async () => {
     const withdrawn = releaseOf(9);
     await addReleases(database.store, [withdrawn]);
@@ -232,6 +242,25 @@ describe('two assignments for one device', () => {
     await operator.turn();
     expect([await statesOf(earlier), await statesOf(later)]).toEqual([['superseded superseded'], ['updating']]);
     expect(all[0] && (await desiredOf(all[0]))).toEqual(otherBundle);
+  });
+});
+
+describe('a standing assignment', () => {
+  it('takes devices that come to fit it, and none that a later assignment has', async () => {
+    const [first, second] = await join(2);
+    if (first === undefined || second === undefined) return expect.fail('nobody joined');
+    const filter = { running: 'locker' };
+    const standing = await operator.assign(NEW, { targets: { filter }, standing: true });
+    const later = await operator.assign(BAD, { targets: { devices: idsOf([second]) } });
+    for (const one of [first, second]) {
+      one.running = releaseOf(1, 'locker');
+      await one.report('idle');
+    }
+    await operator.turn();
+    await operator.turn();
+    expect([await statesOf(standing), await statesOf(later)]).toEqual([['updating'], ['updating']]);
+    expect([await desiredOf(first), await desiredOf(second)]).toEqual([NEW, BAD]);
+    await operator.steer(standing, 'cancel');
   });
 });
 

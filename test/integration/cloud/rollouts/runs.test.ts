@@ -64,6 +64,8 @@ describe('a device that was updated', () => {
       ['failed update_cloud_unreached', 'updated'],
       expect.objectContaining({ failed: 1, updated: 1 }),
     ]);
+    // Each is looked at once: else some hundreds would keep all others from their turn.
+    expect(await database.store.query('SELECT device_id FROM device_firmware WHERE NOT judged')).toEqual([]);
     const told = await database.store.query("SELECT data FROM notifications WHERE type = 'assignment.left'");
     expect(told).toMatchObject([{ data: { assignmentId: id, deviceId: one.device.deviceId, ...error } }]);
     one.running = NEW;
@@ -95,6 +97,15 @@ describe('a device that was updated', () => {
     const later = await operator.assign(NEW, { targets: { devices: idsOf([one]) } });
     await operator.turn();
     await one.update(NEW);
+    await operator.turn();
+    expect([await statesOf(id), await statesOf(later)]).toEqual([['updated'], ['updated']]);
+    // By itself it has left the later one, which is the one that counts.
+    one.running = OLD;
+    await one.report('idle');
+    await operator.turn();
+    expect([await statesOf(id), await statesOf(later)]).toEqual([['updated'], ['failed release_left']]);
+    one.running = NEW;
+    await one.report('idle');
     await operator.turn();
     expect([await statesOf(id), await statesOf(later)]).toEqual([['updated'], ['updated']]);
     await database.store.transaction((sql) => setDesired(sql, 'test', one.device.deviceId, 'firmware', OLD));

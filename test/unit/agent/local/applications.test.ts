@@ -7,6 +7,7 @@ describe('an application of the kiosk', () => {
   let clock: FakeClock;
   let applications: Applications;
   let turned: string[];
+  let codes: string[];
   const reading = () => applications.readings(clock.monotonic())['application.screen'];
   const say = (status: 'good' | 'bad', withinSeconds = 30, detail?: string): void =>
     applications.report('screen', { status, withinSeconds, ...(detail !== undefined && { detail }) });
@@ -14,13 +15,25 @@ describe('an application of the kiosk', () => {
   beforeEach(() => {
     clock = new FakeClock();
     turned = [];
-    applications = new Applications(['screen'], clock, quietLog());
+    codes = [];
+    applications = new Applications(['screen'], clock, quietLog(codes));
     applications.begin((name) => void turned.push(name));
   });
 
   it('is unknown until it says how it is', () => {
     expect(reading()).toMatchObject({ value: null, ageMs: null, quality: 'bad', reason: 'no-sample' });
     expect(applications.shown(clock.monotonic())).toEqual({ screen: { status: 'silent', ageMs: null } });
+  });
+
+  it('is in the log with each turn, and once a minute when it turns all the time', async () => {
+    for (let n = 0; n < 100; n += 1) {
+      say(n % 2 === 0 ? 'good' : 'bad');
+      await clock.advance(100);
+    }
+    expect([turned.length, codes]).toEqual([100, ['application_good', 'application_bad']]);
+    await clock.advance(60_000);
+    say('bad');
+    expect(codes.slice(2)).toEqual(['application_silent', 'application_bad']);
   });
 
   it('is what it says, and counts its changes', async () => {

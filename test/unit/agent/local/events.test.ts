@@ -1,6 +1,7 @@
 import { MOST_NOTES, NOTES_FILE } from '@paddock/agent/local/event-notes.ts';
 import { EVENT_BURST } from '@paddock/agent/report/triggers.ts';
 import { describe, expect, it } from 'vitest';
+import { until } from '../../../harness/agent/fake-clock.ts';
 import { LocalEventsBench, SWIPE } from '../../../harness/agent/local-events.ts';
 import { SessionBench } from '../../../harness/agent/session.ts';
 
@@ -79,6 +80,20 @@ describe('an event of the kiosk’s own software', () => {
     expect(await told).toEqual([202, { id: ID, state: 'kept', why: 'offline' }]);
   });
 
+  it('is told to be recorded although the answer was there before it was known, and one to an earlier start since', async () => {
+    const local = await LocalEventsBench.on(await (await SessionBench.start({ start: 2 })).connected());
+    const { bench, events } = local;
+    const isKnown = Promise.withResolvers<void>();
+    local.known = isKnown.promise;
+    const told = local.post(ID);
+    await bench.answer(await bench.next());
+    await until(() => bench.held.length === 0, 'it is answered');
+    const [newest] = local.answers.slice(-1);
+    if (newest) events.answered({ ...newest, start: 1, recorded: [[1, 1]] });
+    isKnown.resolve();
+    expect(await told).toMatchObject([200, { state: 'recorded' }]);
+  });
+
   it('is told to be refused, by the cloud’s code', async () => {
     const local = await connected();
     const told = local.post(ID);
@@ -100,6 +115,28 @@ describe('an event of the kiosk’s own software', () => {
       [ID, true],
       ['swipe-0002', true],
     ]);
+  });
+
+  it('is accepted when it is asked for again and the disk is back, although nothing else is written', async () => {
+    const local = await offline();
+    local.bench.disk.failNext(1_000);
+    expect([await local.post(ID), await local.post(ID)]).toEqual(['event_unkept', 'event_unkept']);
+    local.bench.disk.failNext(0);
+    expect(await local.ask(ID)).toBe('event_unkept');
+    expect(await local.post(ID)).toEqual([202, { id: ID, state: 'kept', why: 'offline' }]);
+    expect(Buffer.from(local.bench.disk.files.get('outbox.jsonl') ?? []).toString()).toContain(ID);
+  });
+
+  it('is not unknown while it is on its way to the disk', async () => {
+    const local = await offline();
+    const go = local.bench.disk.hang('outbox.jsonl');
+    const posted = local.post(ID);
+    await local.bench.clock.advance(100);
+    const asked = local.ask(ID);
+    await local.bench.clock.advance(100);
+    go();
+    const kept = [202, { id: ID, state: 'kept', why: 'offline' }];
+    expect([await posted, await asked]).toEqual([kept, kept]);
   });
 
   it('is refused rather than that an older one is dropped for it', async () => {
@@ -146,6 +183,26 @@ describe('an event that an agent before this one took', () => {
     const local = await LocalEventsBench.on(bench);
     expect(await local.post(ID)).toEqual([202, { id: ID, state: 'kept', why: 'offline' }]);
     expect(bench.session.outbox().held.filter(({ event }) => event)).toHaveLength(1);
+  });
+
+  it('keeps its id from being used for another one, while it waits and when it is recorded', async () => {
+    const before = await offline();
+    const odd = { name: 'card-swipe', data: { b: [1.5, null, { z: 'ü\ud800\u0000', a: -0 }], 2: 'two', 1: true } };
+    const bare = { name: 'card-swipe' };
+    await before.post(ID, odd);
+    await before.post('swipe-0002', bare);
+    const bench = await SessionBench.start({ start: 2 }, before.bench.disk.copy(), before.bench.cloud);
+    const local = await LocalEventsBench.on(bench);
+    const kept = [202, { state: 'kept', why: 'offline' }];
+    expect([await local.post(ID, odd), await local.post('swipe-0002', bare)]).toMatchObject([kept, kept]);
+    for (const id of [ID, 'swipe-0002']) expect(await local.post(id)).toBe('event_id_reused');
+    bench.link.connect();
+    await bench.answer(await bench.next());
+    const told = Promise.all([local.post(ID, odd), local.post('swipe-0002', bare)]);
+    for (const received of await bench.arrivals(2)) await bench.answer(received);
+    const recorded = [200, { state: 'recorded' }];
+    expect(await told).toMatchObject([recorded, recorded]);
+    for (const id of [ID, 'swipe-0002']) expect(await local.post(id)).toBe('event_id_reused');
   });
 
   it('is known when it was recorded', async () => {

@@ -63,8 +63,10 @@ describe('somebody who listens', () => {
   const codes: string[] = [];
   let state = localState();
   let looks = 0;
+  let fault: Error | null = null;
   const listeners = new Listeners(clock, quietLog(codes), async () => {
     looks += 1;
+    if (fault !== null) throw fault;
     return state;
   });
   const listen = (): Ear => {
@@ -110,6 +112,19 @@ describe('somebody who listens', () => {
     expect(deaf.ended).toContain('"code":"listener_too_slow"');
     expect(codes).toEqual(['listener_too_slow']);
     expect(ear.ended).toBeNull();
+    ear.over.abort();
+  });
+
+  it('hears on when the state could not be read for a while', async () => {
+    const ear = listen();
+    await clock.advance(200);
+    fault = Object.assign(new Error('the disk fails'), { code: 'EIO' });
+    turn(true);
+    await clock.advance(1_000);
+    expect(ear.heard).toHaveLength(1);
+    fault = null;
+    await clock.advance(200);
+    expect([ear.heard.length, codes.filter((code) => code === 'local_state_unread').length]).toEqual([2, 1]);
     ear.over.abort();
   });
 

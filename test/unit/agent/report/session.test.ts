@@ -316,6 +316,21 @@ describe('the end', () => {
     expect(bench.link.closed).toBe(true);
   });
 
+  it('asks nothing behind the goodbye, although a batch ends with it', async () => {
+    const small = { outbox: { routineReports: 4, diskBytes: 65_536, maxAgeMs: 30 * 86_400_000 } };
+    const bench = await (await SessionBench.start(small)).connected();
+    bench.tick();
+    await bench.clock.advance(0);
+    await bench.next();
+    const stopped = bench.session.stop();
+    const goodbye = await bench.next();
+    await bench.clock.advance(100);
+    await stopped;
+    expect(goodbye.report.trigger.kind).toBe('shutdown');
+    expect(bench.unseen).toBe(0);
+    expect(bench.session.outbox().newest()?.sequence).toBe(goodbye.report.sequence);
+  });
+
   it('does not hang on a broker that does not acknowledge', async () => {
     const bench = await (await SessionBench.start()).connected();
     bench.link.publish = () => new Promise(() => {});

@@ -196,6 +196,17 @@ describe('an archive', () => {
     expect(await refused(resigned(moved('bin/current/x')))).toBe('path_under_file');
   });
 
+  it('is refused with a command that its payload does not have, whoever built it', async () => {
+    const archive = await archiveOf(TREE);
+    const run = (program: string): Promise<string | null> =>
+      refused(withManifest(archive, (manifest) => ({ ...manifest, run: { command: [program] } })));
+    expect(await run('bin/app')).toBeNull();
+    expect(await run('bin/current')).toBeNull();
+    expect(await run('node')).toBeNull();
+    for (const program of ['../../bin/sh', '/bin/sh', 'bin/none', './bin/app', 'web/page.html'])
+      expect([program, await run(program)]).toEqual([program, 'manifest_command']);
+  });
+
   it('is refused with a manifest of another version, or with an unknown key', async () => {
     const archive = await archiveOf(TREE);
     expect(await refused(withManifest(archive, (manifest) => ({ ...manifest, v: 2 })))).toBe(
