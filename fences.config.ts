@@ -8,7 +8,7 @@ export const ROOTS = ['shared/src', 'agent/src', 'cloud/src', 'demo/src', 'test'
  * A row of this table or of the next ones that nobody uses any more fails the fences' own test.
  */
 export const ARROWS: Readonly<Record<string, readonly string[]>> = {
-  'agent/act': ['report', 'sense'],
+  'agent/act': ['clock', 'report', 'sense'],
   'agent/config': ['act', 'enrol', 'local', 'sense'],
   'agent/desired': ['clock', 'report'],
   'agent/enrol': ['clock', 'report'],
@@ -78,7 +78,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports(-firmware|-gpio|-local)?[.]ts$';
+const PORTS = '^$1/src/ports(-driver|-firmware|-gpio|-local)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -171,7 +171,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports(-firmware|-gpio|-local)?[.]ts$` },
+    from: { path: `${PROGRAM}ports(-driver|-firmware|-gpio|-local)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

@@ -20,7 +20,7 @@ const builtAt = SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(S
 await rm(dist, { recursive: true, force: true });
 await build({
   absWorkingDir: here,
-  entryPoints: ['src/cli.ts', 'src/cli-launcher.ts', 'src/installer-thread.ts'],
+  entryPoints: ['src/cli.ts', 'src/cli-launcher.ts', 'src/installer-thread.ts', 'src/adapters/driver-host/thread.ts'],
   outdir: dist,
   bundle: true,
   // What is imported where it is used stays a file of its own, and costs nothing where it is not used.

@@ -1,4 +1,5 @@
 import { findChips, makeOutputsSafe } from './acting.ts';
+import { createSystemClock } from './adapters/system-clock.ts';
 import type { AgentConfig } from './config.ts';
 import type { ChipFacts, LineFacts } from './ports-gpio.ts';
 
@@ -28,7 +29,7 @@ function lineText({ line, name, user, direction, activeLow }: LineFacts): string
 
 /** Makes the outputs safe that the agent does not hold any more. */
 export async function safeOutputs(config: AgentConfig): Promise<Shown> {
-  const outputs = await makeOutputsSafe(config);
+  const outputs = await makeOutputsSafe(config, createSystemClock());
   const lines = outputs.map(({ output, safe, fault }) =>
     fault === null
       ? `${output} is ${safe}, as is safe`

@@ -1,16 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { NAME_PATTERN } from '@paddock/shared/report.ts';
+import { NAME_PATTERN } from '@paddock/shared/names.ts';
 import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
 import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
-import { isOutputPort, outputSchema, type ActConfig, type OutputConfig } from './act/settings.ts';
+import { isOutputPort, kindsOn, outputSchema, type ActConfig, type OutputConfig } from './act/settings.ts';
 import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
 import { FirmwareSchema } from './config/firmware-settings.ts';
 import { localProblems, LocalSchema } from './config/local-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
+import { outputProblems } from './config/output-rules.ts';
 import { lineProblems } from './config/line-rules.ts';
 import { ruleProblems } from './config/sensor-rules.ts';
 import { parseYaml, type YamlText } from './config/yaml-text.ts';
@@ -192,7 +193,8 @@ function check(value: unknown): { config: (Basics & SenseConfig & ActConfig) | n
     ...sensors.problems,
     ...events.problems,
     ...outputs.problems,
-    ...ruleProblems(sense),
+    ...ruleProblems({ ...sense, outputs: outputs.good }),
+    ...outputProblems({ outputs: outputs.good }, sensors.good),
     ...(basics.problems.length > 0 ? [] : localProblems((basics.value as Basics).local, sensors.good)),
     ...lineProblems(sense.sensors, outputs.good),
   ];
@@ -274,8 +276,13 @@ function checkOutput(
   const port = checkPortName(raw.target, [...path, 'target'], portKinds);
   if (port.value === undefined) return failed(port.problems);
   if (!isOutputPort(port.value))
-    return failed([invalid([...path, 'target', 'port'], 'must be a port of kind gpio: others have no outputs')]);
-  return asChecked<OutputConfig>(outputSchema(port.value), raw, path);
+    return failed([invalid([...path, 'target', 'port'], `is a port of kind ${port.value}, which drives nothing`)]);
+  const kind = kindsOn(port.value).find((one) => one === raw.kind);
+  if (kind === undefined)
+    return failed([namesNothing([...path, 'kind'], raw.kind, 'kind of output on such a port', kindsOn(port.value))]);
+  const checked = asChecked<OutputConfig>(outputSchema(port.value, kind), raw, path);
+  if (checked.value) Object.assign(checked.value.target, { kind: port.value });
+  return checked;
 }
 
 /** The kind of the port that a source or a target names. Silent about a port that exists and is wrong itself. */
@@ -316,6 +323,7 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
     ...config,
     file,
     dataDir,
+    ports: Object.fromEntries(Object.entries(config.ports).map(([name, port]) => [name, portAt(home, port)])),
     key: keyConfig(config.key, (path) => resolve(dataDir, path)),
     cloud: {
       ...config.cloud,
@@ -334,3 +342,6 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
     ...(local !== undefined && { local: { ...local, socket: resolve(home, local.socket) } }),
   };
 }
+
+const portAt = (home: string, port: PortConfig): PortConfig =>
+  port.kind === 'driver' ? { ...port, driver: resolve(home, port.driver) } : port;

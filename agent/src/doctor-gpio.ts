@@ -60,6 +60,8 @@ const linesOf = ({ ports, sensors, outputs }: AgentConfig): Wanted[] => {
     ...Object.entries(sensors).flatMap(([user, { source }]) =>
       source.kind === 'gpio' ? [{ user, chip: chipOf(source.port), line: source.line }] : [],
     ),
-    ...Object.entries(outputs).map(([user, { target }]) => ({ user, chip: chipOf(target.port), line: target.line })),
+    ...Object.entries(outputs).flatMap(([user, { target }]) =>
+      target.kind === 'gpio' ? [{ user, chip: chipOf(target.port), line: target.line }] : [],
+    ),
   ];
 };

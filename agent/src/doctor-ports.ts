@@ -1,7 +1,7 @@
 import type { Reading } from '@paddock/shared/report.ts';
 import type { AgentConfig } from './config.ts';
 import type { Finding } from './finding.ts';
-import type { ByteStream, Clock } from './ports.ts';
+import type { Clock, DuplexStream } from './ports.ts';
 import { compilePattern, type LineFormat } from './sense/line-format.ts';
 import { formatOf } from './sense/line-meaning.ts';
 import { createLineSplitter } from './sense/lines.ts';
@@ -54,7 +54,7 @@ export const newTally = (config: Pick<SerialLinesConfig, 'format' | 'patterns'>)
 });
 
 /** Hears the bytes on their way to the sensors. */
-function tapped(stream: ByteStream, line: SerialLinesConfig, tally: LineTally): ByteStream {
+function tapped(stream: DuplexStream, line: SerialLinesConfig, tally: LineTally): DuplexStream {
   const splitter = createLineSplitter({ delimiter: line.delimiter, maxBytes: line.maxLineBytes });
   const bytes = (chunk: Uint8Array): void => {
     for (const part of splitter.push(chunk)) countLine(tally, part.kind === 'line' ? part.text : null);
@@ -68,6 +68,7 @@ function tapped(stream: ByteStream, line: SerialLinesConfig, tally: LineTally): 
           events.bytes(chunk, at);
         },
       }),
+    write: (sent) => stream.write(sent),
     close: () => stream.close(),
   };
 }

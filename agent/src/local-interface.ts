@@ -77,7 +77,7 @@ export async function openLocal(config: LocalConfig, parts: LocalParts): Promise
       },
       readings: (at = clock.monotonic()) => ({ ...sensors.readings(at), ...applications.readings(at) }),
       // The kiosk's own software starts when it starts.
-      settling: () => sensors.readings(),
+      settling: () => sensors.settling?.() ?? sensors.readings(),
       close: () => sensors.close(),
     }),
     applicationFault: (since) => applications.faultSince(since),

@@ -7,6 +7,7 @@ import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { createWallClock } from './adapters/system-clock-set.ts';
 import { BUILT_AT } from './built-at.ts';
+import type { Outputs } from './act/outputs.ts';
 import { holdOutputs } from './acting.ts';
 import type { AgentConfig } from './config.ts';
 import type { EnrolmentParts } from './enrol/parts.ts';
@@ -19,6 +20,7 @@ import type { Clock } from './ports.ts';
 import type { Log } from './report/log.ts';
 import type { Session } from './report/session.ts';
 import { openTimekeeper } from './report/timekeeper.ts';
+import { createSensing, type Sensing } from './sensing.ts';
 import { beginSession, type Own } from './speaking.ts';
 
 export const AGENT_VERSION = manifest.version;
@@ -59,15 +61,19 @@ export async function runAgent(
   const cloudKeys = pin === null ? await readCloudKeys(config.cloud.keys) : [];
   const unlock = lockDirectories(config, log);
   const clock = createSystemClock();
-  const outputs = await holdOutputs(config, clock, log);
+  const sensing = createSensing(config, clock);
+  const outputs = await holdOutputs(config, sensing, clock, log);
   atExit(() => outputs.release());
   const release = (): void => {
     outputs.release();
     unlock();
   };
+  const prepared = { log, clock, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, sensing, outputs, release };
   try {
-    return await runLocked(config, { log, clock, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, release });
+    return await runLocked(config, prepared);
   } catch (cause) {
+    // Ports that are open would keep the process.
+    await outputs.close().then(() => sensing.close());
     release();
     throw explainDataDir(config.dataDir, cause);
   }
@@ -103,6 +109,8 @@ interface Prepared {
   /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */
   readonly pin: Pin | null;
   readonly cloudKeys: Awaited<ReturnType<typeof readCloudKeys>>;
+  readonly sensing: Sensing;
+  readonly outputs: Outputs;
   readonly release: () => void;
 }
 
@@ -151,7 +159,13 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
 /** A session as soon as the device is let in, at once when it was before. */
 async function runJoining(
   { enrolment }: Joining,
-  { clock, time, release }: Pick<Own, 'clock' | 'time'> & Pick<Prepared, 'release'>,
+  {
+    clock,
+    time,
+    sensing,
+    outputs,
+    release,
+  }: Pick<Own, 'clock' | 'time' | 'sensing' | 'outputs'> & Pick<Prepared, 'release'>,
   begin: () => Promise<Session>,
 ): Promise<RunningAgent> {
   const stopping = new AbortController();
@@ -174,7 +188,8 @@ async function runJoining(
       stopping.abort();
       // An attempt that hangs must not keep the goodbye waiting.
       await Promise.race([life, clock.sleep(ATTEMPT_ENDS_WITHIN_MS)]);
-      await (session === null ? time.close() : session.stop()).finally(release);
+      const unspoken = (): Promise<unknown> => Promise.all([time.close(), outputs.close().then(() => sensing.close())]);
+      await (session === null ? unspoken() : session.stop()).finally(release);
     },
   };
 }

@@ -200,7 +200,16 @@ export interface RegisterRequest {
   readonly count: number;
 }
 
-/** Why a read on a register bus failed. */
+/** One coil, or one 16-bit register. */
+export interface RegisterWrite {
+  readonly unit: number;
+  readonly table: 'holding' | 'coil';
+  readonly address: number;
+  /** 0 or 1 for a coil. */
+  readonly word: number;
+}
+
+/** Why a request on a register bus, or a question on a line, failed. */
 export class BusError extends Error {
   override readonly name = 'BusError';
   readonly code: Extract<QualityReason, 'checksum' | 'no-answer' | 'refused' | 'unplugged' | 'malformed'>;
@@ -215,7 +224,33 @@ export interface RegisterBus {
   open(events: { lost(loss: PortLoss): void }): Promise<void>;
   /** 16-bit words, or 0 and 1 for coils and discrete inputs. @throws BusError */
   read(request: RegisterRequest): Promise<readonly number[]>;
+  /** Resolves when the unit has said that it took it. @throws BusError */
+  write(request: RegisterWrite): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A bus that sensors read from, to be used between two of their requests. */
+export interface SharedBus {
+  /** Which opening of the port stands, from 1; 0 while it is not open. */
+  life(): number;
+  /** In turn with all others. @throws BusError */
+  use<T>(work: (bus: Pick<RegisterBus, 'read' | 'write'>) => Promise<T>): Promise<T>;
+}
+
+/** What is said on a line of text, and what of all that comes back is the answer. */
+export interface LineQuestion {
+  readonly bytes: Uint8Array;
+  /** What a line is to the question; null: it says something of its own accord. Absent: nothing is waited for. */
+  readonly judge?: (line: string) => 'answer' | 'refusal' | null;
+  readonly timeoutMs: number;
+}
+
+/** A line that sensors listen to, to be spoken on: an answer is for who asked, everything else for the sensors. */
+export interface SharedLine {
+  /** As of a bus. */
+  life(): number;
+  /** One question after the other. @returns the line that answered; empty where none is waited for. @throws BusError */
+  ask(question: LineQuestion): Promise<string>;
 }
 
 export type RawValue = boolean | number | string;
@@ -246,4 +281,6 @@ export interface SensorPort {
   open(sink: SensorSink): void;
   status(): PortStatus;
   close(): Promise<void>;
+  /** By which outputs use the port, where its kind has something to drive. */
+  readonly shared?: { readonly line: SharedLine } | { readonly bus: SharedBus };
 }

@@ -8,6 +8,8 @@ import { cronScheduler, longestGapMs } from './adapters/cron.ts';
 import { deflater, inflater } from './adapters/deflate.ts';
 import { lookInProcess } from './adapters/machine-facts-process.ts';
 import { createMqttLink, type MqttLinkOptions } from './adapters/mqtt.ts';
+import type { Outputs } from './act/outputs.ts';
+import { beginActing, type Acting } from './acting.ts';
 import type { AgentConfig } from './config.ts';
 import { agentSettings, NO_FIRMWARE } from './desired/agent-settings.ts';
 import { keepDesired, type DesiredKeeper } from './desired/keeper.ts';
@@ -21,7 +23,7 @@ import { createPace, type Pace } from './report/pace.ts';
 import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
-import { createSensing } from './sensing.ts';
+import type { Sensing } from './sensing.ts';
 import type { Updating, UpdatingParts } from './updating.ts';
 
 const MS_PER_DAY = 86_400_000;
@@ -34,6 +36,8 @@ export interface Own {
   readonly machine: Machine;
   readonly time: Timekeeper;
   readonly log: Log;
+  readonly sensing: Sensing;
+  readonly outputs: Outputs;
   readonly start: BegunStart;
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
@@ -60,16 +64,25 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   const { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen, watch = (link) => link } = speaking;
   const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
   const local = await beginLocal(config, own, device);
-  const sensing = createSensing(config, clock);
-  const sensors = local?.withApplications(sensing) ?? sensing;
+  const { sensing } = own;
+  const acting = beginActing(config, own.outputs, clock, log);
+  const told = acting.withOutputs(sensing);
+  const sensors = local?.withApplications(told) ?? told;
   const inventory = await beginInventory(device, own, link);
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
   const updating = await beginUpdating(config, own, speaking, {
     readings: () => sensing.readings(),
     ...(local && { applicationFault: (since) => local.applicationFault(since) }),
   });
-  const desired = await beginDesired(own, speaking, pace, updating);
-  const made = { sensors, inventory, desired, ...(updating && { firmware: updating }), ...(local && { local }) };
+  const desired = await beginDesired(own, speaking, { pace, updating, acting });
+  const made = {
+    sensors,
+    inventory,
+    desired,
+    outputs: acting.key,
+    ...(updating && { firmware: updating }),
+    ...(local && { local }),
+  };
   const session = await startSession(
     { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, ...made },
     {
@@ -93,6 +106,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
     async stop() {
       // The interface first, so that nobody is promised anything any more.
       const ended = local?.stop();
+      void acting.end();
       await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), session.stop()]);
     },
   };
@@ -136,13 +150,12 @@ async function beginUpdating(
 const beginDesired = (
   { clock, disk, log, time, start: { incarnation }, setLogLevel }: Own,
   { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen }: Speaking,
-  pace: Pace,
-  updating: Updating | null,
+  { pace, updating, acting }: { pace: Pace; updating: Updating | null; acting: Acting },
 ): Promise<DesiredKeeper> => {
   const firmware = updating?.handler ?? NO_FIRMWARE;
   const agent = agentSettings({ setSchedule: (schedule) => pace.set(schedule), setLogLevel, gapMs: longestGapMs });
   return keepDesired(
-    { clock, disk, log, inflater, time, handlers: { agent, firmware } },
+    { clock, disk, log, inflater, time, handlers: { agent, firmware, outputs: acting.key } },
     {
       device,
       incarnation,

@@ -34,6 +34,7 @@ Paddock is running.
   Logs       ${folder}/cloud.log, ${folder}/agent.log, ${folder}/launcher.log
   Commands   ${set}npx paddock devices list
              ${set}npx paddock devices show ${kiosk}
+             ${set}npx paddock desired set ${kiosk} outputs.light=on
              npx paddock-agent doctor --config ${short(config)}
   Stop       Ctrl-C
 

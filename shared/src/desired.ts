@@ -1,6 +1,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
 import { BundleName, BundleVersion, ReleaseCounter, Sha256 } from './manifest.ts';
+import { NAME_PATTERN } from './names.ts';
 import { Count, DeviceId, Incarnation, Instant, parserOf } from './message.ts';
 
 /** Names of what can be desired. */
@@ -86,6 +87,23 @@ export const DesiredAgent = Type.Object(
 );
 export type DesiredAgent = Static<typeof DesiredAgent>;
 
+/** What a thing that a device drives can be told to be. */
+const OutputValue = Type.Union([Type.Boolean(), Type.Number(), Type.String({ maxLength: 64 })]);
+
+/** An output as it is desired: the value, or the value and for how long it holds without an answer that renews it. */
+const DesiredOutput = Type.Union([
+  OutputValue,
+  Type.Object({ value: OutputValue, leaseSeconds: Type.Integer({ minimum: 5, maximum: 31_622_400 }) }, closed),
+]);
+export type DesiredOutput = Static<typeof DesiredOutput>;
+
+/** The key `outputs`: what the outputs of a device's file shall be, by name. */
+export const DesiredOutputs = Type.Record(Type.String({ pattern: NAME_PATTERN }), DesiredOutput, {
+  maxProperties: 64,
+  additionalProperties: false,
+});
+export type DesiredOutputs = Static<typeof DesiredOutputs>;
+
 /** A key that could not be applied, as a device reports it. */
 export const DesiredError = Type.Object({
   code: Type.String({ pattern: '^[a-z][a-z0-9_]{0,63}$' }),
@@ -107,3 +125,24 @@ export const ReportedDesired = Type.Object({
   withheld: Type.Optional(Type.Object({ epoch: Count, version: Count })),
 });
 export type ReportedDesired = Static<typeof ReportedDesired>;
+
+/** How an output does with what is desired of it. The wire takes any word of this form. */
+export const OUTPUT_STATES = {
+  own: 'Nothing is desired of it: it is what the device itself makes of it',
+  applied: 'It is as it is desired, as far as the hardware can say',
+  pending: 'It is on the way there',
+  away: 'The cloud has said nothing for longer than it may, or nothing in this start: it is safe',
+  failed: 'It is not as it shall be, for the reason that is named',
+} as const satisfies Record<string, string>;
+export type OutputStanding = keyof typeof OUTPUT_STATES;
+
+/** In a report: one output. */
+export const ReportedOutput = Type.Object({
+  state: Type.String({ pattern: '^[a-z][a-z-]{0,31}$' }),
+  /** Absent: nothing. */
+  desired: Type.Optional(OutputValue),
+  /** What was read back, or what the hardware said that it did; null while nobody knows. */
+  actual: Type.Union([Type.Null(), OutputValue]),
+  error: Type.Optional(DesiredError),
+});
+export type ReportedOutput = Static<typeof ReportedOutput>;

@@ -1,11 +1,10 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
-import { ReportedDesired } from './desired.ts';
+import { ReportedDesired, ReportedOutput } from './desired.ts';
 import { ReportedFirmware } from './firmware.ts';
+import { NAME_PATTERN } from './names.ts';
 import { Count, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
 
-/** Names of sensors and events: lower case, so that they look the same everywhere. */
-export const NAME_PATTERN = '^[a-z0-9][a-z0-9._-]{0,63}$';
 const Name = Type.String({ pattern: NAME_PATTERN });
 /** What an event may be known by; whoever posts it chooses it. */
 export const EVENT_ID_PATTERN = '^[A-Za-z0-9_-]{8,64}$';
@@ -33,6 +32,7 @@ export const QUALITY_REASONS = [
   'no-line', // the chip has no such line
   'no-answer', // the unit on the bus did not answer
   'refused', // the unit answered with an exception; the driver refuses what it is asked for
+  'driver-failed', // the plug-in driver of the port broke, stands still, or was not let in
   'edges-lost', // a line went to and fro unseen a short time ago
 ] as const;
 export type QualityReason = (typeof QUALITY_REASONS)[number];
@@ -147,6 +147,8 @@ export const Report = Type.Object({
   desired: Type.Optional(ReportedDesired),
   /** Absent on a device that installs nothing. */
   firmware: Type.Optional(ReportedFirmware),
+  /** By name: those of the device's file, and those that it does not have. Absent where there are none of either. */
+  outputs: Type.Optional(Type.Record(Name, ReportedOutput, { maxProperties: 96, additionalProperties: false })),
 });
 export type Report = Static<typeof Report>;
 

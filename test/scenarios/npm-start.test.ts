@@ -71,6 +71,9 @@ describe('npm start', () => {
     expect(output()).toContain(`http://127.0.0.1:${demo.ports.http}/api/v1/devices`);
     expect(output()).toMatch(/demo-cp22-\w{8} {2}boot/);
     expect(output()).toMatch(/mqtts:.*by mutual TLS/);
+    const lamp = await demo.paddock('desired', 'set', first?.deviceId ?? '', 'outputs.light=on');
+    expect(lamp).toMatchObject({ code: 0 });
+    await expect.poll(async () => (await kiosk())?.readings['output.light']?.value, WITHIN).toBe(true);
 
     child.kill('SIGINT');
     expect(await ended).toEqual([0, null]);

@@ -179,10 +179,10 @@ test('a chip that is pulled out is told at once, and everything goes on when it 
   await kiosk.gpio.removeChip(chip);
   const gone = await stateWith(({ readings: { door } }) => door?.reason === 'unplugged');
   expect(gone.readings).toMatchObject({ meter: { value: null, quality: 'bad', reason: 'unplugged' } });
-  await stateWith(({ outputs: { lock } }) => lock?.fault !== null && lock?.level === null);
+  await stateWith(({ outputs: { lock } }) => lock?.fault !== null && lock?.actual === null);
   chip = await kiosk.gpio.addChip('panel', LINES);
   const back = await stateWith(
-    ({ readings: { meter }, outputs: { lock } }) => meter?.value !== null && lock?.level === false,
+    ({ readings: { meter }, outputs: { lock } }) => meter?.value !== null && lock?.actual === false,
   );
   expect(back.readings.meter).toMatchObject({ value: 13_000, quality: 'suspect', reason: 'edges-lost', gaps: 1 });
   expect(await kiosk.gpio.readPin(chip, 4)).toBe(0);
@@ -200,7 +200,7 @@ test('after an exit and after a kill the line is what its driver makes of it, an
   expect(safe).toMatchObject({ code: 0, stdout: expect.stringContaining('"fault":null') as unknown });
   await kiosk.gpio.setPin(chip, 4, 'down');
   ended = startProgram();
-  await stateWith(({ outputs: { lock } }) => lock?.level === true);
+  await stateWith(({ outputs: { lock } }) => lock?.actual === true);
   await kiosk.succeed(`kill $(cat ${STATE}/pid)`);
   expect(await ended).toMatchObject({ code: 0 });
   expect(await kiosk.gpio.readPin(chip, 4)).toBe(0);

@@ -1,25 +1,18 @@
 import type { Clock } from '../ports.ts';
-import { GpioError, type GpioChip, type GpioCode, type OutputLine } from '../ports-gpio.ts';
+import { GpioError, type GpioChip, type OutputLine } from '../ports-gpio.ts';
 import { reopenDelayMs } from '../sense/port-life.ts';
-import type { OutputConfig } from './settings.ts';
-
-/** An output as it is. */
-export interface OutputState {
-  /** What it shall be: its safe level until somebody sets another one. */
-  readonly wanted: boolean;
-  /** What was read back last; null while it is not held. */
-  readonly level: boolean | null;
-  readonly fault: { readonly code: GpioCode; readonly detail: string } | null;
-}
+import { faultOf, mismatch } from './codes.ts';
+import type { Output, OutputState } from './output.ts';
+import type { LineConfig, OutputValue } from './settings.ts';
 
 export interface HeldOutputOptions {
   readonly name: string;
-  readonly config: OutputConfig;
+  readonly config: LineConfig;
   readonly chip: () => Promise<GpioChip>;
   readonly clock: Clock;
   readonly random: () => number;
-  /** Hears when a fault begins, changes or ends. */
-  readonly changed: (fault: OutputState['fault']) => void;
+  /** Hears of every change of the state. */
+  readonly changed: () => void;
 }
 
 /** How often what is on the pin is read back: a chip that went away shows by that alone. */
@@ -29,17 +22,16 @@ const LOOK_MS = 1000;
  * Holds one line from its start to its close, and asks for it again whenever it is lost: then with what it shall be,
  * because nobody has said anything else meanwhile.
  */
-export class HeldOutput {
+export class HeldOutput implements Output {
   readonly #options: HeldOutputOptions;
   readonly #closing = new AbortController();
   #line: OutputLine | null = null;
-  #state: OutputState;
+  #state: OutputState & { readonly wanted: boolean };
   #running: Promise<void> = Promise.resolve();
-  #cause: GpioError | null = null;
 
   constructor(options: HeldOutputOptions) {
     this.#options = options;
-    this.#state = { wanted: options.config.safe, level: null, fault: null };
+    this.#state = { wanted: options.config.safe, actual: null, fault: null };
   }
 
   state(): OutputState {
@@ -52,14 +44,15 @@ export class HeldOutput {
     this.#running = this.#keep();
   }
 
-  /** @returns what was read back. @throws GpioError when the line is not held, or cannot be set */
-  set(wanted: boolean): boolean {
+  want(value: OutputValue | null): void {
+    const wanted = value ?? this.#options.config.safe;
+    if (typeof wanted !== 'boolean' || wanted === this.#state.wanted) return;
     this.#state = { ...this.#state, wanted };
-    if (this.#line === null) throw this.#cause ?? new GpioError('gpio_chip_gone', this.#options.name);
-    return this.#on(this.#line, (line) => {
-      line.set(wanted);
-      return line.level();
-    });
+    if (this.#line !== null)
+      this.#on(this.#line, (line) => {
+        line.set(wanted);
+        return line.level();
+      });
   }
 
   /** Without waiting for anything: for the moment at which the process ends. Never throws. */
@@ -106,21 +99,22 @@ export class HeldOutput {
   }
 
   #look(held: OutputLine): void {
-    try {
-      this.#on(held, (line) => line.level());
-    } catch (cause) {
-      if (!(cause instanceof GpioError)) throw cause;
-    }
+    this.#on(held, (line) => {
+      const { wanted } = this.#state;
+      if (line.level() !== wanted) line.set(wanted);
+      return line.level();
+    });
   }
 
-  #on(line: OutputLine, work: (line: OutputLine) => boolean): boolean {
+  #on(line: OutputLine, work: (line: OutputLine) => boolean): void {
     try {
-      const level = work(line);
-      this.#become({ ...this.#state, level, fault: null });
-      return level;
+      const actual = work(line);
+      const { wanted } = this.#state;
+      // What is not driven to both sides may be held on the other one by somebody else.
+      const isWrong = actual !== wanted && this.#options.config.target.drive === 'push-pull';
+      this.#become({ wanted, actual, fault: isWrong ? mismatch(actual, wanted) : null });
     } catch (cause) {
       this.#lose(cause);
-      throw cause;
     }
   }
 
@@ -128,13 +122,11 @@ export class HeldOutput {
     if (!(cause instanceof GpioError)) throw cause;
     this.#line?.close();
     this.#line = null;
-    this.#cause = cause;
-    this.#become({ ...this.#state, level: null, fault: { code: cause.code, detail: cause.message } });
+    this.#become({ ...this.#state, actual: null, fault: faultOf(cause) });
   }
 
-  #become(state: OutputState): void {
-    const isNews = state.fault?.detail !== this.#state.fault?.detail;
+  #become(state: OutputState & { readonly wanted: boolean }): void {
     this.#state = state;
-    if (isNews) this.#options.changed(state.fault);
+    this.#options.changed();
   }
 }

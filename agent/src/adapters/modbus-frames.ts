@@ -5,6 +5,8 @@ import type { DuplexStream, PortLoss } from '../ports.ts';
 const EXCEPTION_BYTES = 5;
 const EXCEPTION_BIT = 0x80;
 const READS_BITS = 2;
+/** Writing one coil or one register: the answer is as long as the question. */
+const WRITES_ONE: readonly number[] = [5, 6];
 /** The longest frame there is (Modbus over Serial Line 1.02, section 2.5.1). */
 const MAX_FRAME_BYTES = 256;
 
@@ -55,9 +57,7 @@ export class FramePort extends EventEmitter {
 
   write(question: Buffer): void {
     const [unit = 0, code = 0] = question;
-    const count = question.readUInt16BE(4);
-    const dataBytes = code <= READS_BITS ? Math.ceil(count / 8) : count * 2;
-    this.#expected = { unit, code, length: EXCEPTION_BYTES + dataBytes };
+    this.#expected = { unit, code, length: answerBytes(code, question) };
     this.#received = Buffer.alloc(0);
     this.#stream.write(question).catch((error: unknown) => this.emit('error', error));
   }
@@ -71,6 +71,12 @@ export class FramePort extends EventEmitter {
     this.#expected = null;
     this.emit('data', frame);
   }
+}
+
+function answerBytes(code: number, question: Buffer): number {
+  if (WRITES_ONE.includes(code)) return question.length;
+  const count = question.readUInt16BE(4);
+  return EXCEPTION_BYTES + (code <= READS_BITS ? Math.ceil(count / 8) : count * 2);
 }
 
 /** Finds the answer behind any noise: the first place where unit and function fit and enough bytes follow. */

@@ -6,6 +6,7 @@ import {
   type PortLoss,
   type RegisterBus,
   type RegisterRequest,
+  type RegisterWrite,
 } from '../ports.ts';
 import { FramePort } from './modbus-frames.ts';
 
@@ -18,15 +19,31 @@ interface BusLine {
   readonly timeoutMs: number;
 }
 
+interface Read {
+  readonly data: (number | boolean)[];
+}
+
 /** How each table is asked for (Modbus Application Protocol 1.1b3, sections 6.1 to 6.4). */
 const READS = {
   coil: (client, { address, count }) => client.readCoils(address, count),
   discrete: (client, { address, count }) => client.readDiscreteInputs(address, count),
   holding: (client, { address, count }) => client.readHoldingRegisters(address, count),
   input: (client, { address, count }) => client.readInputRegisters(address, count),
+} as const satisfies Record<RegisterRequest['table'], (client: Client, request: RegisterRequest) => Promise<Read>>;
+
+/** The same of writing (sections 6.5 and 6.6): the answer repeats what was asked. */
+const WRITES = {
+  coil: async (client, { address, word }) => {
+    const said = await client.writeCoil(address, word !== 0);
+    return { address: said.address, word: Number(said.state) };
+  },
+  holding: async (client, { address, word }) => {
+    const said = await client.writeRegister(address, word);
+    return { address: said.address, word: said.value };
+  },
 } as const satisfies Record<
-  RegisterRequest['table'],
-  (client: Client, request: RegisterRequest) => Promise<{ data: (number | boolean)[] }>
+  RegisterWrite['table'],
+  (client: Client, request: RegisterWrite) => Promise<Pick<RegisterWrite, 'address' | 'word'>>
 >;
 
 /** The silence that ends a frame: 3.5 characters of 11 bits (Modbus over Serial Line 1.02, section 2.5.1.1). */
@@ -71,28 +88,36 @@ class ModbusBus implements RegisterBus {
   }
 
   async read(request: RegisterRequest): Promise<readonly number[]> {
+    const read = (client: Client): Promise<Read> => READS[request.table](client, request);
+    const { data } = await this.#ask(request.unit, read);
+    return data.slice(0, request.count).map(Number);
+  }
+
+  async write(request: RegisterWrite): Promise<void> {
+    const said = await this.#ask(request.unit, (client) => WRITES[request.table](client, request));
+    if (said.address !== request.address || said.word !== request.word)
+      throw new BusError('malformed', `${said.word} at ${said.address} was acknowledged`);
+  }
+
+  async #ask<T>(unit: number, ask: (client: Client) => Promise<T>): Promise<T> {
     const client = this.#client;
     if (client === null) throw new BusError('unplugged', 'the bus is closed');
     const { baudRate, timeoutMs } = this.#line;
     // A late answer carries no address: it would pass for the answer to the next question of the same length.
     await this.#clock.sleep(this.#isDirty ? timeoutMs : frameGapMs(baudRate));
+    client.setID(unit);
     try {
-      const { data } = await this.#ask(client, request);
+      const answer = await new Promise<T>((resolve, reject) => {
+        this.#abandon = reject;
+        ask(client).then(resolve, reject);
+      });
       this.#isDirty = false;
-      return data.slice(0, request.count).map(Number);
+      return answer;
     } catch (cause) {
       const error = toBusError(cause);
       this.#isDirty = error.code !== 'refused';
       throw error;
     }
-  }
-
-  #ask(client: Client, request: RegisterRequest): Promise<{ data: (number | boolean)[] }> {
-    client.setID(request.unit);
-    return new Promise((resolve, reject) => {
-      this.#abandon = reject;
-      READS[request.table](client, request).then(resolve, reject);
-    });
   }
 
   async close(): Promise<void> {

@@ -30,6 +30,7 @@ function* usesOf(sensors: SenseConfig['sensors'], outputs: ActConfig['outputs'])
     yield { user: `sensor ${name}`, port, line, path: ['sensors', name, 'source', 'line'] };
   }
   for (const [name, { target }] of Object.entries(outputs)) {
+    if (target.kind !== 'gpio') continue;
     const { port, line } = target;
     yield { user: `output ${name}`, port, line, path: ['outputs', name, 'target', 'line'] };
   }

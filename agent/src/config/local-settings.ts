@@ -1,4 +1,4 @@
-import { NAME_PATTERN } from '@paddock/shared/report.ts';
+import { NAME_PATTERN } from '@paddock/shared/names.ts';
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
 import { readingName } from '../local/reading-name.ts';

@@ -1,3 +1,5 @@
+import { largestOutputsBytes } from '../act/output-size.ts';
+import type { ActConfig } from '../act/settings.ts';
 import { invalid, type Path, type Problem } from './problems.ts';
 import { largestReadingBytes, MAX_READINGS_BYTES } from '../sense/reading-size.ts';
 import { sizeOf } from '../sense/registers.ts';
@@ -18,39 +20,44 @@ const REGISTERS = 65_536;
 const MAX_SENSORS = 256;
 
 /** What a schema cannot say: rules between two keys, and between a sensor and its port. */
-export function ruleProblems(config: SenseConfig): Problem[] {
+export function ruleProblems(config: SenseConfig & ActConfig): Problem[] {
   return [
-    ...Object.entries(config.ports).flatMap(([name, port]) => portProblems(port, ['ports', name])),
+    ...Object.entries(config.ports).flatMap(([name, port]) => portProblems(name, port, config)),
     ...Object.entries(config.sensors).flatMap(([name, sensor]) => sensorProblems(sensor, config, ['sensors', name])),
     ...Object.entries(config.events).flatMap(([name, event]) =>
       eventProblems(event, config, ['events', name, 'source']),
     ),
     ...sharedDeviceProblems(config.ports),
-    ...sizeProblems(config.sensors),
+    ...sizeProblems(config),
   ];
 }
 
 /** A state that does not fit one message would silence the device: whatever its sensors say, it has to fit. */
-function sizeProblems(sensors: SenseConfig['sensors']): Problem[] {
-  const entries = Object.entries(sensors);
+function sizeProblems(config: SenseConfig & ActConfig): Problem[] {
+  const entries = Object.entries(config.sensors);
   if (entries.length > MAX_SENSORS) return [invalid(['sensors'], `must be at most ${MAX_SENSORS}`)];
-  const bytes = entries.reduce((sum, [name, sensor]) => sum + largestReadingBytes(name, sensor), 0);
+  const ofOutputs = largestOutputsBytes(config);
+  const bytes = entries.reduce((sum, [name, sensor]) => sum + largestReadingBytes(name, sensor), ofOutputs);
   if (bytes <= MAX_READINGS_BYTES) return [];
   const why = `may take ${bytes} bytes in a report, which has room for ${MAX_READINGS_BYTES}`;
   return [invalid(['sensors'], `${why}: fewer texts, fewer sensors or shorter names are needed`)];
 }
 
-function portProblems(port: PortConfig, path: Path): Problem[] {
+/** A port that only outputs use says nothing that would have to be understood. */
+function portProblems(name: string, port: PortConfig, { sensors, events }: SenseConfig): Problem[] {
   if (port.kind !== 'serial-lines') return [];
   const formats = [port.format, port.patterns].filter((format) => format !== undefined).length;
-  return formats === 1 ? [] : [invalid(path, 'needs either format or patterns')];
+  const isRead = [...Object.values(sensors), ...Object.values(events)].some(({ source }) => source.port === name);
+  return formats === 1 || (formats === 0 && !isRead)
+    ? []
+    : [invalid(['ports', name], 'needs either format or patterns')];
 }
 
 /** Two ports on one device would steal each other's bytes. */
 function sharedDeviceProblems(ports: Readonly<Record<string, PortConfig>>): Problem[] {
   const owner = new Map<string, string>();
   return Object.entries(ports).flatMap(([name, port]) => {
-    if (port.kind === 'simulated') return [];
+    if (port.kind === 'simulated' || port.kind === 'driver') return [];
     const [key, device] = port.kind === 'gpio' ? (['chip', port.chip] as const) : (['path', port.path] as const);
     const other = owner.get(device);
     if (other === undefined) owner.set(device, name);
@@ -123,8 +130,11 @@ const groupsOfPort = (port: SerialLinesConfig): string[] => (port.patterns ?? []
 
 function eventProblems({ source }: EventConfig, config: SenseConfig, path: Path): Problem[] {
   const port = config.ports[source.port];
+  // A driver tells them by their name.
+  if (port?.kind === 'driver')
+    return Object.keys(source).length === 1 ? [] : [invalid(path, 'is on a port of a driver, and holds only port')];
   if (port !== undefined && port.kind !== 'serial-lines') {
-    return [invalid([...path, 'port'], 'must be a port of kind serial-lines: only lines tell events')];
+    return [invalid([...path, 'port'], 'must be a port of kind serial-lines or driver: others tell no events')];
   }
   const byPattern = source.pattern !== undefined;
   const byField = source.field !== undefined && source.equals !== undefined;

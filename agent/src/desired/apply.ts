@@ -21,8 +21,19 @@ export async function applyState(state: Desired['state'], handlers: Handlers): P
   const errors = [...(await Promise.all(results)), ...unknown].flatMap(([key, error]): [string, DesiredError][] =>
     error === null ? [] : [[key, plain(error)]],
   );
-  return Object.fromEntries(errors.toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  return Object.fromEntries(errors.toSorted(byKey));
 }
+
+/** What does not hold now: handlers that say so know it better than they did when they applied. */
+export function standingErrors(errors: KeyErrors, handlers: Handlers): KeyErrors {
+  const now = Object.entries(handlers).flatMap(([key, handler]): [string, DesiredError][] => {
+    const error = Object.hasOwn(errors, key) ? null : handler.standing?.();
+    return error ? [[key, plain(error)]] : [];
+  });
+  return now.length === 0 ? errors : Object.fromEntries([...Object.entries(errors), ...now].toSorted(byKey));
+}
+
+const byKey = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
 
 export const errorOf = (code: keyof typeof DESIRED_KEY_ERRORS, detail?: string): DesiredError => ({
   code,

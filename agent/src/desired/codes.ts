@@ -30,5 +30,7 @@ export const DESIRED_KEY_ERRORS = {
   desired_value_invalid: 'The value is not one that the key takes',
   desired_apply_failed: 'It could not be applied',
   schedule_invalid: 'The schedule is no cron expression, or never comes',
+  outputs_failed: 'Outputs are not as they shall be: the report says which, and why',
+  outputs_pending: 'Outputs are not yet, or for now not, as they shall be',
   firmware_not_configured: 'This agent installs nothing',
 } as const satisfies Record<string, string>;

@@ -8,4 +8,6 @@ export interface DesiredHandler {
    * @returns why it could not be applied
    */
   apply(value: unknown): Promise<DesiredError | null>;
+  /** Of a key whose value comes to hold, or fails, long after it was applied: why it does not hold now. */
+  standing?(): DesiredError | null;
 }

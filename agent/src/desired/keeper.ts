@@ -6,7 +6,7 @@ import type { Moment } from '../clock/exchange.ts';
 import type { TrustedInterval } from '../clock/trusted-time.ts';
 import type { Clock, Disk } from '../ports.ts';
 import { codeOf, createQuiet, type Log } from '../report/log.ts';
-import { applyState, type Handlers, type KeyErrors } from './apply.ts';
+import { applyState, standingErrors, type Handlers, type KeyErrors } from './apply.ts';
 import { DESIRED_NOTES, DESIRED_REFUSALS, DESIRED_WAITS } from './codes.ts';
 import { DESIRED_FILE, formatTakenUp, parseTakenUp, type TakenUp } from './file.ts';
 import { compareVersions, judge, type Version } from './judge.ts';
@@ -130,7 +130,8 @@ class Keeper implements DesiredKeeper {
   reported(): ReportedDesired | null {
     const withheld = this.#withheld !== null && !this.#has(this.#withheld) ? this.#withheld : null;
     if (this.#applied === null && withheld === null) return null;
-    const { epoch, version, errors } = this.#applied ?? NOTHING;
+    const { epoch, version, errors: ofApplying } = this.#applied ?? NOTHING;
+    const errors = this.#applied === null ? {} : standingErrors(ofApplying, this.#parts.handlers);
     return {
       epoch,
       version,

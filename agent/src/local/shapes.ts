@@ -1,4 +1,4 @@
-import { NAME_PATTERN } from '@paddock/shared/report.ts';
+import { NAME_PATTERN } from '@paddock/shared/names.ts';
 import type { Static, TSchema } from 'typebox';
 import * as Type from 'typebox';
 import { Check, Errors } from 'typebox/value';

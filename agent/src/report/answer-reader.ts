@@ -1,7 +1,7 @@
 import type { Answer } from '@paddock/shared/answer.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import type { Moment } from '../clock/exchange.ts';
-import { AnswerError, readAnswer } from './answers.ts';
+import { AnswerError, firstSentOf, readAnswer } from './answers.ts';
 import { codeOf, createQuiet } from './log.ts';
 import type { Held } from './sealed.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
@@ -9,6 +9,13 @@ import type { OutboxStore } from './store.ts';
 
 /** Answers that wait to be verified: whoever may publish on our topic must not fill the memory. */
 const WAITING = 64;
+
+/** What an answer is besides what it says. */
+export interface Heard {
+  readonly isExchange: boolean;
+  /** When its report was sent for the first time; null where it proves nothing of when the cloud was there. */
+  readonly asked: Moment | null;
+}
 
 /**
  * Handles answers one after the other. A bad one is logged with its code and changes nothing.
@@ -18,7 +25,7 @@ export function createAnswerReader(
   { clock, inflater, log, time }: SessionParts,
   { device, cloudKeys, leastEpoch = () => 0, keyUnknown, keyListSeen, incarnation, start }: SessionOptions,
   store: OutboxStore,
-  answered: (answer: Answer, isExchange: boolean) => void,
+  answered: (answer: Answer, heard: Heard) => void,
 ): (topic: string, payload: string) => void {
   const held = (digest: string): Held | undefined => store.outbox().find(digest);
   const origin = { incarnation, start };
@@ -32,7 +39,7 @@ export function createAnswerReader(
       const isExchange = time.answered(answer, report, arrival);
       const counts = store.settle(answer, report, clock.monotonic());
       log.debug({ start: report.start, sequence: report.sequence, ...counts }, 'The cloud answered');
-      answered(answer, isExchange);
+      answered(answer, { isExchange, asked: answer.nonce === undefined ? null : firstSentOf(report, origin) });
       if (answer.keyList !== undefined) keyListSeen?.(answer.keyList, answer.desired.epoch);
     } catch (cause) {
       if (cause instanceof AnswerError && cause.code === 'answer_unawaited')

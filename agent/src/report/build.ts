@@ -28,6 +28,8 @@ export interface DeviceState {
   readonly desired?: Report['desired'] | null;
   /** What is run, and how its update does. */
   readonly firmware?: Report['firmware'] | null;
+  /** What is driven. */
+  readonly outputs?: Report['outputs'] | null;
 }
 
 /** The whole state as the wire wants it. What need not be said is left out: every byte is paid for. */
@@ -54,6 +56,7 @@ export function buildReport(state: DeviceState): Report {
     ...(typeof state.inventory === 'string' && { inventory: state.inventory }),
     ...(state.desired && { desired: state.desired }),
     ...(state.firmware && { firmware: plain(state.firmware) }),
+    ...(state.outputs && { outputs: plain(state.outputs) }),
   };
 }
 

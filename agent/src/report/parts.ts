@@ -1,10 +1,11 @@
 import type { Answer } from '@paddock/shared/answer.ts';
-import type { ReportedDesired } from '@paddock/shared/desired.ts';
+import type { ReportedDesired, ReportedOutput } from '@paddock/shared/desired.ts';
 import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
 import type { ReportedFirmware } from '@paddock/shared/firmware.ts';
 import type { VerificationKey } from '@paddock/shared/keys.ts';
 import type { Reading } from '@paddock/shared/report.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
+import type { Moment } from '../clock/exchange.ts';
 import type { Clock, Disk, Link, Machine, Scheduler, Signer } from '../ports.ts';
 import type { Log } from './log.ts';
 import type { OutboxLimits } from './outbox.ts';
@@ -33,6 +34,16 @@ export interface FirmwareSource {
   cloudReached(): void;
 }
 
+/** What drives outputs, as reports see it. */
+export interface OutputSource {
+  reported(): Readonly<Record<string, ReportedOutput>> | null;
+  /** @param asked when the report was sent that the cloud answered. @param isCurrent it named what is held of desired state */
+  answered(asked: Moment, isCurrent: boolean): void;
+  /** How old the last exchange may grow; null: no output asks for more of them. */
+  askAfterMs(): number | null;
+  begin(hears: { readonly changed: () => void; readonly ask: () => void }): void;
+}
+
 export interface SessionParts {
   readonly clock: Clock;
   readonly disk: Disk;
@@ -55,6 +66,8 @@ export interface SessionParts {
   };
   /** What the device runs, and how its update does: in every report, and reported when it changes. */
   readonly firmware?: FirmwareSource;
+  /** What the device drives: in every report, reported when it changes, and told whether the cloud is there. */
+  readonly outputs?: OutputSource;
   /** The interface for the kiosk's own software, which waits for answers to its events. */
   readonly local?: { answered(answer: Answer): void };
   readonly log: Log;

@@ -47,6 +47,7 @@ export async function createReporter(
     desired: () => parts.desired?.reported() ?? null,
     nextWithinMs: () => nextWithinMs(options.pace.now().gapMs, options.jitterMs),
     firmware: () => parts.firmware?.reported() ?? null,
+    outputs: () => parts.outputs?.reported() ?? null,
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();
@@ -54,7 +55,8 @@ export async function createReporter(
   let keeping: Promise<unknown> = Promise.resolve();
   const make = async (trigger: Trigger, happened?: Moment): Promise<Written> => {
     reportedAt = clock.monotonic();
-    const asks = asksForAnswer(trigger, exchangeAt, reportedAt, time.askAfterMs());
+    const oldAfterMs = Math.min(time.askAfterMs(), parts.outputs?.askAfterMs() ?? Infinity);
+    const asks = asksForAnswer(trigger, exchangeAt, reportedAt, oldAfterMs);
     const report = await write(trigger, asks, happened);
     if (asks) exchangeAt = reportedAt;
     return report;

@@ -78,6 +78,11 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
   parts.firmware?.watch(() => void reporter.report({ kind: 'firmware' }));
+  parts.outputs?.begin({
+    changed: () => void reporter.report({ kind: 'desired' }),
+    // Nobody hears it offline, and it would take the place of other reports.
+    ask: () => void (connection.online() && reporter.report({ kind: 'schedule' })),
+  });
   link.open({ ...connection.events, message });
   const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
   const booted = settled(clock, sensors, stopping.signal).then(() => reporter.report({ kind: 'boot' }));
@@ -110,11 +115,14 @@ const readAnswers = (
   store: OutboxStore,
   { reporter, connection }: { readonly reporter: Reporter; readonly connection: Connection },
 ): ReturnType<typeof createAnswerReader> =>
-  createAnswerReader(parts, options, store, (answer, isExchange) => {
+  createAnswerReader(parts, options, store, (answer, { isExchange, asked }) => {
     if (isExchange) reporter.exchanged();
     connection.answered(answer.digest);
     parts.inventory?.answered(answer.wants);
     void parts.desired?.answered(answer.desired);
+    const held = parts.desired?.reported();
+    const isCurrent = held?.epoch === answer.desired.epoch && held.version === answer.desired.version;
+    if (asked !== null) parts.outputs?.answered(asked, isCurrent);
     parts.firmware?.cloudReached();
     parts.local?.answered(answer);
   });

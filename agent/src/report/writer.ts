@@ -32,6 +32,8 @@ export interface WriterParts {
   readonly nextWithinMs: () => number;
   /** What is run, and how its update does; null where nothing is installed. */
   readonly firmware: () => Report['firmware'] | null;
+  /** What is driven; null where nothing is. */
+  readonly outputs: () => Report['outputs'] | null;
   /** What a report of this segment tells of exchanges, and what hears that it was made. */
   readonly time: {
     toTell(segment: number, asks: boolean): readonly Exchange[];
@@ -75,6 +77,7 @@ export function createWriter(
       desired: parts.desired(),
       nextWithinMs: parts.nextWithinMs(),
       firmware: parts.firmware(),
+      outputs: parts.outputs(),
     };
     const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
     next += 1;

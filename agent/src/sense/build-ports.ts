@@ -1,10 +1,13 @@
-import type { ByteStream, Clock, RegisterBus, SensorPort } from '../ports.ts';
+import type { Clock, DuplexStream, RegisterBus, SensorPort } from '../ports.ts';
 import type { Gpio } from '../ports-gpio.ts';
+import type { DriverHost } from '../ports-driver.ts';
+import { DriverPort } from './driver-port.ts';
 import { GpioPort } from './gpio-port.ts';
 import { LinePort } from './line-port.ts';
 import type { WantedPin } from './pin-line.ts';
 import { RegisterPort } from './register-port.ts';
 import type {
+  DriverSource,
   LineSource,
   ModbusRtuConfig,
   PinSource,
@@ -19,10 +22,12 @@ import type {
 
 /** The technology that ports are made of, handed over by the program. */
 export interface PortParts {
-  openSerial(line: SerialLinesConfig): ByteStream;
+  openSerial(line: SerialLinesConfig): DuplexStream;
   openBus(line: ModbusRtuConfig): RegisterBus;
   /** The machine's chips: loaded when the first one is opened. */
   loadGpio(): Promise<Gpio>;
+  /** What runs plug-in drivers: loaded when the first one is opened. */
+  loadDrivers(): Promise<DriverHost>;
   openSimulated(port: {
     name: string;
     pollMs: SimulatedConfig['pollMs'];
@@ -43,7 +48,7 @@ function buildPort(name: string, port: PortConfig, config: SenseConfig, parts: P
   switch (port.kind) {
     case 'serial-lines': {
       const sensors = sourcesOn(config, name, isLine);
-      const events = new Map(Object.entries(config.events).filter(([, { source }]) => source.port === name));
+      const events = new Map(Object.entries(eventsOn(config, name)));
       return new LinePort({ ...shared, config: port, sensors, events, stream: parts.openSerial(port) });
     }
     case 'modbus-rtu': {
@@ -54,10 +59,18 @@ function buildPort(name: string, port: PortConfig, config: SenseConfig, parts: P
       const sensors = pinsOn(config, name);
       return new GpioPort({ ...shared, config: port, sensors, gpio: () => parts.loadGpio() });
     }
+    case 'driver': {
+      const sensors = sourcesOn(config, name, isDriver);
+      const events = Object.keys(eventsOn(config, name));
+      return new DriverPort({ ...shared, config: port, sensors, events, host: () => parts.loadDrivers() });
+    }
     case 'simulated':
       return parts.openSimulated({ name, pollMs: port.pollMs, sensors: sourcesOn(config, name, isWave) });
   }
 }
+
+const eventsOn = ({ events }: SenseConfig, port: string): SenseConfig['events'] =>
+  Object.fromEntries(Object.entries(events).filter(([, { source }]) => source.port === port));
 
 function sourcesOn<S extends Source>(
   config: SenseConfig,
@@ -80,4 +93,5 @@ const pinsOn = (config: SenseConfig, port: string): Map<string, WantedPin> =>
 const isLine = (source: Source): source is LineSource => source.kind === 'serial-lines';
 const isRegister = (source: Source): source is RegisterSource => source.kind === 'modbus-rtu';
 const isPin = (source: Source): source is PinSource => source.kind === 'gpio';
+const isDriver = (source: Source): source is DriverSource => source.kind === 'driver';
 const isWave = (source: Source): source is WaveSource => source.kind === 'simulated';

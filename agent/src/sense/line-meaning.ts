@@ -42,6 +42,8 @@ export const formatOf = ({ format, patterns }: Pick<SerialLinesConfig, 'format' 
 
 /** Makes the reader of a port's lines. */
 export function createLineReader(rules: LineRules): LineReader {
+  // A line that nobody listens to may say what it likes.
+  if (rules.sensors.size === 0 && rules.events.size === 0) return () => NOTHING;
   const format = formatOf(rules.config);
   const ignored = rules.config.ignore.map(compilePattern);
   const eventsOfLine = createEventReader(rules.events);

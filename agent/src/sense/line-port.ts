@@ -1,6 +1,7 @@
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { QualityReason } from '@paddock/shared/report.ts';
-import type { ByteStream, Clock, PortLoss, PortStatus, SensorPort, SensorSink } from '../ports.ts';
+import type { Clock, DuplexStream, PortLoss, PortStatus, SensorPort, SensorSink } from '../ports.ts';
+import { LineExchange } from './line-exchange.ts';
 import { createLineReader, type LineMeaning, type LineReader, type LineRules } from './line-meaning.ts';
 import { createLineSplitter, type Line, type LineSplitter } from './lines.ts';
 import { PortLife } from './port-life.ts';
@@ -9,7 +10,7 @@ import type { SerialLinesConfig } from './settings.ts';
 export interface LinePortOptions extends LineRules {
   readonly name: string;
   readonly config: SerialLinesConfig;
-  readonly stream: ByteStream;
+  readonly stream: DuplexStream;
   readonly clock: Clock;
   readonly random: () => number;
 }
@@ -23,6 +24,8 @@ export class LinePort implements SensorPort {
   readonly #options: LinePortOptions;
   readonly #read: LineReader;
   readonly #life: PortLife;
+  readonly #exchange: LineExchange;
+  readonly shared: { readonly line: LineExchange };
   #sink: SensorSink | null = null;
   #splitter: LineSplitter;
   #heardAt: UptimeMs;
@@ -38,10 +41,16 @@ export class LinePort implements SensorPort {
     const course = {
       connect: (lost: (loss: PortLoss) => void) => this.#connect(lost),
       serve: (signal: AbortSignal) => this.#watchSilence(signal),
-      disconnect: () => options.stream.close(),
+      disconnect: () => {
+        this.#exchange.lost();
+        return options.stream.close();
+      },
       lost: ({ reason }: PortLoss) => this.#faultAll(reason, options.clock.monotonic()),
     };
     this.#life = new PortLife(course, options.clock, options.random);
+    const { stream, clock } = options;
+    this.#exchange = new LineExchange({ stream, clock, life: () => this.#life.life() });
+    this.shared = { line: this.#exchange };
   }
 
   open(sink: SensorSink): void {
@@ -74,6 +83,7 @@ export class LinePort implements SensorPort {
   }
 
   #take(line: Line, at: UptimeMs): void {
+    if (line.kind === 'line' && this.#exchange.hears(line.text)) return;
     const meaning = line.kind === 'line' ? this.#read(line.text) : null;
     if (meaning !== null && !meaning.isDamaged) this.#tell(meaning, at);
     else if (!this.#isFirst) this.#misunderstood(line, meaning === null ? 'malformed' : 'checksum', at);

@@ -1,4 +1,5 @@
 import type { Clock, PortLoss, PortStatus } from '../ports.ts';
+import { DriverError } from '../ports-driver.ts';
 import { GpioError } from '../ports-gpio.ts';
 
 /** What a kind of port does in its life; {@link PortLife} decides when. */
@@ -33,7 +34,7 @@ export function openAdvice(cause: unknown): string {
 }
 
 const lossOf = (cause: unknown): PortLoss =>
-  cause instanceof GpioError
+  cause instanceof GpioError || cause instanceof DriverError
     ? { reason: cause.reason, code: cause.code, detail: cause.message }
     : { reason: 'unplugged', detail: openAdvice(cause) };
 
@@ -56,6 +57,8 @@ export class PortLife {
   #session = new AbortController();
   #status: PortStatus = { state: 'closed', detail: null };
   #running: Promise<void> = Promise.resolve();
+  #lives = 0;
+  #isUp = false;
 
   constructor(course: PortCourse, clock: Clock, random: () => number) {
     this.#course = course;
@@ -70,6 +73,11 @@ export class PortLife {
 
   status(): PortStatus {
     return this.#status;
+  }
+
+  /** Which opening of the port stands, from 1; 0 while it is not open. */
+  life(): number {
+    return this.#isUp ? this.#lives : 0;
   }
 
   /** For what the course finds out while it serves. */
@@ -107,14 +115,18 @@ export class PortLife {
     try {
       await this.#course.connect((why) => {
         if (!session.signal.aborted) loss = why;
+        this.#isUp = false;
         session.abort();
       });
       openedAt = this.#clock.monotonic();
       this.#status = { state: 'open', detail: null };
+      this.#lives += 1;
+      this.#isUp = !session.signal.aborted;
       if (!this.#closing.signal.aborted) await this.#course.serve(session.signal);
     } catch (cause) {
       loss = lossOf(cause);
     }
+    this.#isUp = false;
     await this.#course.disconnect();
     return { loss, stood: openedAt !== null && this.#clock.monotonic() - openedAt >= STOOD_MS };
   }

@@ -23,6 +23,8 @@ export interface RegisterPortOptions {
   readonly random: () => number;
 }
 
+type BusWork<T> = (bus: Pick<RegisterBus, 'read' | 'write'>) => Promise<T>;
+
 /** A bus of units that are asked in turn. A unit that fails is no reason not to ask the others. */
 export class RegisterPort implements SensorPort {
   readonly name: string;
@@ -33,6 +35,9 @@ export class RegisterPort implements SensorPort {
   /** What is wrong with which unit, until it answers. */
   readonly #complaints = new Map<number, string>();
   #sink: SensorSink | null = null;
+  /** Requests of sensors and outputs, one after the other. */
+  #last: Promise<unknown> = Promise.resolve();
+  readonly shared = { bus: { life: () => this.#life.life(), use: <T>(work: BusWork<T>) => this.#use(work) } } as const;
 
   constructor(options: RegisterPortOptions) {
     this.name = options.name;
@@ -60,6 +65,19 @@ export class RegisterPort implements SensorPort {
     return this.#life.close();
   }
 
+  #use<T>(work: BusWork<T>): Promise<T> {
+    return this.#inTurn(async () => {
+      if (this.#life.life() === 0) throw new BusError('unplugged', this.status().detail ?? 'the port is not open');
+      return work(this.#options.bus);
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
   async #poll(signal: AbortSignal): Promise<void> {
     const { clock, config } = this.#options;
     while (!signal.aborted) {
@@ -76,7 +94,7 @@ export class RegisterPort implements SensorPort {
 
   async #ask(request: PlannedRequest, signal: AbortSignal): Promise<void> {
     try {
-      const words = await this.#options.bus.read(request);
+      const words = await this.#inTurn(() => this.#options.bus.read(request));
       if (signal.aborted) return;
       this.#rest.answered(request.unit);
       this.#complaints.delete(request.unit);

@@ -19,12 +19,17 @@ export interface PortState extends PortStatus {
 }
 
 export interface Sensors {
+  /** Opens these already, because outputs need them. What happens on them before {@link open} is not told. */
+  openPorts(names: readonly string[]): void;
+  /** Opens all others, and tells from now on. */
   open(events: SensorEvents): void;
   /** Every sensor of the configuration, all at the same moment: now, or that of the report. */
   readings(at?: UptimeMs): Record<string, Reading>;
   ports(): PortState[];
   close(): Promise<void>;
 }
+
+const UNHEARD: SensorEvents = { urgent: () => undefined, event: () => undefined };
 
 interface Tally {
   samples: number;
@@ -39,10 +44,20 @@ export function createSensors(options: { config: SenseConfig; ports: readonly Se
     Object.entries(config.sensors).map(([name, sensor]) => [name, new LiveSensor(sensor, clock, closing.signal)]),
   );
   const tallies = new Map<string, Tally>(ports.map(({ name }) => [name, { samples: 0, faults: {} }]));
+  let told: SensorEvents = UNHEARD;
+  const opened = new Set<string>();
+  const input = (name: string, what: SensorInput): void => live.get(name)?.input(what, () => told.urgent(name));
+  const event: SensorEvents['event'] = (...happened) => told.event(...happened);
+  const openPort = (port: SensorPort): void => {
+    if (opened.has(port.name)) return;
+    opened.add(port.name);
+    port.open(sinkFor(input, { event }, tallies.get(port.name)));
+  };
   return {
+    openPorts: (names) => ports.filter(({ name }) => names.includes(name)).forEach(openPort),
     open: (events) => {
-      const input = (name: string, what: SensorInput): void => live.get(name)?.input(what, () => events.urgent(name));
-      for (const port of ports) port.open(sinkFor(input, events, tallies.get(port.name)));
+      told = events;
+      ports.forEach(openPort);
     },
     readings: (at = clock.monotonic()) =>
       Object.fromEntries([...live].map(([name, sensor]) => [name, sensor.reading(at)])),
@@ -56,7 +71,7 @@ export function createSensors(options: { config: SenseConfig; ports: readonly Se
 
 function sinkFor(
   input: (name: string, what: SensorInput) => void,
-  events: SensorEvents,
+  events: Pick<SensorEvents, 'event'>,
   tally: Tally = { samples: 0, faults: {} },
 ): SensorSink {
   return {

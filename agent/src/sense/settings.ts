@@ -17,7 +17,7 @@ const Scalars = Type.Union([Scalar, Type.Array(Scalar, { minItems: 1 })], {
 });
 export type Scalar = Static<typeof Scalar>;
 
-const Pattern = Type.Refine(
+export const Pattern = Type.Refine(
   Type.String({ minLength: 1, maxLength: 1024 }),
   (pattern) => patternFault(pattern) === null,
   (pattern) => patternFault(pattern) ?? '',
@@ -71,6 +71,19 @@ export const PORT_SCHEMAS = {
     },
     strict,
   ),
+  /** A device that a driver from outside reads: a module, see docs/drivers.md. */
+  driver: Type.Object(
+    {
+      kind: Type.Literal('driver'),
+      /** Relative to the configuration file. */
+      driver: Type.String({ minLength: 1, maxLength: 1024 }),
+      /** The driver judges them. */
+      options: Type.Record(Type.String(), Type.Unknown(), { default: {} }),
+      /** How long a healthy device may say nothing at all; 0 means for ever. */
+      silentAfterMs: Milliseconds({ default: 10_000 }),
+    },
+    strict,
+  ),
   /** No hardware: values follow the clock. */
   simulated: Type.Object(
     { kind: Type.Literal('simulated'), pollMs: Milliseconds({ minimum: 10, default: 1000 }) },
@@ -83,7 +96,8 @@ export type SerialLinesConfig = Static<(typeof PORT_SCHEMAS)['serial-lines']>;
 export type ModbusRtuConfig = Static<(typeof PORT_SCHEMAS)['modbus-rtu']>;
 export type SimulatedConfig = Static<(typeof PORT_SCHEMAS)['simulated']>;
 export type GpioConfig = Static<(typeof PORT_SCHEMAS)['gpio']>;
-export type PortConfig = SerialLinesConfig | ModbusRtuConfig | GpioConfig | SimulatedConfig;
+export type DriverConfig = Static<(typeof PORT_SCHEMAS)['driver']>;
+export type PortConfig = SerialLinesConfig | ModbusRtuConfig | GpioConfig | DriverConfig | SimulatedConfig;
 
 export const REGISTER_TYPES = ['int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float32', 'float64'] as const;
 export const WAVES = ['square', 'sine', 'constant', 'counter'] as const;
@@ -124,6 +138,10 @@ const ADDRESSES = {
     debounceUs: Type.Integer({ minimum: 0, maximum: 10_000_000, default: 0 }),
     /** Of a number: which edges it counts; rising when left out. */
     edge: Type.Optional(Type.Enum(['rising', 'falling', 'both'])),
+  },
+  driver: {
+    /** What the driver calls it. */
+    channel: Type.String({ minLength: 1, maxLength: 128 }),
   },
   simulated: {
     wave: Type.Enum([...WAVES]),
@@ -233,8 +251,9 @@ type Address<Kind extends PortKind> = { readonly kind: Kind; readonly port: stri
 export type LineSource = Address<'serial-lines'>;
 export type RegisterSource = Address<'modbus-rtu'>;
 export type PinSource = Address<'gpio'>;
+export type DriverSource = Address<'driver'>;
 export type WaveSource = Address<'simulated'>;
-export type Source = LineSource | RegisterSource | PinSource | WaveSource;
+export type Source = LineSource | RegisterSource | PinSource | DriverSource | WaveSource;
 
 type SensorOf<Kind extends SensorKind> = PropertiesOf<(typeof SENSORS)[Kind]> & {
   readonly source: Source & PropertiesOf<(typeof CONVERSIONS)[Kind]>;

@@ -75,6 +75,27 @@ export const replaceDesired = (
   return change(sql, actor, deviceId, expectedVersion, () => state);
 };
 
+/**
+ * Sets one output, or takes it away, and leaves the others.
+ * @param output with the value null it is taken away; the key goes with the last one
+ * @throws FleetError as `patchDesired`
+ */
+export const setDesiredOutput = (
+  sql: Sql,
+  actor: Actor,
+  deviceId: string,
+  output: { readonly name: string; readonly value: unknown },
+  expectedVersion: number | null = null,
+): Promise<DesiredChange> =>
+  change(sql, actor, deviceId, expectedVersion, ({ outputs, ...others }) => {
+    const kept = Object.entries(outputs ?? {}).filter(([other]) => other !== output.name);
+    const next: Record<string, unknown> = Object.fromEntries(
+      output.value === null ? kept : [...kept, [output.name, output.value]],
+    );
+    checkKey('outputs', next);
+    return Object.keys(next).length === 0 ? others : { ...others, outputs: next };
+  });
+
 function partsOf(patch: DesiredPatch): { readonly gone: ReadonlySet<string>; readonly given: DesiredState } {
   const entries = Object.entries(patch);
   const given = entries.filter(([, value]) => value !== null);

@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'typebox';
 import { Compile } from 'typebox/compile';
-import { DESIRED_KEY_PATTERN, DesiredAgent, DesiredFirmware } from '@paddock/shared/desired.ts';
+import { DESIRED_KEY_PATTERN, DesiredAgent, DesiredFirmware, DesiredOutputs } from '@paddock/shared/desired.ts';
 import { parsePayload } from '@paddock/shared/envelope.ts';
 import { Refusal } from '@paddock/shared/errors.ts';
 import { checkedTimeZone } from '../customers/attributes.ts';
@@ -25,6 +25,8 @@ const KNOWN: Readonly<Record<string, (value: unknown) => void>> = {
     if (schedule !== undefined && !CRON.test(schedule))
       throw new FleetError('desired_value_invalid', '/agent/schedule is no cron expression');
   }),
+  // Which there are, and what they take, the device knows, which reports it of each.
+  outputs: checkerOf('outputs', DesiredOutputs, () => undefined),
 };
 
 /**

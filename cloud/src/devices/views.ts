@@ -1,4 +1,4 @@
-import type { ReportedDesired } from '@paddock/shared/desired.ts';
+import type { ReportedDesired, ReportedOutput } from '@paddock/shared/desired.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Host, Reading, Trigger } from '@paddock/shared/report.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
@@ -50,6 +50,8 @@ export interface DeviceView {
   readonly lastReport: LastReport | null;
   readonly readings: Readonly<Record<string, Reading>>;
   readonly host: Host | null;
+  /** What it drives, as its newest report says; empty where that is nothing. */
+  readonly outputs: Readonly<Record<string, ReportedOutput>>;
   /** Null until a report was recorded. */
   readonly clock: ClockView | null;
   readonly delivery: LastDelivery | null;
@@ -237,6 +239,7 @@ export class DeviceViews {
       lastReport,
       readings: report.readings,
       host: report.host ?? null,
+      outputs: report.outputs ?? {},
       clock: record && clockView(record, row.faults ?? [], report, placed),
       delivery: row.has_start ? { ...deliveryOf(row), waiting: report.outbox?.waiting ?? null } : null,
     };
@@ -252,8 +255,8 @@ interface ExplainRow {
 
 const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
 
-type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'clock' | 'delivery'>;
-const NEVER_HEARD: LastKnown = { lastReport: null, readings: {}, host: null, clock: null, delivery: null };
+type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'outputs' | 'clock' | 'delivery'>;
+const NEVER_HEARD: LastKnown = { lastReport: null, readings: {}, host: null, outputs: {}, clock: null, delivery: null };
 
 function filterOf({ customer, site, model, presence, q }: DeviceFilter): Condition[] {
   const equal: readonly (readonly [string, string | undefined])[] = [

@@ -1,5 +1,5 @@
 import Type, { type TProperties, type TSchema } from 'typebox';
-import { NAME_PATTERN } from '@paddock/shared/report.ts';
+import { NAME_PATTERN } from '@paddock/shared/names.ts';
 import { DEVICE_ID_PATTERN } from '@paddock/shared/topics.ts';
 import { BASES, INSTANT_PATTERN } from '@paddock/shared/time.ts';
 import { CLOCK_FAULTS } from '../clock/evidence.ts';

@@ -41,6 +41,14 @@ interface ShownTime {
   readonly basis: string;
 }
 
+interface ShownError {
+  readonly code: string;
+  readonly detail?: string;
+}
+
+const whyOf = (error: ShownError | undefined): string | undefined =>
+  error && (error.detail === undefined ? error.code : `${error.code} (${error.detail})`);
+
 const READING_COLUMNS: readonly Column<Item>[] = [
   { heading: 'SENSOR', show: ({ sensor }) => sensor },
   { heading: 'VALUE', show: ({ value }) => value },
@@ -48,6 +56,14 @@ const READING_COLUMNS: readonly Column<Item>[] = [
   { heading: 'QUALITY', show: ({ quality, reason }) => [quality ?? 'good', reason].filter(Boolean).join(': ') },
   { heading: 'AGE MS', show: ({ ageMs }) => ageMs },
   { heading: 'CHANGED AGO MS', show: ({ changedAgoMs }) => changedAgoMs },
+];
+
+const OUTPUT_COLUMNS: readonly Column<Item>[] = [
+  { heading: 'OUTPUT', show: ({ output }) => output },
+  { heading: 'DESIRED', show: ({ desired }) => desired },
+  { heading: 'ACTUAL', show: ({ actual }) => actual },
+  { heading: 'STATE', show: ({ state }) => state },
+  { heading: 'WHY', show: ({ error }) => whyOf(error as ShownError | undefined) },
 ];
 
 const CHANGE_COLUMNS: readonly Column<Item>[] = [
@@ -61,11 +77,12 @@ const CHANGE_COLUMNS: readonly Column<Item>[] = [
 
 /** A device for people: what it is, its readings, what they changed, its clock, and what became of its reports. */
 export function deviceSheet(device: Item, changes: readonly Item[]): string {
-  const { readings, clock, delivery, desired, lastReport, ...attributes } = device;
+  const { readings, outputs, clock, delivery, desired, lastReport, ...attributes } = device;
   const rows = Object.entries((readings ?? {}) as Record<string, Item>).map(([sensor, reading]) => ({
     sensor,
     ...reading,
   }));
+  const driven = Object.entries((outputs ?? {}) as Record<string, Item>).map(([output, is]) => ({ output, ...is }));
   return [
     sheet({
       ...attributes,
@@ -75,6 +92,7 @@ export function deviceSheet(device: Item, changes: readonly Item[]): string {
     ...(clock ? [sheet(clockWords(clock as ShownClock))] : []),
     ...(delivery ? [sheet(deliveryWords(delivery as ShownDelivery))] : []),
     table(rows, READING_COLUMNS),
+    ...(driven.length > 0 ? [table(driven, OUTPUT_COLUMNS)] : []),
     ...(changes.length > 0 ? [table(changes, CHANGE_COLUMNS)] : []),
   ].join('\n\n');
 }

@@ -22,3 +22,16 @@ export function linesBetween(before: ChargePoint, now: ChargePoint, repeat: bool
   const changed = panelLine(before) !== panelLine(now);
   return [...swiped, ...(changed || repeat ? [panelLine(now)] : [])];
 }
+
+/** The lamp above the panel, which obeys `light on` and `light off` and tells itself when asked by `light?`. */
+export interface Lamp {
+  readonly isOn: boolean;
+}
+
+/** What a command makes of the lamp, and what the panel answers; null for what is no command. */
+export function obey(lamp: Lamp, command: string): { readonly lamp: Lamp; readonly answer: string } | null {
+  const word = (is: boolean): string => (is ? 'on' : 'off');
+  if (command === 'light?') return { lamp, answer: JSON.stringify({ light: word(lamp.isOn) }) };
+  const [, wanted] = /^light (on|off)$/.exec(command) ?? [];
+  return wanted === undefined ? null : { lamp: { isOn: wanted === 'on' }, answer: JSON.stringify({ ok: command }) };
+}

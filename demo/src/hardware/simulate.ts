@@ -1,6 +1,6 @@
 import { chargePointAt } from './charge-point.ts';
 import { answerRequests, registerImage } from './meter.ts';
-import { linesBetween, panelLine } from './panel.ts';
+import { linesBetween, obey, panelLine, type Lamp } from './panel.ts';
 import { openPty, type PtyMaster } from './pty.ts';
 
 /** Often enough to see a pressed button. */
@@ -38,6 +38,13 @@ function runPanel(line: PtyMaster, now: () => number): () => void {
     // Nobody reads: a real line would lose the bytes too.
     if (line.waiting() === 0) line.write(`${text}\n`).catch(() => {});
   };
+  let lamp: Lamp = { isOn: false };
+  onLines(line, (command) => {
+    const obeyed = obey(lamp, command);
+    if (obeyed === null) return;
+    lamp = obeyed.lamp;
+    send(obeyed.answer);
+  });
   send(panelLine(state));
   const timer = setInterval(() => {
     const next = chargePointAt(now());
@@ -47,6 +54,18 @@ function runPanel(line: PtyMaster, now: () => number): () => void {
     state = next;
   }, TICK_MS);
   return () => clearInterval(timer);
+}
+
+/** No command is longer than this. */
+const COMMAND_CHARS = 64;
+
+function onLines(line: PtyMaster, hear: (text: string) => void): void {
+  let rest = '';
+  line.onData((chunk) => {
+    const lines = (rest + Buffer.from(chunk).toString()).split('\n');
+    rest = (lines.pop() ?? '').slice(-COMMAND_CHARS);
+    lines.forEach(hear);
+  });
 }
 
 function runMeter(line: PtyMaster, now: () => number): void {

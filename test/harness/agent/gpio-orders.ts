@@ -1,4 +1,4 @@
-import type { OutputState } from '@paddock/agent/act/held-output.ts';
+import type { OutputState } from '@paddock/agent/act/output.ts';
 import type { PortState } from '@paddock/agent/sense/sensors.ts';
 import type { Reading } from '@paddock/shared/report.ts';
 

@@ -17,8 +17,8 @@ const EVERY_MS = 100;
 const clock = createSystemClock();
 const config = await loadConfig(configFile);
 const quiet = (): void => {};
-const outputs = await holdOutputs(config, clock, { debug: quiet, info: quiet, warn: quiet, error: quiet });
 const sensors = createSensing(config, clock);
+const outputs = await holdOutputs(config, sensors, clock, { debug: quiet, info: quiet, warn: quiet, error: quiet });
 sensors.open({ urgent: quiet, event: quiet });
 
 const place = (name: string): string => join(directory, name);
@@ -31,7 +31,8 @@ function put(name: string, value: object): void {
 function perform(order: Order): object {
   switch (order.kind) {
     case 'set':
-      return { level: outputs.set(order.output, order.level) };
+      outputs.set(order.output, order.level);
+      return { level: outputs.states()[order.output]?.actual };
     case 'pull-and-stall': {
       const before = clock.monotonic();
       writeFileSync(order.file, order.pull);

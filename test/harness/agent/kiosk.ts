@@ -38,6 +38,7 @@ export class Kiosk {
       openSerial: (line) => createSerialStream(line, clock),
       openBus: (line) => createModbusBus(line, createSerialStream(line, clock), clock),
       openSimulated: (port) => createSimulatedPort(port, clock),
+      loadDrivers: () => Promise.reject(new Error('there is no driver')),
       loadGpio: () => Promise.resolve(createGpio()),
       clock,
       random: Math.random,

@@ -2,6 +2,8 @@ import type { PtyMaster } from '../pty.ts';
 
 /** Function codes and exceptions of the Modbus Application Protocol 1.1b3. */
 const TABLES = { 1: 'coil', 2: 'discrete', 3: 'holding', 4: 'input' } as const;
+/** Writing one coil, and one register. */
+const WRITES = { 5: 'coil', 6: 'holding' } as const;
 const ILLEGAL_ADDRESS = 2;
 const REQUEST_BYTES = 8;
 
@@ -16,6 +18,8 @@ export interface Misbehaviour {
   as?: number;
   /** Answers after this time, and nothing else before. */
   lateMs?: number;
+  /** Acknowledges what is written, and does not do it. */
+  stuck?: boolean;
   /** Sends this before every answer. */
   noise?: Uint8Array;
 }
@@ -49,11 +53,30 @@ export class ModbusSlave {
     const [unit = 0, code = 0] = request;
     const table = TABLES[code as keyof typeof TABLES];
     const [address, count] = [request.readUInt16BE(2), request.readUInt16BE(4)];
+    if (code in WRITES) return this.#write(request, WRITES[code as keyof typeof WRITES]);
     this.requests.push(`${unit} ${table} ${address}+${count}`);
     const fault = this.faults[unit] ?? {};
     const memory = this.units[unit];
     if (!memory || fault.mute) return;
-    const frame = sealed(Buffer.of(fault.as ?? unit, ...body(code, valuesOf(memory[table] ?? {}, address, count))));
+    this.#send(fault, [fault.as ?? unit, ...body(code, valuesOf(memory[table] ?? {}, address, count))]);
+  }
+
+  /** The answer repeats the request. */
+  #write(request: Buffer, table: 'coil' | 'holding'): void {
+    const [unit = 0, code = 0] = request;
+    const [address, word] = [request.readUInt16BE(2), request.readUInt16BE(4)];
+    this.requests.push(`${unit} ${table} ${address}=${word}`);
+    const fault = this.faults[unit] ?? {};
+    const memory = this.units[unit];
+    if (!memory || fault.mute) return;
+    const hasIt = memory[table]?.[address] !== undefined;
+    const value = table === 'coil' ? Number(word === 0xff00) : word;
+    if (hasIt && !fault.stuck) this.units[unit] = { ...memory, [table]: { ...memory[table], [address]: value } };
+    this.#send(fault, hasIt ? request.subarray(0, 6) : [unit, code | 0x80, ILLEGAL_ADDRESS]);
+  }
+
+  #send(fault: Misbehaviour, bytes: Iterable<number>): void {
+    const frame = sealed(Buffer.from([...bytes]));
     if (fault.crc) frame[frame.length - 1] = (frame.at(-1) ?? 0) ^ 0xff;
     const answer = Buffer.concat([fault.noise ?? Buffer.alloc(0), frame]);
     this.#answers = this.#answers

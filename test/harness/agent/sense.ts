@@ -1,10 +1,11 @@
 import { readConfig, type AgentConfig } from '@paddock/agent/config.ts';
 import type {
-  ByteStream,
+  DuplexStream,
   PortLoss,
   RawValue,
   RegisterBus,
   RegisterRequest,
+  RegisterWrite,
   SensorPort,
   SensorSink,
 } from '@paddock/agent/ports.ts';
@@ -53,16 +54,24 @@ export class Listener implements SensorSink {
 }
 
 /** A serial device under the hand of the test. */
-export class FakeStream implements ByteStream {
+export class FakeStream implements DuplexStream {
   opened = 0;
   closed = 0;
   isMissing = false;
-  #events: Parameters<ByteStream['open']>[0] | null = null;
+  readonly written: string[] = [];
+  /** What the device does with what it is told. */
+  heard: (text: string) => void = () => {};
+  #events: Parameters<DuplexStream['open']>[0] | null = null;
 
-  open(events: Parameters<ByteStream['open']>[0]): Promise<void> {
+  open(events: Parameters<DuplexStream['open']>[0]): Promise<void> {
     if (this.isMissing) return Promise.reject(new Error('Error: No such file or directory, cannot open /dev/x'));
     this.opened += 1;
     this.#events = events;
+    return Promise.resolve();
+  }
+  write(bytes: Uint8Array): Promise<void> {
+    this.written.push(Buffer.from(bytes).toString());
+    this.heard(this.written.at(-1) ?? '');
     return Promise.resolve();
   }
   say(text: string | Uint8Array, at: number): void {
@@ -82,6 +91,7 @@ export class FakeStream implements ByteStream {
 export class FakeBus implements RegisterBus {
   readonly asked: string[] = [];
   answer: (request: RegisterRequest) => readonly number[];
+  take: (request: RegisterWrite) => Promise<void> = () => Promise.resolve();
   #lost: ((loss: PortLoss) => void) | null = null;
 
   constructor(answer: (request: RegisterRequest) => readonly number[]) {
@@ -95,6 +105,10 @@ export class FakeBus implements RegisterBus {
     const { unit, table, address, count } = request;
     this.asked.push(`${unit} ${table} ${address}+${count}`);
     return this.answer(request);
+  }
+  write({ unit, table, address, word }: RegisterWrite): Promise<void> {
+    this.asked.push(`${unit} ${table} ${address}=${word}`);
+    return this.take({ unit, table, address, word });
   }
   lose(): void {
     this.#lost?.({ reason: 'unplugged', detail: 'pulled' });

@@ -111,6 +111,20 @@ it('serves every command', async () => {
   expect(JSON.parse((await run(process.execPath, [LAUNCHER, 'gpio', '--json'])).stdout)).toHaveProperty('chips');
 });
 
+it('loads a plug-in driver from its own place, in a thread of its own', async () => {
+  const home = await mkdtemp(join(tmpdir(), 'paddock-bundle-'));
+  const driver = `export const contract = 1; export const parse = () => ({});
+    export const open = (settings, port) => { port.sample('one', 5); return { close() {} }; };`;
+  await writeFile(join(home, 'driver.mjs'), driver);
+  const ports = { plugged: { kind: 'driver', driver: 'driver.mjs' } };
+  const sensors = { one: { kind: 'number', source: { port: 'plugged', channel: 'x' } } };
+  const config = { device: 'kiosk-bundle', cloud: { url: 'mqtt://127.0.0.1:1' }, ports, sensors };
+  await writeFile(join(home, 'agent.yaml'), JSON.stringify(config));
+  const args = ['state', '--json', '--seconds', '3', '--config', join(home, 'agent.yaml')];
+  const { stdout } = await run(process.execPath, [LAUNCHER, ...args]);
+  expect(JSON.parse(stdout)).toMatchObject({ report: { readings: { one: { value: 5 } } } });
+});
+
 it('knows when it was built', async () => {
   const SOURCE_DATE_EPOCH = '1800000000';
   await run(process.execPath, [join(AGENT, 'bundle.ts')], { env: { ...process.env, SOURCE_DATE_EPOCH } });

@@ -29,8 +29,8 @@ describe('GPIO in the configuration', () => {
     const { ports, sensors, outputs } = configOf(WHOLE);
     expect(ports.pins).toEqual({ kind: 'gpio', chip: 'panel', pollMs: 1000 });
     expect(sensors.door?.source).toMatchObject({ activeLow: false, bias: 'as-is', debounceUs: 0, line: 'DOOR' });
-    const target = { port: 'pins', line: 6, activeLow: false, bias: 'as-is', drive: 'push-pull' };
-    expect(outputs.lock).toEqual({ kind: 'binary', safe: true, target });
+    const target = { kind: 'gpio', port: 'pins', line: 6, activeLow: false, bias: 'as-is', drive: 'push-pull' };
+    expect(outputs.lock).toEqual({ kind: 'binary', safe: true, whenAway: 'hold', target });
   });
 
   it.each([
@@ -43,7 +43,7 @@ describe('GPIO in the configuration', () => {
     ['line: DOOR', 'line: DOOR, edge: both', 'sensors.door.source.edge is for numbers, which count edges'],
     ['line: DOOR', 'line: DOOR, bias: up', 'sensors.door.source.bias must be one of as-is, off, pull-up'],
     ['safe: true, ', '', 'config_invalid outputs.lock.safe is missing'],
-    ['target: { port: pins', 'target: { port: line', 'outputs.lock.target.port must be a port of kind gpio'],
+    ['target: { port: pins', 'target: { port: line', 'outputs.lock.target.send is missing'],
     ['target: { port: pins', 'target: { port: pin', 'names no port: pin (did you mean pins?)'],
     [', target: { port: pins, line: 6 }', '', 'config_invalid outputs.lock.target is missing'],
     ['line: 6', 'line: 6, drives: x', 'config_unknown_key outputs.lock.target.drives'],

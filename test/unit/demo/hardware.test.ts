@@ -1,6 +1,6 @@
 import { chargePointAt } from '@paddock/demo/hardware/charge-point.ts';
 import { answerRequests, METER_REGISTERS, registerImage, withCrc } from '@paddock/demo/hardware/meter.ts';
-import { linesBetween } from '@paddock/demo/hardware/panel.ts';
+import { linesBetween, obey } from '@paddock/demo/hardware/panel.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 
@@ -48,6 +48,13 @@ describe('the charge point', () => {
 });
 
 describe('the panel', () => {
+  it('has a lamp that obeys and tells', () => {
+    const on = obey({ isOn: false }, 'light on');
+    expect(on).toEqual({ lamp: { isOn: true }, answer: '{"ok":"light on"}' });
+    expect(obey({ isOn: true }, 'light?')?.answer).toBe('{"light":"on"}');
+    expect(obey({ isOn: true }, 'light')).toBeNull();
+  });
+
   it('tells of every swipe once, and of every change', () => {
     const lines: string[] = [];
     for (let at = START; at < START + 750_000; at += 100) {

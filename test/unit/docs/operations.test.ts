@@ -2,7 +2,8 @@ import { createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { TOKEN_ERRORS } from '@paddock/agent/adapters/pkcs11/error.ts';
-import { outputSchema } from '@paddock/agent/act/settings.ts';
+import { OUTPUT_ERRORS } from '@paddock/agent/act/codes.ts';
+import { isOutputPort, kindsOn, outputSchema } from '@paddock/agent/act/settings.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
@@ -12,6 +13,7 @@ import { INSTALL_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { EventSchema, PORT_SCHEMAS, SENSOR_KINDS, sensorSchema, type PortKind } from '@paddock/agent/sense/settings.ts';
 import { FirmwareSchema } from '@paddock/agent/config/firmware-settings.ts';
 import { GPIO_ERRORS, GpioError, type GpioCode } from '@paddock/agent/ports-gpio.ts';
+import { DRIVER_CONTRACT, DRIVER_ERRORS } from '@paddock/agent/ports-driver.ts';
 import { FETCH_ERRORS } from '@paddock/agent/ports-firmware.ts';
 import { TUF_ERRORS } from '@paddock/agent/tuf/tuf-error.ts';
 import { LOCK_ERRORS } from '@paddock/agent/update/lock.ts';
@@ -41,9 +43,9 @@ const cellsOf = (line: string): string[] =>
     .map((cell) => cell.trim());
 
 /** The rows below a table's head, as lists of cells. */
-function rowsUnder(head: string): string[][] {
-  const lines = page.slice(page.indexOf(head)).split('\n').slice(2);
-  expect(page).toContain(head);
+function rowsUnder(head: string, on = page): string[][] {
+  const lines = on.slice(on.indexOf(head)).split('\n').slice(2);
+  expect(on).toContain(head);
   return lines.slice(0, lines.indexOf('')).map(cellsOf);
 }
 
@@ -121,11 +123,14 @@ function keysOf(schema: Shape, prefix = ''): [path: string, fallback: unknown][]
 
 const portKinds = Object.keys(PORT_SCHEMAS) as PortKind[];
 const sensorSchemas = SENSOR_KINDS.flatMap((sensor) => portKinds.map((port) => sensorSchema(sensor, port)));
+const outputSchemas = portKinds
+  .filter(isOutputPort)
+  .flatMap((port) => kindsOn(port).map((kind) => outputSchema(port, kind)));
 const SECTIONS = [
   { head: '| key of `ports.<name>` |', schemas: Object.values(PORT_SCHEMAS) },
   { head: '| key of `sensors.<name>` |', schemas: sensorSchemas },
   { head: '| key of `events.<name>` |', schemas: [EventSchema] },
-  { head: '| key of `outputs.<name>` |', schemas: [outputSchema('gpio')] },
+  { head: '| key of `outputs.<name>` |', schemas: outputSchemas },
   { head: '| key of `cloud.enrol` |', schemas: [EnrolSchema] },
   { head: '| key of `firmware` |', schemas: [FirmwareSchema] },
 ];
@@ -183,6 +188,22 @@ describe('GPIO', () => {
       code(new GpioError(one as GpioCode, '').reason),
     ]);
     expect(rows).toEqual(known);
+  });
+});
+
+describe('outputs', () => {
+  it('have a row for every code, in the words of the code', () => {
+    const rows = rowsUnder('| `code` of an output |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(OUTPUT_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+});
+
+describe('plug-in drivers', () => {
+  it('have a row for every code, in the words of the code', () => {
+    const drivers = readFileSync(join(import.meta.dirname, '../../../docs/drivers.md'), 'utf8');
+    const rows = rowsUnder('| `code` of a driver |', drivers).map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(DRIVER_ERRORS).map(([one, text]) => [code(one), text]));
+    expect(drivers).toContain(`The contract, version ${DRIVER_CONTRACT}`);
   });
 });
 

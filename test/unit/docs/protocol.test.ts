@@ -5,7 +5,7 @@ import { BUNDLE_ERRORS } from '@paddock/shared/bundle-error.ts';
 import { COMPONENT_KINDS, Inventory, MAX_COMPONENT_DEPTH, MAX_COMPONENTS } from '@paddock/shared/inventory.ts';
 import { MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES } from '@paddock/shared/envelope.ts';
 import { REFUSALS } from '@paddock/shared/errors.ts';
-import { Desired, DesiredAgent, DesiredFirmware } from '@paddock/shared/desired.ts';
+import { Desired, DesiredAgent, DesiredFirmware, OUTPUT_STATES, ReportedOutput } from '@paddock/shared/desired.ts';
 import { ReportedFirmware, UPDATE_STATES } from '@paddock/shared/firmware.ts';
 import { Manifest } from '@paddock/shared/manifest.ts';
 import { Presence } from '@paddock/shared/presence.ts';
@@ -59,6 +59,7 @@ describe('docs/protocol.md', () => {
       DesiredAgent,
       Manifest,
       ReportedFirmware,
+      ReportedOutput,
     ];
     const fields = messages.flatMap(({ properties }) => Object.keys(properties));
     expect(fields.filter((field) => !page.includes(`\`${field}`))).toEqual([]);
@@ -72,6 +73,11 @@ describe('docs/protocol.md', () => {
     expect(states).toEqual(
       expect.arrayContaining(Object.entries(UPDATE_STATES).map(([state, status]) => [`\`${state}\``, status])),
     );
+  });
+
+  it('lists the states of an output', () => {
+    const known = Object.entries(OUTPUT_STATES).map(([state, text]) => [`\`${state}\``, text]);
+    expect(rows).toEqual(expect.arrayContaining(known));
   });
 
   it('names every kind of component, and how many there may be', () => {

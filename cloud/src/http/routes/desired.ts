@@ -1,7 +1,8 @@
 import Type from 'typebox';
 import { DESIRED_KEY_PATTERN } from '@paddock/shared/desired.ts';
+import { NAME_PATTERN } from '@paddock/shared/names.ts';
 import { readDevice } from '../../devices/registry.ts';
-import { patchDesired, replaceDesired, type DesiredChange } from '../../desired/change.ts';
+import { patchDesired, replaceDesired, setDesiredOutput, type DesiredChange } from '../../desired/change.ts';
 import { listDesiredEdits, readDesired, type DesiredView } from '../../desired/views.ts';
 import type { Scope } from '../../customers/scope.ts';
 import type { Sql, Store } from '../../ports.ts';
@@ -28,8 +29,9 @@ import {
 const tags = ['desired'];
 const Key = Type.String({ pattern: DESIRED_KEY_PATTERN });
 const KeyParams = Type.Object({ deviceId: DeviceId, key: Key });
+const OutputParams = Type.Object({ deviceId: DeviceId, output: Type.String({ pattern: NAME_PATTERN }) });
 const State = Type.Record(Type.String(), Type.Unknown(), {
-  description: 'By key. Known are `firmware` and `agent` (docs/protocol.md, section 14)',
+  description: 'By key. Known are `firmware`, `agent` and `outputs` (docs/protocol.md, section 14)',
 });
 
 const View = Type.Object({
@@ -118,6 +120,28 @@ const DELETE_KEY = {
   },
 } as const;
 
+const PUT_OUTPUT = {
+  schema: {
+    tags,
+    operationId: 'setDesiredOutput',
+    summary: 'Set what one output of a device shall be; its other outputs stay as they are desired',
+    description: 'A value, or `{"value": .., "leaseSeconds": ..}`. What the output takes is in the file of the device',
+    params: OutputParams,
+    body: Input({ value: Type.Unknown() }),
+    ...edited,
+  },
+} as const;
+
+const DELETE_OUTPUT = {
+  schema: {
+    tags,
+    operationId: 'unsetDesiredOutput',
+    summary: 'Leave one output of a device to the device: it goes to its safe level, where it has one',
+    params: OutputParams,
+    ...edited,
+  },
+} as const;
+
 const LIST_EDITS = {
   schema: {
     tags,
@@ -135,6 +159,7 @@ export const desiredRoutes =
   async (app) => {
     await app.register(readingRoutes(store));
     await app.register(editingRoutes(store));
+    await app.register(outputRoutes(store));
   };
 
 const readingRoutes =
@@ -191,6 +216,26 @@ const editingRoutes =
       const { deviceId, key } = request.params;
       const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
       const work = (sql: Sql) => patchDesired(sql, actor, deviceId, { [key]: null }, expected);
+      return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
+    });
+  };
+
+const outputRoutes =
+  (store: Store): Routes =>
+  async (app) => {
+    app.put('/devices/:deviceId/desired/outputs/:output', PUT_OUTPUT, async (request, reply) => {
+      const { deviceId, output } = request.params;
+      const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
+      // Null would take it away.
+      const value = request.body.value ?? undefined;
+      const work = (sql: Sql) => setDesiredOutput(sql, actor, deviceId, { name: output, value }, expected);
+      return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
+    });
+
+    app.delete('/devices/:deviceId/desired/outputs/:output', DELETE_OUTPUT, async (request, reply) => {
+      const { deviceId, output } = request.params;
+      const [{ actor }, expected] = [principalOf(request), expectedOf(request.headers)];
+      const work = (sql: Sql) => setDesiredOutput(sql, actor, deviceId, { name: output, value: null }, expected);
       return shown(reply, await edit(store, principalOf(request).scope, deviceId, work));
     });
   };

@@ -43,6 +43,8 @@ const LastReport = Type.Object({
   time: TimeView,
 });
 
+const OutputValue = Type.Union([Type.Boolean(), Type.Number(), Type.String()]);
+
 export const DeviceView = Type.Object({
   deviceId: DeviceId,
   name: Type.String(),
@@ -70,6 +72,16 @@ export const DeviceView = Type.Object({
     }),
   ),
   host: Nullable(Type.Object({}, { description: 'Health of the machine, as the report gave it' })),
+  outputs: Type.Record(
+    Type.String(),
+    Type.Object({
+      state: Type.String({ description: 'own, applied, pending, away or failed' }),
+      desired: Type.Optional(OutputValue),
+      actual: Nullable(OutputValue),
+      error: Type.Optional(Type.Object({ code: Type.String(), detail: Type.Optional(Type.String()) })),
+    }),
+    { description: 'What the device drives, as its newest report says' },
+  ),
   clock: Nullable(Clock),
   delivery: Nullable(
     Type.Object(

@@ -60,6 +60,22 @@ describe('desired state over HTTP', () => {
     );
   });
 
+  it('has outputs that are set one by one', async () => {
+    const { path } = await newDevice();
+    const light = await http.call('PUT', `${path}/outputs/light`, { body: { value: true } });
+    expect(light.body).toMatchObject({ version: 1, state: { outputs: { light: true } } });
+    const leased = { value: 21.5, leaseSeconds: 600 };
+    const heater = await http.call('PUT', `${path}/outputs/heater.left`, { body: { value: leased } });
+    expect(heater.body).toMatchObject({ version: 2, state: { outputs: { light: true, 'heater.left': leased } } });
+    const stale = { 'if-match': '"1"' };
+    expect((await http.call('DELETE', `${path}/outputs/light`, { headers: stale })).status).toBe(412);
+    await http.call('DELETE', `${path}/outputs/light`);
+    const last = await http.call('DELETE', `${path}/outputs/heater.left`);
+    expect(last.body).toMatchObject({ version: 4, state: {} });
+    const wrong = await http.call('PUT', `${path}/outputs/light`, { body: { value: { leaseSeconds: 600 } } });
+    expect([wrong.status, wrong.body['code']]).toEqual([400, 'desired_value_invalid']);
+  });
+
   it('is edited as it was read, where the editor says so', async () => {
     const { path } = await newDevice();
     const edit = (etag: string, value: unknown) =>

@@ -148,6 +148,7 @@ events:
 `);
     const [clock, stream, bus, gpio] = [new FakeClock(), new FakeStream(), new FakeBus(() => [42]), new FakeGpio()];
     const ports = buildPorts(config, {
+      loadDrivers: () => Promise.reject(new Error('there is no driver')),
       openSerial: () => stream,
       openBus: () => bus,
       openSimulated: (port) => createSimulatedPort(port, clock),

@@ -22,6 +22,17 @@ const DELIVERY = {
   waiting: 3,
 };
 
+test('what a device drives is a table of its own', () => {
+  const outputs = {
+    light: { state: 'applied', desired: true, actual: true },
+    fan: { state: 'failed', desired: 40, actual: null, error: { code: 'output_no_answer', detail: 'no answer' } },
+  };
+  const told = deviceSheet({ deviceId: 'k-1', readings: {}, outputs }, []);
+  expect(told).toMatch(/OUTPUT +DESIRED +ACTUAL +STATE +WHY\n/);
+  expect(told).toMatch(/\nlight +true +true +applied +-/);
+  expect(told).toMatch(/\nfan +40 +- +failed +output_no_answer \(no answer\)/);
+});
+
 test('a device is told in words: how far its clock is off, what is missing and why, what changed when', () => {
   const time = {
     earliest: '2026-11-23T20:00:00.000Z',
