@@ -15,6 +15,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/inventory': ['report'],
   'agent/launcher': ['report', 'slots'],
   'agent/local': ['report', 'update'],
+  'agent/past': ['report'],
   'agent/report': ['clock'],
   'agent/tuf': ['report'],
   'agent/update': ['clock', 'report', 'tuf'],
@@ -77,7 +78,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports(-firmware|-gpio|-local)?[.]ts$';
+const PORTS = '^$1/src/ports(-firmware|-gpio|-local|-past)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -170,7 +171,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports(-firmware|-gpio|-local)?[.]ts$` },
+    from: { path: `${PROGRAM}ports(-firmware|-gpio|-local|-past)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

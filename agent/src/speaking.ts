@@ -21,6 +21,7 @@ import { createPace, type Pace } from './report/pace.ts';
 import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
+import type { Remembering } from './remembering.ts';
 import { createSensing } from './sensing.ts';
 import type { Updating, UpdatingParts } from './updating.ts';
 
@@ -37,6 +38,8 @@ export interface Own {
   readonly start: BegunStart;
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
+  /** What is known of the starts before. */
+  readonly past: Pick<Remembering, 'speak'>;
   /** The file that this program was started from. */
   readonly program: string;
   /** Sets how much is logged; null: as it is configured. */
@@ -63,13 +66,14 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   const sensing = createSensing(config, clock);
   const sensors = local?.withApplications(sensing) ?? sensing;
   const inventory = await beginInventory(device, own, link);
+  const past = own.past.speak(device, link, signer);
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
   const updating = await beginUpdating(config, own, speaking, {
     readings: () => sensing.readings(),
     ...(local && { applicationFault: (since) => local.applicationFault(since) }),
   });
   const desired = await beginDesired(own, speaking, pace, updating);
-  const made = { sensors, inventory, desired, ...(updating && { firmware: updating }), ...(local && { local }) };
+  const made = { sensors, inventory, desired, past, ...(updating && { firmware: updating }), ...(local && { local }) };
   const session = await startSession(
     { clock, disk, signer, log, time, machine, deflater, inflater, scheduler: cronScheduler, link, ...made },
     {
@@ -93,7 +97,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
     async stop() {
       // The interface first, so that nobody is promised anything any more.
       const ended = local?.stop();
-      await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), session.stop()]);
+      await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), past.stop(), session.stop()]);
     },
   };
 }

@@ -1,5 +1,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
+import { Began, CrashId, MAX_TROUBLES, Trouble } from './began.ts';
+import { MAX_CRASHES } from './crash.ts';
 import { ReportedDesired } from './desired.ts';
 import { ReportedFirmware } from './firmware.ts';
 import { Count, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
@@ -147,6 +149,12 @@ export const Report = Type.Object({
   desired: Type.Optional(ReportedDesired),
   /** Absent on a device that installs nothing. */
   firmware: Type.Optional(ReportedFirmware),
+  /** Why this start began; until the first answer of the start. */
+  began: Type.Optional(Began),
+  /** Crash reports that the device keeps until an answer settles them; where the report asks. */
+  crashes: Type.Optional(Type.Array(CrashId, { maxItems: MAX_CRASHES })),
+  /** What is wrong with the machine; absent while nothing is. */
+  troubles: Type.Optional(Type.Array(Trouble, { maxItems: MAX_TROUBLES })),
 });
 export type Report = Static<typeof Report>;
 

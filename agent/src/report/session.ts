@@ -113,6 +113,7 @@ const readAnswers = (
     void parts.desired?.answered(answer.desired);
     parts.firmware?.cloudReached();
     parts.local?.answered(answer);
+    parts.past?.answered(answer);
   });
 
 interface SensorHandling {
