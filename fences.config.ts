@@ -22,6 +22,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
+  'cloud/crashes': ['customers', 'devices', 'ingest', 'monitoring'],
   'cloud/desired': ['customers', 'devices'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/enrolment': ['audit', 'aws', 'customers', 'devices', 'trust'],

@@ -14,6 +14,7 @@ export const NOTIFICATION_TYPES = [
   'device.clone',
   'device.new-incarnation',
   'device.inventory',
+  'device.crash',
   'assignment.halted',
   'assignment.left',
 ] as const;
