@@ -143,6 +143,7 @@ async function writeCrash(
     { crash, tries: 0, panics: files },
     panics.map((panic) => panic.id),
   );
+  if (next === book) return { began, book };
   await disk.replace(CRASHES_FILE, await formatBook(next)).catch((cause: unknown) => {
     log.warn({ code: codeOf(cause), err: cause }, 'A crash report could not be written down');
   });

@@ -33,7 +33,16 @@ export function createTraces(dataDir: string, root = '/'): Traces {
         nodeReport(own(NODE_REPORT_FILE)),
         oomKillCounts(root),
       ]);
-      return { pid: process.pid, watchdogs, panics, supervisor, fatal, oomKills, killed: killedIn(kernel), kernel: kernel.join('\n') };
+      return {
+        pid: process.pid,
+        watchdogs,
+        panics,
+        supervisor,
+        fatal,
+        oomKills,
+        killed: killedIn(kernel),
+        kernel: kernel.join('\n'),
+      };
     },
     async begin() {
       await Promise.all([SUPERVISOR_FILE, NODE_REPORT_FILE].map((name) => unlink(own(name)).catch(() => {})));

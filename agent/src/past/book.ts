@@ -33,15 +33,23 @@ export const EMPTY_BOOK: CrashBook = { waiting: [], told: [] };
 
 /**
  * When there are too many, the newest takes the place of the one before: the first ones tell how it began, the newest
- * one how it is now.
+ * one how it is now. One that says what that one said changes nothing: an agent that breaks every few seconds must not
+ * wear the disk out.
  */
-export function withCrash({ waiting, told }: CrashBook, added: WaitingCrash, panicIds: readonly string[]): CrashBook {
+export function withCrash(book: CrashBook, added: WaitingCrash, panicIds: readonly string[]): CrashBook {
+  const { waiting, told } = book;
   const others = waiting.filter(({ crash }) => crash.id !== added.crash.id);
+  const last = others.at(-1);
+  if (last !== undefined && others.length >= MAX_CRASHES && isSame(last, added)) return book;
   return {
     waiting: [...others.slice(0, MAX_CRASHES - 1), added],
     told: [...new Set([...told, ...panicIds])].slice(-MOST_TOLD),
   };
 }
+
+const isSame = ({ crash: a }: WaitingCrash, { crash: b }: WaitingCrash): boolean =>
+  JSON.stringify([a.began.agent, a.began.machine, a.error, a.kernel]) ===
+  JSON.stringify([b.began.agent, b.began.machine, b.error, b.kernel]);
 
 /** The cloud has these. */
 export const without = (book: CrashBook, ids: readonly string[]): CrashBook => ({

@@ -5,7 +5,7 @@ import { formatEntry, parseEntry, shortBoot, type Entry, type EntryKind, type Le
 import { decodeRing, EMPTY_RING, encodeEntry, RING_BYTES } from './ring.ts';
 
 /** Entries that wait for a disk that hangs. */
-const MOST_WAITING = 64;
+const MOST_WAITING = 128;
 /**
  * What may be written: so many at once, then one in three minutes, 480 a day and no more. Each costs the disk a page
  * and the place in its journal where it says when the file was changed.

@@ -106,11 +106,7 @@ export async function crashProof(sql: Sql, scope: Scope, deviceId: string, crash
 }
 
 async function rowOf(sql: Sql, scope: Scope, deviceId: string, crashId: string): Promise<CrashRow | null> {
-  const { where, values } = whereOf([
-    ...scopeOf(scope),
-    ['c.device_id = ?', deviceId],
-    ['c.crash_id = ?', crashId],
-  ]);
+  const { where, values } = whereOf([...scopeOf(scope), ['c.device_id = ?', deviceId], ['c.crash_id = ?', crashId]]);
   const [row] = await sql.query<CrashRow>(`${CRASHES} ${where}`, values);
   return row ?? null;
 }

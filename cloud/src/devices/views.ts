@@ -1,3 +1,4 @@
+import type { Began, Trouble } from '@paddock/shared/began.ts';
 import type { ReportedDesired } from '@paddock/shared/desired.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Host, Reading, Trigger } from '@paddock/shared/report.ts';
@@ -53,6 +54,10 @@ export interface DeviceView {
   /** Null until a report was recorded. */
   readonly clock: ClockView | null;
   readonly delivery: LastDelivery | null;
+  /** What is wrong with the machine, as the newest report says. */
+  readonly troubles: Trouble[];
+  /** Why the newest start of the agent began; null until the device says. */
+  readonly began: Began | null;
   /** How it does with what shall last on it; null until anything was set. */
   readonly desired: Convergence | null;
 }
@@ -86,7 +91,8 @@ const COLUMNS = `
   greatest(s.revision, p.revision, t.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
   s.received_at, s.earliest, s.latest, s.basis, s.segment, s.envelope, c.record AS clock, c.faults,
   st.start IS NOT NULL AS has_start, ${DELIVERY_COLUMNS},
-  (SELECT max(epoch) FROM epochs) AS epoch, t.version AS desired_version, t.reported AS desired_reported`;
+  (SELECT max(epoch) FROM epochs) AS epoch, t.version AS desired_version, t.reported AS desired_reported,
+  st.began`;
 
 const JOINS = `
   FROM devices d
@@ -121,6 +127,7 @@ interface ViewRow extends Omit<PlacedRow, 'received_at'>, DeliveryRow {
   epoch: number;
   desired_version: number | null;
   desired_reported: ReportedDesired | null;
+  began: Began | null;
 }
 
 /** Reads devices as people see them; never writes. */
@@ -237,6 +244,8 @@ export class DeviceViews {
       lastReport,
       readings: report.readings,
       host: report.host ?? null,
+      troubles: report.troubles ?? [],
+      began: row.began,
       clock: record && clockView(record, row.faults ?? [], report, placed),
       delivery: row.has_start ? { ...deliveryOf(row), waiting: report.outbox?.waiting ?? null } : null,
     };
@@ -252,8 +261,16 @@ interface ExplainRow {
 
 const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
 
-type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'clock' | 'delivery'>;
-const NEVER_HEARD: LastKnown = { lastReport: null, readings: {}, host: null, clock: null, delivery: null };
+type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'troubles' | 'began' | 'clock' | 'delivery'>;
+const NEVER_HEARD: LastKnown = {
+  lastReport: null,
+  readings: {},
+  host: null,
+  troubles: [],
+  began: null,
+  clock: null,
+  delivery: null,
+};
 
 function filterOf({ customer, site, model, presence, q }: DeviceFilter): Condition[] {
   const equal: readonly (readonly [string, string | undefined])[] = [

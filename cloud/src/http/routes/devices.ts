@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { Began, Trouble } from '@paddock/shared/began.ts';
 import { editDevice, registerDevice, retireDevice } from '../../devices/registry.ts';
 import type { DeviceViews, VersionedView } from '../../devices/views.ts';
 import type { Scope } from '../../customers/scope.ts';
@@ -70,6 +71,8 @@ export const DeviceView = Type.Object({
     }),
   ),
   host: Nullable(Type.Object({}, { description: 'Health of the machine, as the report gave it' })),
+  troubles: Type.Array(Trouble, { description: 'What is wrong with the machine, as the newest report says' }),
+  began: Nullable(Began),
   clock: Nullable(Clock),
   delivery: Nullable(
     Type.Object(
