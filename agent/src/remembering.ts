@@ -122,7 +122,8 @@ async function writeCrash(
   const began = beganBy(past.run, past.verdict);
   const { agent, machine } = past.verdict;
   if (!isWorthTelling(agent, machine)) return { began, book };
-  const id = createHash('sha256').update(`${incarnation} ${start} ${bootId}`).digest('base64url').slice(0, 22);
+  // In hexadecimal, because people hand it to a command line, where a word must not begin with a hyphen.
+  const id = createHash('sha256').update(`${incarnation} ${start} ${bootId}`).digest('hex').slice(0, 24);
   const withId = { ...began, crash: id };
   const segment = clock.segment();
   const crash = {

@@ -20,7 +20,7 @@ export function addPast(devices: Command): void {
     'what it tells of ends that were not in good order, newest first; or one of them, whole',
     [
       'devices crashes kiosk-0001',
-      'devices crashes kiosk-0001 SG8AyD5oZSZZt-4PDQuWw_',
+      'devices crashes kiosk-0001 1d6f02c83e9b4a75c0d2e8f1',
       'devices crashes kiosk-0001 --json',
     ],
   );

@@ -90,7 +90,7 @@ describe('a crash report', () => {
         expect(packed(content)).toBeLessThanOrEqual(MAX_CRASH_BYTES);
         expect(whole(content).breadcrumbs.length).toBeLessThanOrEqual(MAX_BREADCRUMBS);
       }),
-      { numRuns: 25 },
+      { numRuns: 12 },
     );
   });
 
