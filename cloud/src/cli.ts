@@ -205,7 +205,10 @@ function addDevices(root: Command): void {
     const { body } = await (await api(retire)).send('POST', `${devicePath(deviceId)}/retire`);
     print(retire, body, () => `${deviceId} is retired`);
   });
+  addWatch(devices);
+}
 
+function addWatch(devices: Command): void {
   const watch = sub(devices, 'watch [device-id...]', 'follow live what devices report', [
     'devices watch',
     'devices watch kiosk-0001 --json',
