@@ -53,6 +53,17 @@ describe('the ring of the flight recorder', () => {
     expect(found.next).toEqual(next);
   });
 
+  it('never breaks an entry over its end', () => {
+    const said = Array.from({ length: 300 }, (_, at) => `${at} ${'x'.repeat(5_000)}`);
+    const { file, entries, next } = written(said);
+    expect(entries.filter(({ end }) => end > RING_BYTES)).toEqual([]);
+    const found = decodeRing(file);
+    const texts = found.entries.map((entry) => entry.text);
+    expect(texts).toEqual(said.slice(-texts.length));
+    expect(texts.length).toBeGreaterThan(45);
+    expect(found.next).toEqual(next);
+  });
+
   it('read up to any cut is exactly the entries that end before it', () => {
     fc.assert(
       fc.property(texts(40), fc.nat(RING_BYTES), (said, cut) => {
