@@ -15,12 +15,14 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/inventory': ['report'],
   'agent/launcher': ['report', 'slots'],
   'agent/local': ['report', 'update'],
+  'agent/past': ['report'],
   'agent/report': ['clock'],
   'agent/tuf': ['report'],
   'agent/update': ['clock', 'report', 'tuf'],
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
+  'cloud/crashes': ['customers', 'devices', 'ingest', 'monitoring'],
   'cloud/desired': ['customers', 'devices'],
   'cloud/devices': ['clock', 'customers'],
   'cloud/enrolment': ['audit', 'aws', 'customers', 'devices', 'trust'],
@@ -78,7 +80,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports(-driver|-firmware|-gpio|-local)?[.]ts$';
+const PORTS = '^$1/src/ports(-driver|-firmware|-gpio|-local|-past)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -171,7 +173,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports(-driver|-firmware|-gpio|-local)?[.]ts$` },
+    from: { path: `${PROGRAM}ports(-driver|-firmware|-gpio|-local|-past)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

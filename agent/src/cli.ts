@@ -151,7 +151,9 @@ async function run(options: Common): Promise<void> {
     { level: config.log.level, base: config.device === undefined ? {} : { device: config.device } },
     pino.destination({ fd: 2, sync: true }),
   );
+  let hearBreak = (_error: unknown): void => {};
   const crash = (error: unknown): void => {
+    hearBreak(error);
     log.fatal({ err: error, code: 'crashed' }, 'The agent broke');
     process.exit(EXIT.crashed);
   };
@@ -160,6 +162,7 @@ async function run(options: Common): Promise<void> {
   const agent = await runAgent(config, log, process.argv[1] ?? '', {
     say: (what, message) => print(options, { enrolment: what, message }, [message]),
     setLogLevel: (level) => void (log.level = level ?? config.log.level),
+    onBreak: (hear) => void (hearBreak = hear),
     atExit: (work) => void process.once('exit', work),
   });
   if (options.json) print(options, { running: true, device: agent.device() }, []);

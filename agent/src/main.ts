@@ -16,7 +16,8 @@ import { speakingSigner } from './enrol/key-change.ts';
 import { openIdentityKeys, startIdentityKey } from './identity-key.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
 import { openJoining, readPin, speakingAs, type Joining } from './joining.ts';
-import type { Clock } from './ports.ts';
+import type { Clock, IdentityKeys } from './ports.ts';
+import { remember, type Remembering } from './remembering.ts';
 import type { Log } from './report/log.ts';
 import type { Session } from './report/session.ts';
 import { openTimekeeper } from './report/timekeeper.ts';
@@ -41,6 +42,8 @@ export interface Surroundings {
   readonly say?: EnrolmentParts['say'];
   /** Sets how much is logged; null: as it is configured. */
   readonly setLogLevel?: Own['setLogLevel'];
+  /** Lets somebody hear of an error that nobody caught, before the process ends by it. */
+  readonly onBreak?: (hear: (error: unknown) => void) => void;
   /** Has something done, at once, when the process ends, whatever ends it but a kill. */
   readonly atExit?: (work: () => void) => void;
 }
@@ -54,7 +57,7 @@ export async function runAgent(
   config: AgentConfig,
   log: Log,
   program: string,
-  { say = () => {}, setLogLevel = () => {}, atExit = () => {} }: Surroundings = {},
+  { say = () => {}, setLogLevel = () => {}, onBreak = () => {}, atExit = () => {} }: Surroundings = {},
 ): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
@@ -68,7 +71,8 @@ export async function runAgent(
     outputs.release();
     unlock();
   };
-  const prepared = { log, clock, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, sensing, outputs, release };
+  const told = { log, clock, program, say, setLogLevel, onBreak };
+  const prepared = { ...told, scheduleGapMs, pin, cloudKeys, sensing, outputs, release };
   try {
     return await runLocked(config, prepared);
   } catch (cause) {
@@ -105,6 +109,7 @@ interface Prepared {
   readonly program: string;
   readonly say: EnrolmentParts['say'];
   readonly setLogLevel: Own['setLogLevel'];
+  readonly onBreak: NonNullable<Surroundings['onBreak']>;
   readonly scheduleGapMs: number;
   /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */
   readonly pin: Pin | null;
@@ -115,32 +120,51 @@ interface Prepared {
 }
 
 async function runLocked(config: AgentConfig, prepared: Prepared): Promise<RunningAgent> {
-  const { log, clock, say, pin, cloudKeys } = prepared;
-  const key = await startIdentityKey(config, clock, log);
+  const { clock, onBreak } = prepared;
+  const key = await startIdentityKey(config, clock, prepared.log);
   const release = (): void => {
     key.close();
     prepared.release();
   };
   const disk = await openDisk(config.dataDir);
   const start = await beginStart(disk);
-  tellStart(start, log);
+  tellStart(start, prepared.log);
   const machine = createMachine(config.dataDir);
-  const { setSystemClock, stepOverMs } = config.clock;
-  const time = await openTimekeeper(
-    { clock, disk, log, wallClock: setSystemClock ? createWallClock() : null },
-    { ...start, bootId: await machine.bootId(), builtAt: BUILT_AT, stepOverMs },
+  const bootId = await machine.bootId();
+  const { dataDir } = config;
+  const past = await remember({ dataDir, clock, disk, log: prepared.log, bootId, start, version: AGENT_VERSION });
+  onBreak((error) => past.broke(error));
+  try {
+    const time = await openTime(config, { clock, disk, log: past.log, start, bootId });
+    const keys = await openIdentityKeys(config, key);
+    const own = { ...prepared, log: past.log, disk, signer: speakingSigner(keys), machine, time, start, past };
+    const agent = await beginAgent(config, { ...own, agentVersion: AGENT_VERSION }, keys);
+    return { ...agent, stop: () => stopRemembering(past, () => agent.stop()).finally(release) };
+  } catch (cause) {
+    past.broke(cause);
+    throw cause;
+  }
+}
+
+/** The end is written down behind everything else, so that it says that all of it came to its end. */
+async function stopRemembering(past: Remembering, stop: () => Promise<void>): Promise<void> {
+  past.stopping();
+  await stop();
+  await past.ended();
+}
+
+const openTime = (
+  { clock: { setSystemClock, stepOverMs } }: AgentConfig,
+  { start, bootId, ...parts }: Pick<Own, 'clock' | 'disk' | 'log' | 'start'> & { readonly bootId: string },
+): Promise<Own['time']> =>
+  openTimekeeper(
+    { ...parts, wallClock: setSystemClock ? createWallClock() : null },
+    { ...start, bootId, builtAt: BUILT_AT, stepOverMs },
   );
-  const keys = await openIdentityKeys(config, key);
-  const own = {
-    ...prepared,
-    clock,
-    disk,
-    signer: speakingSigner(keys),
-    machine,
-    time,
-    start,
-    agentVersion: AGENT_VERSION,
-  };
+
+/** By the keys that it was given by hand, or as a device that enrols. */
+async function beginAgent(config: AgentConfig, own: Own & Prepared, keys: IdentityKeys): Promise<RunningAgent> {
+  const { clock, disk, log, time, say, pin, cloudKeys } = own;
   const { keepAliveSeconds } = config.cloud;
   if (pin === null) {
     const [device, url] = [config.device ?? '', config.cloud.url ?? ''];
@@ -148,24 +172,18 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     return {
       device: () => device,
       retired: new Promise(() => {}),
-      stop: () => session.stop().finally(release),
+      stop: () => session.stop(),
     };
   }
   const parts = { clock, disk, log, time, keys, agentVersion: AGENT_VERSION, say };
   const joining = await openJoining(config, pin, parts);
-  return runJoining(joining, { ...own, release }, () => beginSession(config, own, speakingAs(config, joining)));
+  return runJoining(joining, own, () => beginSession(config, own, speakingAs(config, joining)));
 }
 
 /** A session as soon as the device is let in, at once when it was before. */
 async function runJoining(
   { enrolment }: Joining,
-  {
-    clock,
-    time,
-    sensing,
-    outputs,
-    release,
-  }: Pick<Own, 'clock' | 'time' | 'sensing' | 'outputs'> & Pick<Prepared, 'release'>,
+  { clock, time, sensing, outputs }: Pick<Own, 'clock' | 'time' | 'sensing' | 'outputs'>,
   begin: () => Promise<Session>,
 ): Promise<RunningAgent> {
   const stopping = new AbortController();
@@ -189,7 +207,7 @@ async function runJoining(
       // An attempt that hangs must not keep the goodbye waiting.
       await Promise.race([life, clock.sleep(ATTEMPT_ENDS_WITHIN_MS)]);
       const unspoken = (): Promise<unknown> => Promise.all([time.close(), outputs.close().then(() => sensing.close())]);
-      await (session === null ? unspoken() : session.stop()).finally(release);
+      await (session === null ? unspoken() : session.stop());
     },
   };
 }

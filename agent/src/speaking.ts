@@ -23,6 +23,7 @@ import { createPace, type Pace } from './report/pace.ts';
 import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
+import type { Remembering } from './remembering.ts';
 import type { Sensing } from './sensing.ts';
 import type { Updating, UpdatingParts } from './updating.ts';
 
@@ -41,6 +42,8 @@ export interface Own {
   readonly start: BegunStart;
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
+  /** What is known of the starts before. */
+  readonly past: Pick<Remembering, 'speak'>;
   /** The file that this program was started from. */
   readonly program: string;
   /** Sets how much is logged; null: as it is configured. */
@@ -69,6 +72,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   const told = acting.withOutputs(sensing);
   const sensors = local?.withApplications(told) ?? told;
   const inventory = await beginInventory(device, own, link);
+  const past = own.past.speak(device, link, signer);
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
   const updating = await beginUpdating(config, own, speaking, {
     readings: () => sensing.readings(),
@@ -79,6 +83,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
     sensors,
     inventory,
     desired,
+    past,
     outputs: acting.key,
     ...(updating && { firmware: updating }),
     ...(local && { local }),
@@ -107,7 +112,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       // The interface first, so that nobody is promised anything any more.
       const ended = local?.stop();
       void acting.end();
-      await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), session.stop()]);
+      await Promise.all([ended, updating?.stop(), inventory.stop(), desired.stop(), past.stop(), session.stop()]);
     },
   };
 }

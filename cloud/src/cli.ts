@@ -10,6 +10,7 @@ import { addBackup } from './cli-backup.ts';
 import { addBundle } from './cli-bundle.ts';
 import { addFactoryList } from './cli-factory-list.ts';
 import { addClaims, addFactoryKeys } from './cli-factory.ts';
+import { addPast } from './cli-past.ts';
 import { addPending } from './cli-pending.ts';
 import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
@@ -193,6 +194,7 @@ function addDevices(root: Command): void {
 
   addShow(devices);
   addInventory(devices);
+  addPast(devices);
   addFirmware(devices);
   addAssign(devices);
   addCredentials(devices);
@@ -203,7 +205,10 @@ function addDevices(root: Command): void {
     const { body } = await (await api(retire)).send('POST', `${devicePath(deviceId)}/retire`);
     print(retire, body, () => `${deviceId} is retired`);
   });
+  addWatch(devices);
+}
 
+function addWatch(devices: Command): void {
   const watch = sub(devices, 'watch [device-id...]', 'follow live what devices report', [
     'devices watch',
     'devices watch kiosk-0001 --json',

@@ -1,10 +1,12 @@
 import { EmbeddedBroker } from './adapters/aedes.ts';
 import { startOpener } from './adapters/opener.ts';
 import { runInBackground, type Background, type Base } from './base.ts';
+import { crashIntake } from './crashes/intake.ts';
+import { knownCrashes } from './crashes/known.ts';
 import { DesiredPublisher } from './desired/publisher.ts';
 import { Answers } from './ingest/answer.ts';
 import { StoredKeyDirectory } from './ingest/directory.ts';
-import { isInventory, InventoryIntake } from './inventory/intake.ts';
+import { inventoryIntake } from './inventory/intake.ts';
 import { KnownInventories } from './inventory/known.ts';
 import { Ingest } from './ingest/pipeline.ts';
 import { Rejections } from './ingest/rejections.ts';
@@ -80,7 +82,8 @@ export async function takeIn(
   const opener = startOpener({ program: new URL('./opener-thread.ts', import.meta.url) });
   started.defer(() => opener.close());
   const known = new KnownInventories(store);
-  const inventories = new InventoryIntake({ ...base, keys, opener, known, rejections, errorAt });
+  const sideDeps = { ...base, keys, opener, rejections, errorAt };
+  const sides = [inventoryIntake({ ...sideDeps, known }), crashIntake(sideDeps)];
   const sending = { broker, signing: onlineKey.signing, clock, metrics, log, epoch: await currentEpoch(store) };
   const desired = new DesiredPublisher({ store, ...sending, believedKeys: () => believedKeys(store) });
   started.defer(await desired.open());
@@ -100,15 +103,16 @@ export async function takeIn(
     log,
     errorAt,
     wantsInventory: (deviceId, digest) => known.wants(deviceId, digest),
+    knownCrashes: (deviceId, ids) => knownCrashes(store, deviceId, ids),
     desiredReported: (deviceId, reported) => desired.reported(deviceId, reported),
   });
   // Answers to what is being recorded still go out: the broker closes last.
   started.defer(() => broker.close());
-  started.defer(() => inventories.close());
+  for (const side of sides) started.defer(() => side.close());
   started.defer(() => ingest.close());
   await broker.open({
     ...watched(base, reachable),
-    message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
+    message: (inbound) => (sides.find((side) => side.takes(inbound)) ?? ingest).accept(inbound),
   });
   runInBackground(started)((signal) => desired.run(signal));
 }

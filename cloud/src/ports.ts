@@ -259,6 +259,11 @@ export const METRICS = {
     help: 'Inventories of devices, by what became of them',
     labels: ['outcome'],
   },
+  paddock_crashes_total: {
+    type: 'counter',
+    help: 'Crash reports of devices, by what became of them',
+    labels: ['outcome'],
+  },
   paddock_ingest_waiting: { type: 'gauge', help: 'Messages received and not yet recorded', labels: [] },
   paddock_ingest_commit_seconds: { type: 'histogram', help: 'Time from arrival to commit, by report', labels: [] },
   paddock_ingest_failures_total: {

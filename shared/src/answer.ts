@@ -1,5 +1,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
+import { CrashId } from './began.ts';
+import { MAX_CRASHES } from './crash.ts';
 import { Count, DesiredVersion, DeviceId, Digest, Incarnation, Instant, Nonce, parserOf } from './message.ts';
 
 /** First and last sequence of a run, both included. */
@@ -40,6 +42,8 @@ export const Answer = Type.Object({
   keyList: Type.Optional(Type.Integer({ minimum: 1, maximum: Number.MAX_SAFE_INTEGER })),
   /** What else the cloud wants to be sent. */
   wants: Type.Array(Type.Literal('inventory')),
+  /** Of the crash reports that the report named, those that the cloud has: the device need not keep them. */
+  crashes: Type.Optional(Type.Array(CrashId, { maxItems: MAX_CRASHES })),
 });
 export type Answer = Static<typeof Answer>;
 

@@ -30,6 +30,7 @@ export const REFUSALS = {
   payload_unstorable: { permanent: true, title: 'The database cannot hold this payload' },
   sequence_abandoned: { permanent: true, title: 'The sequence lies in a gap that was given up long ago' },
   inventory_too_often: { permanent: false, title: 'The device sends more inventories than are recorded in an hour' },
+  crash_too_often: { permanent: false, title: 'The device sends more crash reports than are recorded in an hour' },
   uptime_backwards: { permanent: true, title: 'The uptime contradicts the order of reports in this boot' },
 } as const satisfies Record<string, { permanent: boolean; title: string }>;
 

@@ -1,5 +1,7 @@
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
+import { Began, CrashId, MAX_TROUBLES, Trouble } from './began.ts';
+import { MAX_CRASHES } from './crash.ts';
 import { ReportedDesired, ReportedOutput } from './desired.ts';
 import { ReportedFirmware } from './firmware.ts';
 import { NAME_PATTERN } from './names.ts';
@@ -149,6 +151,12 @@ export const Report = Type.Object({
   firmware: Type.Optional(ReportedFirmware),
   /** By name: those of the device's file, and those that it does not have. Absent where there are none of either. */
   outputs: Type.Optional(Type.Record(Name, ReportedOutput, { maxProperties: 96, additionalProperties: false })),
+  /** Why this start began; until the first answer of the start. */
+  began: Type.Optional(Began),
+  /** Crash reports that the device keeps until an answer settles them; where the report asks. */
+  crashes: Type.Optional(Type.Array(CrashId, { maxItems: MAX_CRASHES })),
+  /** What is wrong with the machine; absent while nothing is. */
+  troubles: Type.Optional(Type.Array(Trouble, { maxItems: MAX_TROUBLES })),
 });
 export type Report = Static<typeof Report>;
 

@@ -8,6 +8,7 @@ const DEVICE_ID = new RegExp(DEVICE_ID_PATTERN);
 export const MESSAGE_KINDS = {
   report: { from: 'device', retained: false, typ: 'paddock-report' },
   inventory: { from: 'device', retained: false, typ: 'paddock-inventory' },
+  crash: { from: 'device', retained: false, typ: 'paddock-crash' },
   receipt: { from: 'device', retained: false, typ: 'paddock-receipt' },
   presence: { from: 'device', retained: true, typ: 'paddock-presence' },
   answer: { from: 'cloud', retained: false, typ: 'paddock-answer' },
@@ -18,7 +19,7 @@ export const MESSAGE_KINDS = {
 export type MessageKind = keyof typeof MESSAGE_KINDS;
 
 /** What the cloud takes in of what devices send; a presence is a hint for whoever listens on the broker. */
-export const RECORDED_KINDS = ['report', 'inventory'] as const satisfies readonly MessageKind[];
+export const RECORDED_KINDS = ['report', 'inventory', 'crash'] as const satisfies readonly MessageKind[];
 export type RecordedKind = (typeof RECORDED_KINDS)[number];
 
 const PREFIX = 'paddock/v1';

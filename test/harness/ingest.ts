@@ -1,11 +1,13 @@
 import { pino } from 'pino';
 import { startOpener } from '@paddock/cloud/adapters/opener.ts';
 import { systemClock } from '@paddock/cloud/adapters/system-clock.ts';
+import { crashIntake } from '@paddock/cloud/crashes/intake.ts';
+import { knownCrashes } from '@paddock/cloud/crashes/known.ts';
 import { DesiredPublisher } from '@paddock/cloud/desired/publisher.ts';
 import { Answers } from '@paddock/cloud/ingest/answer.ts';
 import { StoredKeyDirectory } from '@paddock/cloud/ingest/directory.ts';
 import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
-import { isInventory, InventoryIntake } from '@paddock/cloud/inventory/intake.ts';
+import { inventoryIntake } from '@paddock/cloud/inventory/intake.ts';
 import { KnownInventories } from '@paddock/cloud/inventory/known.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
 import type { Audit, Broker, Clock, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
@@ -69,17 +71,8 @@ export async function startIngest(
   const opener = startOpener({ program: OPENER_PROGRAM, threads: 1 });
   const known = new KnownInventories(store);
   const errorAt = options.errorAt ?? (() => 100);
-  const inventories = new InventoryIntake({
-    store,
-    keys,
-    opener,
-    known,
-    rejections,
-    clock,
-    metrics,
-    log,
-    errorAt,
-  });
+  const sideDeps = { store, keys, opener, rejections, clock, metrics, log, errorAt };
+  const sides = [inventoryIntake({ ...sideDeps, known }), crashIntake(sideDeps)];
   const sending = { broker, signing: cloudKey.signing, clock, metrics, log, epoch: options.epoch ?? 7 };
   const desired = new DesiredPublisher({
     store,
@@ -101,12 +94,13 @@ export async function startIngest(
     log,
     errorAt,
     wantsInventory: (deviceId, digest) => known.wants(deviceId, digest),
+    knownCrashes: (deviceId, ids) => knownCrashes(store, deviceId, ids),
     desiredReported: (deviceId, reported) => desired.reported(deviceId, reported),
     ...(options.limits && { limits: options.limits }),
   });
   const reachable = Promise.withResolvers<void>();
   await broker.open({
-    message: (inbound) => (isInventory(inbound) ? inventories : ingest).accept(inbound),
+    message: (inbound) => (sides.find((side) => side.takes(inbound)) ?? ingest).accept(inbound),
     foreign: (...refusal) => {
       metrics.count('paddock_reports_rejected_total', { code: 'topic_foreign' });
       refusals.foreign(...refusal);
@@ -127,7 +121,7 @@ export async function startIngest(
     await stopHearing();
     await broker.close();
     await ingest.close();
-    await inventories.close();
+    await Promise.all(sides.map((side) => side.close()));
     await rejections.close();
     await stopListening();
     await opener.close();

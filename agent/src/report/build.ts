@@ -1,3 +1,4 @@
+import type { Began, EndReason, Trouble, Why } from '@paddock/shared/began.ts';
 import { PAYLOAD_VERSION } from '@paddock/shared/message.ts';
 import type { Exchange, Host, Reading, Report, Trigger } from '@paddock/shared/report.ts';
 import type { UptimeMs, WallMs } from '@paddock/shared/time.ts';
@@ -30,6 +31,10 @@ export interface DeviceState {
   readonly firmware?: Report['firmware'] | null;
   /** What is driven. */
   readonly outputs?: Report['outputs'] | null;
+  /** Why this start began, as long as the cloud may not know. */
+  readonly began?: Began | null;
+  readonly crashes?: readonly string[];
+  readonly troubles?: readonly Trouble[];
 }
 
 /** The whole state as the wire wants it. What need not be said is left out: every byte is paid for. */
@@ -41,7 +46,7 @@ export function buildReport(state: DeviceState): Report {
     incarnation,
     start,
     sequence,
-    boot: { id: state.bootId },
+    boot: { id: state.bootId, ...bootReason(state.began?.machine) },
     uptimeMs: state.uptime,
     ...(state.segment > 0 && { segment: state.segment }),
     wallMs: state.wall,
@@ -57,8 +62,23 @@ export function buildReport(state: DeviceState): Report {
     ...(state.desired && { desired: state.desired }),
     ...(state.firmware && { firmware: plain(state.firmware) }),
     ...(state.outputs && { outputs: plain(state.outputs) }),
+    ...(state.began && { began: state.began }),
+    ...(state.crashes && state.crashes.length > 0 && { crashes: [...state.crashes] }),
+    ...(state.troubles && state.troubles.length > 0 && { troubles: [...state.troubles] }),
   };
 }
+
+/** BootReason of OCPP 2.0.1, as far as it has a word for it. */
+const BOOT_REASONS: Readonly<Record<string, string>> = {
+  power: 'PowerUp',
+  watchdog: 'Watchdog',
+  update: 'FirmwareUpdate',
+  command: 'RemoteReset',
+  clean: 'LocalReset',
+} satisfies Partial<Record<EndReason, string>>;
+
+const bootReason = (machine: Why | undefined): { readonly reason?: string } =>
+  machine === undefined ? {} : { reason: BOOT_REASONS[machine.reason] ?? 'Unknown' };
 
 /** Escapes as JSON.stringify writes them; the last alternative keeps an escaped backslash from beginning another. */
 const ESCAPES = /\\(?:u0000|ud[89a-f][0-9a-f]{2}|[^])/g;

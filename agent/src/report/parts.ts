@@ -1,4 +1,5 @@
 import type { Answer } from '@paddock/shared/answer.ts';
+import type { Began, Trouble } from '@paddock/shared/began.ts';
 import type { ReportedDesired, ReportedOutput } from '@paddock/shared/desired.ts';
 import type { Deflate, Inflate } from '@paddock/shared/envelope.ts';
 import type { ReportedFirmware } from '@paddock/shared/firmware.ts';
@@ -44,6 +45,16 @@ export interface OutputSource {
   begin(hears: { readonly changed: () => void; readonly ask: () => void }): void;
 }
 
+/** What is told of the start before, until the cloud knows. */
+export interface PastSource {
+  /** Null once an answer of this start came. */
+  began(): Began | null;
+  /** Ids of the crash reports that the cloud is not known to have. */
+  crashes(): readonly string[];
+  troubles(): readonly Trouble[];
+  answered(answer: Answer): void;
+}
+
 export interface SessionParts {
   readonly clock: Clock;
   readonly disk: Disk;
@@ -68,6 +79,8 @@ export interface SessionParts {
   readonly firmware?: FirmwareSource;
   /** What the device drives: in every report, reported when it changes, and told whether the cloud is there. */
   readonly outputs?: OutputSource;
+  /** Why this start began, what is kept of crashes, and what is wrong with the machine. */
+  readonly past?: PastSource;
   /** The interface for the kiosk's own software, which waits for answers to its events. */
   readonly local?: { answered(answer: Answer): void };
   readonly log: Log;

@@ -7,7 +7,7 @@ import { countLostEvent } from './outbox.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
 import type { OutboxStore } from './store.ts';
 import { nextWithinMs } from './triggers.ts';
-import { createWriter, type Written } from './writer.ts';
+import { createWriter, type WriterParts, type Written } from './writer.ts';
 
 export interface Reporter {
   /**
@@ -48,6 +48,7 @@ export async function createReporter(
     nextWithinMs: () => nextWithinMs(options.pace.now().gapMs, options.jitterMs),
     firmware: () => parts.firmware?.reported() ?? null,
     outputs: () => parts.outputs?.reported() ?? null,
+    past: pastOf(parts),
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();
@@ -90,6 +91,15 @@ export async function createReporter(
     reportedAt: () => reportedAt,
   };
 }
+
+/** Crash reports are named where an answer can say that the cloud has them. */
+const pastOf =
+  ({ past }: SessionParts): WriterParts['past'] =>
+  (asks) => ({
+    began: past?.began() ?? null,
+    crashes: asks ? (past?.crashes() ?? []) : [],
+    troubles: past?.troubles() ?? [],
+  });
 
 const createFailureTeller =
   (log: Log, store: OutboxStore) =>

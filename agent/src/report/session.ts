@@ -125,6 +125,7 @@ const readAnswers = (
     if (asked !== null) parts.outputs?.answered(asked, isCurrent);
     parts.firmware?.cloudReached();
     parts.local?.answered(answer);
+    parts.past?.answered(answer);
   });
 
 interface SensorHandling {

@@ -4,7 +4,7 @@ import type { Exchange, Reading, Report, Trigger } from '@paddock/shared/report.
 import type { UptimeMs } from '@paddock/shared/time.ts';
 import type { Moment } from '../clock/exchange.ts';
 import type { Clock, Machine, Signer } from '../ports.ts';
-import { buildReport } from './build.ts';
+import { buildReport, type DeviceState } from './build.ts';
 import { createHealthReader } from './health.ts';
 import type { SealedReport } from './sealed.ts';
 
@@ -34,6 +34,8 @@ export interface WriterParts {
   readonly firmware: () => Report['firmware'] | null;
   /** What is driven; null where nothing is. */
   readonly outputs: () => Report['outputs'] | null;
+  /** What is told of the start before, and of the machine. @param asks the report asks for an answer */
+  readonly past: (asks: boolean) => Pick<DeviceState, 'began' | 'crashes' | 'troubles'>;
   /** What a report of this segment tells of exchanges, and what hears that it was made. */
   readonly time: {
     toTell(segment: number, asks: boolean): readonly Exchange[];
@@ -78,6 +80,7 @@ export function createWriter(
       nextWithinMs: parts.nextWithinMs(),
       firmware: parts.firmware(),
       outputs: parts.outputs(),
+      ...parts.past(asks),
     };
     const envelope = await seal('report', buildReport({ ...origin, ...taken, ...told, sequence }), signer, deflater);
     next += 1;

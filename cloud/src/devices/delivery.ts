@@ -1,8 +1,12 @@
+import type { Began } from '@paddock/shared/began.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
+import type { DeviceLife } from '../clock/life.ts';
 import type { Scope } from '../customers/scope.ts';
 import type { Sql } from '../ports.ts';
+import { beganView, endsOf, type BeganView } from './began.ts';
 import { decodeCursor, pageOf, type Page, type PageRequest } from './cursor.ts';
 import { scopeOf, whereOf } from './conditions.ts';
+import { lifeAround } from './lives.ts';
 
 /** What became of the reports of one start, counted by their sequences. */
 export interface DeliveryView {
@@ -30,6 +34,8 @@ export interface StartView extends DeliveryView {
   readonly bootId: string;
   readonly firstReceivedAt: string;
   readonly lastReceivedAt: string;
+  /** Why it began, as the device says; null when it does not. */
+  readonly began: BeganView | null;
 }
 
 /** Columns of a row of `starts`, joined as `st`. */
@@ -77,6 +83,7 @@ interface StartRow extends DeliveryRow {
   readonly boot_id: string;
   readonly first_received_at: Date;
   readonly last_received_at: Date;
+  readonly began: Began | null;
 }
 
 /**
@@ -84,7 +91,7 @@ interface StartRow extends DeliveryRow {
  * @throws CursorError
  */
 export async function listStarts(
-  sql: Sql,
+  { sql, cloudErrorMs }: { readonly sql: Sql; readonly cloudErrorMs: () => number },
   scope: Scope,
   deviceId: string,
   { limit, cursor }: PageRequest,
@@ -103,23 +110,31 @@ export async function listStarts(
       : []),
   ]);
   const rows = await sql.query<StartRow>(
-    `SELECT st.incarnation, i.ordinal, st.start, st.boot_id, st.first_received_at, st.last_received_at, ${DELIVERY_COLUMNS}
+    `SELECT st.incarnation, i.ordinal, st.start, st.boot_id, st.first_received_at, st.last_received_at, st.began,
+       ${DELIVERY_COLUMNS}
      FROM starts st
      JOIN incarnations i ON i.device_id = st.device_id AND i.incarnation = st.incarnation
      JOIN devices d ON d.device_id = st.device_id
      ${where} ORDER BY i.ordinal DESC, st.start DESC LIMIT ${limit + 1}`,
     values,
   );
-  return pageOf(rows, limit, (row) => [row.ordinal, row.start], startView);
+  const life = await lifeAround(sql, deviceId, endsOf(rows.map(({ began }) => began)));
+  return pageOf(
+    rows,
+    limit,
+    (row) => [row.ordinal, row.start],
+    (row) => startView(row, life, cloudErrorMs()),
+  );
 }
 
-const startView = (row: StartRow): StartView => ({
+const startView = (row: StartRow, life: DeviceLife, cloudErrorMs: number): StartView => ({
   incarnation: row.incarnation,
   ordinal: row.ordinal,
   start: row.start,
   bootId: row.boot_id,
   firstReceivedAt: instant(row.first_received_at),
   lastReceivedAt: instant(row.last_received_at),
+  began: beganView(row.began, life, wallMs(row.first_received_at.getTime() + 1 + cloudErrorMs)),
   ...deliveryOf(row),
 });
 

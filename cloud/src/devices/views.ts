@@ -1,3 +1,4 @@
+import type { Began, Trouble } from '@paddock/shared/began.ts';
 import type { ReportedDesired, ReportedOutput } from '@paddock/shared/desired.ts';
 import type { Inflate } from '@paddock/shared/envelope.ts';
 import type { Host, Reading, Trigger } from '@paddock/shared/report.ts';
@@ -55,6 +56,10 @@ export interface DeviceView {
   /** Null until a report was recorded. */
   readonly clock: ClockView | null;
   readonly delivery: LastDelivery | null;
+  /** What is wrong with the machine, as the newest report says. */
+  readonly troubles: Trouble[];
+  /** Why the newest start of the agent began; null until the device says. */
+  readonly began: Began | null;
   /** How it does with what shall last on it; null until anything was set. */
   readonly desired: Convergence | null;
 }
@@ -88,7 +93,8 @@ const COLUMNS = `
   greatest(s.revision, p.revision, t.revision, 0) AS revision, s.incarnation, s.start, s.sequence, s.boot_id, s.uptime_ms,
   s.received_at, s.earliest, s.latest, s.basis, s.segment, s.envelope, c.record AS clock, c.faults,
   st.start IS NOT NULL AS has_start, ${DELIVERY_COLUMNS},
-  (SELECT max(epoch) FROM epochs) AS epoch, t.version AS desired_version, t.reported AS desired_reported`;
+  (SELECT max(epoch) FROM epochs) AS epoch, t.version AS desired_version, t.reported AS desired_reported,
+  st.began`;
 
 const JOINS = `
   FROM devices d
@@ -123,6 +129,7 @@ interface ViewRow extends Omit<PlacedRow, 'received_at'>, DeliveryRow {
   epoch: number;
   desired_version: number | null;
   desired_reported: ReportedDesired | null;
+  began: Began | null;
 }
 
 /** Reads devices as people see them; never writes. */
@@ -240,6 +247,8 @@ export class DeviceViews {
       readings: report.readings,
       host: report.host ?? null,
       outputs: report.outputs ?? {},
+      troubles: report.troubles ?? [],
+      began: row.began,
       clock: record && clockView(record, row.faults ?? [], report, placed),
       delivery: row.has_start ? { ...deliveryOf(row), waiting: report.outbox?.waiting ?? null } : null,
     };
@@ -255,8 +264,20 @@ interface ExplainRow {
 
 const instant = (date: Date): string => toInstant(wallMs(date.getTime()));
 
-type LastKnown = Pick<DeviceView, 'lastReport' | 'readings' | 'host' | 'outputs' | 'clock' | 'delivery'>;
-const NEVER_HEARD: LastKnown = { lastReport: null, readings: {}, host: null, outputs: {}, clock: null, delivery: null };
+type LastKnown = Pick<
+  DeviceView,
+  'lastReport' | 'readings' | 'host' | 'outputs' | 'troubles' | 'began' | 'clock' | 'delivery'
+>;
+const NEVER_HEARD: LastKnown = {
+  lastReport: null,
+  readings: {},
+  host: null,
+  outputs: {},
+  troubles: [],
+  began: null,
+  clock: null,
+  delivery: null,
+};
 
 function filterOf({ customer, site, model, presence, q }: DeviceFilter): Condition[] {
   const equal: readonly (readonly [string, string | undefined])[] = [

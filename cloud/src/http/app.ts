@@ -29,6 +29,7 @@ import { factoryKeyRoutes, type ClaimTerms } from './routes/factory-keys.ts';
 import { factoryListRoutes } from './routes/factory-list.ts';
 import { pendingRoutes } from './routes/pending.ts';
 import { eventRoutes } from './routes/events.ts';
+import { crashRoutes } from './routes/crashes.ts';
 import { inventoryRoutes } from './routes/inventory.ts';
 import { reportRoutes } from './routes/reports.ts';
 import { serviceRoutes, type Exposition, type Probe } from './routes/service.ts';
@@ -130,6 +131,7 @@ async function registerGuarded(guarded: Http, parts: HttpParts, views: DeviceVie
   await guarded.register(reportRoutes({ archive, views }));
   await guarded.register(lifeRoutes({ ...parts, views }));
   await guarded.register(inventoryRoutes({ ...parts, views }));
+  await guarded.register(crashRoutes({ ...parts, views }));
   await guarded.register(customerRoutes(parts));
   await guarded.register(tokenRoutes(parts));
   await guarded.register(cloudKeyRoutes(parts));

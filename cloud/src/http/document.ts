@@ -12,6 +12,7 @@ export const DOCUMENT = {
     { name: 'devices', description: 'Devices and their attributes' },
     { name: 'enrolment', description: 'How devices are let in' },
     { name: 'reports', description: 'What devices reported, with proof' },
+    { name: 'crashes', description: 'What devices tell of ends that were not in good order, with proof' },
     { name: 'inventory', description: 'What devices are made of, and what changed of it, with proof' },
     { name: 'events', description: 'What happens, as it happens' },
     { name: 'customers', description: 'Whom kiosks belong to' },

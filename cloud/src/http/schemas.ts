@@ -87,6 +87,27 @@ export const Clock = Type.Object(
 );
 
 /** What became of the reports of one start. */
+const Why = Type.Object({
+  reason: Type.String({ description: 'power, watchdog, kernel_panic, agent_crash, out_of_memory, update, ...' }),
+  basedOn: Type.Array(Type.String(), { description: 'What says so; the most telling first' }),
+  detail: Nullable(Type.String()),
+});
+
+export const Began = Type.Object(
+  {
+    agent: Why,
+    machine: Nullable(Why),
+    ranMs: Nullable(Count),
+    ended: Nullable(TimeView),
+    crashId: Nullable(Type.String()),
+  },
+  {
+    description:
+      'Why it began, as the device says: what ended the start before (`agent`), why the machine was booted ' +
+      '(`machine`, null when it was not), and the last sign of life before it (`ended`)',
+  },
+);
+
 export const Delivery = {
   recorded: Count,
   newestSequence: Nullable(Count),

@@ -13,7 +13,10 @@ const VALID_FOR_MS = 300_000;
 /** As many ranges as an answer carries; of a start with more holes the newest are told first. */
 const MAX_RANGES = 1024;
 
-type AnswerContent = Omit<Answer, 'v' | 'sentAt' | 'expiresAt' | 'desired' | 'keyList' | 'wants'>;
+type AnswerContent = Omit<Answer, 'v' | 'sentAt' | 'expiresAt' | 'desired' | 'keyList' | keyof Asked>;
+
+/** What the database is asked for an answer, besides what became of reports. */
+export type Asked = Pick<Answer, 'wants' | 'crashes'>;
 
 /** What a recorded, repeated or refused report is answered: all that is recorded of its start. */
 export function answerTo(outcome: Outcome, start: StartEntry): AnswerContent {
@@ -89,10 +92,10 @@ export class Answers {
 
   /**
    * Never rejects.
-   * @param wants asks, besides, what the device shall send
+   * @param ask finds out what the device shall send besides, and what it need not keep
    */
-  async send(content: AnswerContent, wants: () => Promise<Answer['wants']> = async () => []): Promise<void> {
-    const sending = this.#send(content, wants);
+  async send(content: AnswerContent, ask: () => Promise<Asked> = async () => ({ wants: [] })): Promise<void> {
+    const sending = this.#send(content, ask);
     this.#sending.add(sending);
     await sending;
     this.#sending.delete(sending);
@@ -103,11 +106,11 @@ export class Answers {
     await Promise.all(this.#sending);
   }
 
-  async #send(content: AnswerContent, asked: () => Promise<Answer['wants']>): Promise<void> {
+  async #send(content: AnswerContent, ask: () => Promise<Asked>): Promise<void> {
     try {
-      const wants = await asked();
+      const asked = await ask();
       const desired = { epoch: this.#epoch, version: this.#desiredVersion(content.device) };
-      const current = { desired, wants, keyList: this.#keyList() };
+      const current = { desired, keyList: this.#keyList(), ...asked };
       const answer = await seal('answer', complete(content, this.#clock.wall(), current), this.#signing);
       await this.#broker.publish(topicOf('answer', content.device), answer);
       this.#metrics.count('paddock_answers_sent_total');
@@ -120,7 +123,7 @@ export class Answers {
 const complete = (
   content: AnswerContent,
   sentAt: WallMs,
-  { desired, wants, keyList }: Pick<Answer, 'desired' | 'wants'> & { keyList: number },
+  { desired, keyList, wants, crashes }: Pick<Answer, 'desired'> & Asked & { keyList: number },
 ): Answer => ({
   v: PAYLOAD_VERSION,
   ...content,
@@ -129,4 +132,5 @@ const complete = (
   desired,
   ...(keyList > 0 && { keyList }),
   wants,
+  ...(crashes && { crashes }),
 });

@@ -4,7 +4,7 @@ import { topicOf } from '@paddock/shared/topics.ts';
 import { tell } from '../monitoring/telling.ts';
 import type { Clock, ErrorAt, Inbound, Log, Metrics, Opener, Store } from '../ports.ts';
 import { Admission, type AdmissionLimits } from './admission.ts';
-import { answerTo, answerToUnreadable, type Answers } from './answer.ts';
+import { answerTo, answerToUnreadable, type Answers, type Asked } from './answer.ts';
 import { authenticate, type AuthenticReport, type RefusedMessage } from './authenticate.ts';
 import { tryNext } from './culprits.ts';
 import type { Decision, Outcome } from './decide.ts';
@@ -29,6 +29,8 @@ export interface IngestDeps {
   readonly errorAt: ErrorAt;
   /** Whether a device is to send its inventory, having said that its digest is this one. Never rejects. */
   readonly wantsInventory?: (deviceId: string, digest: string) => Promise<boolean>;
+  /** Of the crash reports that a device names, those that are recorded. Never rejects. */
+  readonly knownCrashes?: (deviceId: string, ids: readonly string[]) => Promise<string[]>;
   /** Told what a device's newest report says of its desired state. */
   readonly desiredReported?: (deviceId: string, desired: Report['desired']) => void;
   readonly limits?: Partial<IngestLimits>;
@@ -233,9 +235,17 @@ export class Ingest {
     const pace = resendPerSecond(this.#admission.fullness);
     const { deviceId, report } = outcome.message;
     const inventory = isNewest ? report.inventory : undefined;
-    void this.#deps.answers.send({ ...answerTo(outcome, start), resendPerSecond: pace }, async () =>
-      inventory !== undefined && (await this.#deps.wantsInventory?.(deviceId, inventory)) ? ['inventory'] : [],
+    void this.#deps.answers.send({ ...answerTo(outcome, start), resendPerSecond: pace }, () =>
+      this.#asked(deviceId, inventory, report.crashes),
     );
+  }
+
+  /** What an answer says besides, for which the database has to be asked. */
+  async #asked(deviceId: string, inventory?: string, crashes: readonly string[] = []): Promise<Asked> {
+    const { wantsInventory, knownCrashes } = this.#deps;
+    const isWanted = inventory !== undefined && (await wantsInventory?.(deviceId, inventory));
+    const known = crashes.length > 0 ? await knownCrashes?.(deviceId, crashes) : undefined;
+    return { wants: isWanted ? ['inventory'] : [], ...(known && { crashes: known }) };
   }
 
   #refuse(refused: RefusedMessage): void {

@@ -1,3 +1,4 @@
+import type { Began } from '@paddock/shared/began.ts';
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import type { ErrorAt, Sql, Store } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
@@ -30,11 +31,11 @@ const ADD_REPORTS = `
 const UPDATE_STARTS = `
   UPDATE starts s SET recorded = n.recorded, rejected = n.rejected,
     dropped_routine = n.dropped_routine, dropped_events = n.dropped_events,
-    settled_below = n.settled_below, abandoned = n.abandoned,
+    settled_below = n.settled_below, abandoned = n.abandoned, began = coalesce(s.began, n.began),
     first_received_at = least(s.first_received_at, n.first_received_at),
     last_received_at = greatest(s.last_received_at, n.last_received_at)
   FROM json_to_recordset($1) AS n (device_id text, incarnation text, start bigint, recorded int8multirange, rejected jsonb,
-    dropped_routine bigint, dropped_events bigint, settled_below bigint, abandoned bigint,
+    dropped_routine bigint, dropped_events bigint, settled_below bigint, abandoned bigint, began jsonb,
     first_received_at timestamptz, last_received_at timestamptz)
   WHERE (s.device_id, s.incarnation, s.start) = (n.device_id, n.incarnation, n.start)`;
 
@@ -141,12 +142,13 @@ async function writeDecision(
   seen: SeenChanges,
 ): Promise<readonly PlacedReport[]> {
   const arrivals = arrivalsOf(decision);
+  const begans = begansOf(decision);
   const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start);
   const writing: Promise<unknown>[] = [];
   if (starts.length > 0)
     writing.push(
       sql.query(UPDATE_STARTS, [
-        JSON.stringify(starts.map(([key, start]) => startRow(start, arrivals.get(key) ?? []))),
+        JSON.stringify(starts.map(([key, start]) => startRow(start, arrivals.get(key) ?? [], begans.get(key)))),
       ]),
     );
   if (decision.reports.length > 0) {
@@ -177,7 +179,15 @@ function arrivalsOf({ outcomes }: Decision): ReadonlyMap<string, readonly WallMs
   return arrivals;
 }
 
-const startRow = (entry: StartEntry, arrivals: readonly WallMs[]) => ({
+/** Why starts began, as their reports say; the first to say it is believed. */
+const begansOf = ({ reports }: Decision): ReadonlyMap<string, Began> =>
+  new Map(
+    reports
+      .toReversed()
+      .flatMap(({ message }) => (message.report.began ? [[startKeyOf(message), message.report.began] as const] : [])),
+  );
+
+const startRow = (entry: StartEntry, arrivals: readonly WallMs[], began?: Began) => ({
   device_id: entry.deviceId,
   incarnation: entry.incarnation,
   start: entry.start,
@@ -187,6 +197,7 @@ const startRow = (entry: StartEntry, arrivals: readonly WallMs[]) => ({
   dropped_events: entry.droppedEvents,
   settled_below: entry.settledBelow,
   abandoned: entry.abandoned,
+  ...(began && { began }),
   first_received_at: toInstant(wallMs(Math.min(...arrivals))),
   last_received_at: toInstant(wallMs(Math.max(...arrivals))),
 });

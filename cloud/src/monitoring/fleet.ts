@@ -9,6 +9,18 @@ export interface Transition {
   readonly state: Presence;
   readonly previous: Presence;
   readonly heardAt: WallMs | null;
+  /** Why it was silent, as far as its newest start says; null when that says nothing. */
+  readonly cause?: SilenceCause | null;
+}
+
+/**
+ * `connection`: the agent ran all the time, and was not heard. Otherwise it began anew: what ended the start before,
+ * and why the machine was booted if it was.
+ */
+export interface SilenceCause {
+  readonly reason: string;
+  readonly machine: string | null;
+  readonly detail: string | null;
 }
 
 /** How many devices stand in each state. */

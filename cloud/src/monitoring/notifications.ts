@@ -14,6 +14,7 @@ export const NOTIFICATION_TYPES = [
   'device.clone',
   'device.new-incarnation',
   'device.inventory',
+  'device.crash',
   'assignment.halted',
   'assignment.left',
 ] as const;
@@ -38,9 +39,10 @@ export function noticesOf(transitions: readonly Transition[], now: WallMs): Noti
   return transitions.flatMap((transition) => {
     const type = noticeType(transition);
     if (type === null) return [];
-    const { deviceId, customerId, name, state, previous, heardAt } = transition;
+    const { deviceId, customerId, name, state, previous, heardAt, cause = null } = transition;
     const lastHeardAt = heardAt === null ? null : toInstant(heardAt);
-    const data = { deviceId, customerId, name, presence: state, previous, lastHeardAt };
+    const why = type === 'device.back' ? { cause } : {};
+    const data = { deviceId, customerId, name, presence: state, previous, lastHeardAt, ...why };
     return [{ type, occurredAt: now, deviceId, customerId, data }];
   });
 }

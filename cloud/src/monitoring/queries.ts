@@ -1,7 +1,8 @@
+import type { Began } from '@paddock/shared/began.ts';
 import { toInstant, wallMs, type WallMs } from '@paddock/shared/time.ts';
 import { isPresence, type Presence } from '../devices/presence.ts';
 import type { Sql } from '../ports.ts';
-import type { PresenceCounts, Transition } from './fleet.ts';
+import type { PresenceCounts, Transition, SilenceCause } from './fleet.ts';
 import type { Allowance, LifeSigns } from './presence.ts';
 
 /** A device whose presence may have to change. */
@@ -9,6 +10,8 @@ export interface Candidate extends LifeSigns {
   readonly deviceId: string;
   readonly customerId: string;
   readonly name: string | null;
+  /** Why it was silent since it was judged, if it was. */
+  readonly cause: SilenceCause | null;
 }
 
 /** The alarm of the fleet, and from when on every device has its allowance anew. */
@@ -60,10 +63,12 @@ export async function writeFleetWatch(sql: Sql, watch: FleetWatch): Promise<void
 /** The same bounds as silenceOf(), so that the thousands of devices that are well are never read. */
 const CANDIDATES = `
 SELECT d.device_id, d.customer_id, d.name, d.retired_at IS NOT NULL AS retired,
-       s.heard_at, s.next_within_ms, s.goodbye, p.state, p.heard_at AS judged_heard_at
+       s.heard_at, s.next_within_ms, s.goodbye, p.state, p.heard_at AS judged_heard_at,
+       st.first_received_at AS start_heard_at, st.began
 FROM devices d
 LEFT JOIN device_state s ON s.device_id = d.device_id
 LEFT JOIN presence p ON p.device_id = d.device_id
+LEFT JOIN starts st ON st.device_id = s.device_id AND st.incarnation = s.incarnation AND st.start = s.start
 WHERE (d.retired_at IS NOT NULL) <> (p.state IS NOT DISTINCT FROM 'retired')
    OR d.retired_at IS NULL AND s.device_id IS NOT NULL AND (
         p.device_id IS NULL
@@ -86,6 +91,8 @@ interface CandidateRow {
   goodbye: boolean | null;
   state: string | null;
   judged_heard_at: Date | null;
+  start_heard_at: Date | null;
+  began: Began | null;
 }
 
 /** @param holdLost whether devices that are late stay late whatever the time (see judgeFleet) */
@@ -108,9 +115,23 @@ function candidateOf(row: CandidateRow): Candidate {
     deviceId: row.device_id,
     customerId: row.customer_id,
     name: row.name,
+    cause: causeOf(row),
     retired: row.retired,
     heard: at === null ? null : { at, nextWithinMs: row.next_within_ms ?? 0, goodbye: row.goodbye ?? false },
     judged: state === null ? null : { state, heardAt: moment(row.judged_heard_at) },
+  };
+}
+
+/** A start that was not heard before the silence says what ended the one before; another one ran through it. */
+function causeOf({ start_heard_at, judged_heard_at, began }: CandidateRow): SilenceCause | null {
+  if (start_heard_at === null || judged_heard_at === null) return null;
+  if (start_heard_at <= judged_heard_at) return { reason: 'connection', machine: null, detail: null };
+  if (began === null) return null;
+  const { agent, machine } = began;
+  return {
+    reason: agent.reason,
+    machine: machine?.reason ?? null,
+    detail: agent.detail ?? machine?.detail ?? null,
   };
 }
 

@@ -18,6 +18,7 @@ const LINES = {
   'device.clone': { level: 'error', message: 'Clone alarm: two devices claim one identity' },
   'device.new-incarnation': { level: 'warn', message: 'A device lost its state file, or its board was swapped' },
   'device.inventory': { level: 'warn', message: 'Components of a device are others than before' },
+  'device.crash': { level: 'warn', message: 'A device tells of an end that was not in good order' },
   'assignment.halted': {
     level: 'warn',
     message: 'An assignment of firmware halted: nothing is handed out until it is resumed',

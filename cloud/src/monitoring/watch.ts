@@ -131,10 +131,11 @@ async function turn(sql: Sql, now: WallMs, settings: WatchSettings): Promise<Tol
 }
 
 function propose(candidate: Candidate, since: WallMs | null, now: WallMs, allowance: Allowance): Transition[] {
-  const { deviceId, customerId, name, heard, judged } = candidate;
+  const { deviceId, customerId, name, heard, judged, cause } = candidate;
   const previous = judged?.state ?? 'never-seen';
   const state = presenceOf(candidate, since, now, allowance);
-  return state === previous ? [] : [{ deviceId, customerId, name, state, previous, heardAt: heard?.at ?? null }];
+  if (state === previous) return [];
+  return [{ deviceId, customerId, name, state, previous, heardAt: heard?.at ?? null, cause }];
 }
 
 function publishCounts(metrics: Metrics, counts: PresenceCounts): void {

@@ -1,5 +1,6 @@
 import Type, { type Static } from 'typebox';
 import { Compile } from 'typebox/compile';
+import { parseCrash, type Crash } from '@paddock/shared/crash.ts';
 import { DICTIONARIES } from '@paddock/shared/dictionary.ts';
 import {
   digestOf,
@@ -57,7 +58,7 @@ export interface VerifiedProof {
   /** RFC 7638: compare it with what you know of the device. */
   readonly thumbprint: string;
   /** What was signed, under the name of its kind. */
-  readonly signed: { readonly report: Report } | { readonly inventory: Inventory };
+  readonly signed: { readonly report: Report } | { readonly inventory: Inventory } | { readonly crash: Crash };
 }
 
 /**
@@ -85,6 +86,10 @@ function readSigned(kind: SealedKind, payload: unknown): { device: string; signe
   if (kind === 'inventory') {
     const inventory = parseInventory(payload);
     return { device: inventory.device, signed: { inventory } };
+  }
+  if (kind === 'crash') {
+    const crash = parseCrash(payload);
+    return { device: crash.device, signed: { crash } };
   }
   if (kind !== 'report') throw new Refusal('typ_mismatch', kind);
   const report = parseReport(payload);

@@ -107,6 +107,12 @@ const FORGET_FIRMWARE = `
   gone AS (DELETE FROM firmware_changes c USING old WHERE c.change_id = old.change_id RETURNING 1)
   SELECT count(*) AS forgotten FROM gone`;
 
+const FORGET_CRASHES = `
+  WITH old AS (
+    SELECT c.crash_number FROM crashes c WHERE c.received_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED),
+  gone AS (DELETE FROM crashes c USING old WHERE c.crash_number = old.crash_number RETURNING 1)
+  SELECT count(*) AS forgotten FROM gone`;
+
 const STEPS = {
   changes: { statement: FORGET_CHANGES, mayBeLate: false },
   starts: { statement: FORGET_STARTS, mayBeLate: true },
@@ -115,12 +121,13 @@ const STEPS = {
   inventoryChanges: { statement: FORGET_INVENTORY_CHANGES, mayBeLate: false },
   inventories: { statement: FORGET_INVENTORIES, mayBeLate: false },
   firmwareChanges: { statement: FORGET_FIRMWARE, mayBeLate: false },
+  crashes: { statement: FORGET_CRASHES, mayBeLate: false },
 } as const;
 type Forgotten = Record<keyof typeof STEPS, number>;
 
 /**
  * Forgets what is known of starts, boots, clocks and changes when it belongs to no report that is kept,, old
- * inventories, and what devices ran before, in steps of bounded size. What one turn leaves, the next one takes. Safe beside ingest: rows that it holds are passed over.
+ * inventories, crash reports, and what devices ran before, in steps of bounded size. What one turn leaves, the next one takes. Safe beside ingest: rows that it holds are passed over.
  */
 export async function forgetOld(
   store: Store,
@@ -136,6 +143,7 @@ export async function forgetOld(
     inventoryChanges: 0,
     inventories: 0,
     firmwareChanges: 0,
+    crashes: 0,
   };
   for (const what of Object.keys(STEPS) as (keyof typeof STEPS)[]) {
     const { statement, mayBeLate } = STEPS[what];

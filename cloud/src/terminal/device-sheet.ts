@@ -77,7 +77,7 @@ const CHANGE_COLUMNS: readonly Column<Item>[] = [
 
 /** A device for people: what it is, its readings, what they changed, its clock, and what became of its reports. */
 export function deviceSheet(device: Item, changes: readonly Item[]): string {
-  const { readings, outputs, clock, delivery, desired, lastReport, ...attributes } = device;
+  const { readings, outputs, clock, delivery, desired, lastReport, began, troubles, ...attributes } = device;
   const rows = Object.entries((readings ?? {}) as Record<string, Item>).map(([sensor, reading]) => ({
     sensor,
     ...reading,
@@ -87,6 +87,8 @@ export function deviceSheet(device: Item, changes: readonly Item[]): string {
     sheet({
       ...attributes,
       lastReport: lastReport ? reportWords(lastReport as ShownReport) : null,
+      ...(began ? { began: beganWords(began as ShownBegan) } : {}),
+      ...(Array.isArray(troubles) && troubles.length > 0 ? { troubles: troubles.map(troubleWords).join(', ') } : {}),
       ...(desired ? { desired: convergenceWords(desired as Item) } : {}),
     }),
     ...(clock ? [sheet(clockWords(clock as ShownClock))] : []),
@@ -96,6 +98,26 @@ export function deviceSheet(device: Item, changes: readonly Item[]): string {
     ...(changes.length > 0 ? [table(changes, CHANGE_COLUMNS)] : []),
   ].join('\n\n');
 }
+
+interface ShownBegan {
+  readonly agent: ShownWhy;
+  readonly machine?: ShownWhy;
+}
+
+interface ShownWhy {
+  readonly reason: string;
+  readonly basedOn: readonly string[];
+  readonly detail?: string | null;
+}
+
+const beganWords = ({ agent, machine }: ShownBegan): string =>
+  [`after ${whyWords(agent)}`, ...(machine ? [`the machine was booted: ${whyWords(machine)}`] : [])].join('; ');
+
+/** `agent_crash (uncaught-error: TypeError)` */
+export const whyWords = ({ reason, basedOn, detail }: ShownWhy): string =>
+  `${reason} (${basedOn.join(', ')}${typeof detail === 'string' ? `: ${detail}` : ''})`;
+
+const troubleWords = ({ code, part, count }: Item): string => [code, part, count].filter(Boolean).join(' ');
 
 const reportWords = ({ start, sequence, trigger, time }: ShownReport): string =>
   `${time.estimate} (${errorOf(time)}, ${time.basis}), ${plain(trigger.kind)}, start ${start}, sequence ${sequence}`;

@@ -140,6 +140,19 @@ test('of inventories stay the current one and what a device was made of when the
   expect(await database.store.query('SELECT FROM inventory_changes')).toHaveLength(2);
 });
 
+test('crash reports go with the archive', async () => {
+  const { deviceId } = await deviceNamed('kiosk-broke');
+  await database.store.query(
+    `INSERT INTO crashes (device_id, crash_id, incarnation, start, received_at, reason, boot_id, segment, uptime_ms, latest,
+       basis, digest, envelope)
+     SELECT $1, 'c' || days, 'i', 1, now() - days * interval '1 day', 'power', 'b', 0, 1, now(), 'arrival', '', 'e'
+     FROM unnest(ARRAY[60, 40, 20]) AS days`,
+    [deviceId],
+  );
+  expect(await forget({ rows: 1, steps: 9 })).toMatchObject({ crashes: 2 });
+  expect(await database.store.query('SELECT crash_id FROM crashes')).toEqual([{ crash_id: 'c20' }]);
+});
+
 test('of what devices ran stays what each ran when the retention began, and all after', async () => {
   const { deviceId } = await deviceNamed('kiosk-ran');
   await database.store.query(

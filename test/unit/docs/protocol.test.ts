@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Answer } from '@paddock/shared/answer.ts';
+import { Began, END_REASONS, TROUBLES } from '@paddock/shared/began.ts';
 import { BUNDLE_ERRORS } from '@paddock/shared/bundle-error.ts';
 import { COMPONENT_KINDS, Inventory, MAX_COMPONENT_DEPTH, MAX_COMPONENTS } from '@paddock/shared/inventory.ts';
+import { Crash, MAX_BREADCRUMBS, MAX_CRASH_BYTES, MAX_KERNEL_TEXT, MAX_STACK } from '@paddock/shared/crash.ts';
 import { MAX_ENVELOPE_BYTES, MAX_PAYLOAD_BYTES } from '@paddock/shared/envelope.ts';
 import { REFUSALS } from '@paddock/shared/errors.ts';
 import { Desired, DesiredAgent, DesiredFirmware, OUTPUT_STATES, ReportedOutput } from '@paddock/shared/desired.ts';
@@ -54,6 +56,8 @@ describe('docs/protocol.md', () => {
       Answer,
       Presence,
       Inventory,
+      Began,
+      Crash,
       Desired,
       DesiredFirmware,
       DesiredAgent,
@@ -78,6 +82,14 @@ describe('docs/protocol.md', () => {
   it('lists the states of an output', () => {
     const known = Object.entries(OUTPUT_STATES).map(([state, text]) => [`\`${state}\``, text]);
     expect(rows).toEqual(expect.arrayContaining(known));
+  });
+
+  it('lists every reason of an end and every trouble of a machine', () => {
+    const words = [...Object.entries(END_REASONS), ...Object.entries(TROUBLES)];
+    expect(rows).toEqual(expect.arrayContaining(words.map(([word, text]) => [`\`${word}\``, text])));
+    for (const bound of [MAX_CRASH_BYTES, MAX_KERNEL_TEXT, MAX_STACK])
+      expect(page).toContain(bound.toLocaleString('en'));
+    expect(page).toContain(`at most ${MAX_BREADCRUMBS}`);
   });
 
   it('names every kind of component, and how many there may be', () => {

@@ -1,4 +1,5 @@
 import Type from 'typebox';
+import { Began, Trouble } from '@paddock/shared/began.ts';
 import { editDevice, registerDevice, retireDevice } from '../../devices/registry.ts';
 import type { DeviceViews, VersionedView } from '../../devices/views.ts';
 import type { Scope } from '../../customers/scope.ts';
@@ -82,6 +83,8 @@ export const DeviceView = Type.Object({
     }),
     { description: 'What the device drives, as its newest report says' },
   ),
+  troubles: Type.Array(Trouble, { description: 'What is wrong with the machine, as the newest report says' }),
+  began: Nullable(Began),
   clock: Nullable(Clock),
   delivery: Nullable(
     Type.Object(

@@ -9,6 +9,7 @@ import { principalOf } from '../auth.ts';
 import { HttpError } from '../problem.ts';
 import type { Routes } from '../routes.ts';
 import {
+  Began,
   Count,
   Cursor,
   DEFAULT_LIMIT,
@@ -49,6 +50,7 @@ const Start = Type.Object({
   bootId: Type.String(),
   firstReceivedAt: Instant,
   lastReceivedAt: Instant,
+  began: Nullable(Began),
   ...Delivery,
 });
 
@@ -90,7 +92,7 @@ const LIST_STARTS = {
   schema: {
     tags,
     operationId: 'listStarts',
-    summary: 'Starts of the agent, newest first, with what became of their reports',
+    summary: 'Starts of the agent, newest first: why each began, and what became of its reports',
     params: DeviceParams,
     querystring: Page,
     response: { 200: pageSchema(Start), ...refusals },
@@ -137,7 +139,7 @@ export const lifeRoutes =
       const { deviceId } = request.params;
       const { limit = DEFAULT_LIMIT, cursor } = request.query;
       await requireDevice(scope, deviceId);
-      const { items, next } = await listStarts(store, scope, deviceId, { limit, cursor });
+      const { items, next } = await listStarts(deps, scope, deviceId, { limit, cursor });
       return { items: [...items], next };
     });
 
