@@ -141,16 +141,16 @@ async function init(
 }
 
 async function run(options: Common): Promise<void> {
-  const [{ loadConfig }, { runAgent }, { default: pino }] = await Promise.all([
+  const [{ loadConfig }, { runAgent }, { createAgentLog }, { linePrefix }, { serveAs }] = await Promise.all([
     import('./config.ts'),
     import('./main.ts'),
-    import('pino'),
+    import('./adapters/agent-log.ts'),
+    import('./adapters/journal.ts'),
+    import('./service.ts'),
   ]);
   const config = await loadConfig(options.config);
-  const log = pino(
-    { level: config.log.level, base: config.device === undefined ? {} : { device: config.device } },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const base = config.device === undefined ? {} : { device: config.device };
+  const log = createAgentLog(config.log.level, base, linePrefix(process.env['JOURNAL_STREAM']));
   const crash = (error: unknown): void => {
     log.fatal({ err: error, code: 'crashed' }, 'The agent broke');
     process.exit(EXIT.crashed);
@@ -163,7 +163,11 @@ async function run(options: Common): Promise<void> {
     atExit: (work) => void process.once('exit', work),
   });
   if (options.json) print(options, { running: true, device: agent.device() }, []);
-  stopOnSignal(agent, (fields, message) => log.info(fields, message));
+  const service = await serveAs(process.env, agent, log);
+  stopOnSignal(agent, (fields, message) => {
+    service.stopping();
+    log.info(fields, message);
+  });
 }
 
 /** The first signal stops the agent, the second one the process. */

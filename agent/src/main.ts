@@ -20,6 +20,8 @@ import type { Log } from './report/log.ts';
 import type { Session } from './report/session.ts';
 import { openTimekeeper } from './report/timekeeper.ts';
 import { beginSession, type Own } from './speaking.ts';
+import type { Vitals } from './watchdog/judge.ts';
+import { createPulse } from './watchdog/pulse.ts';
 
 export const AGENT_VERSION = manifest.version;
 const ATTEMPT_ENDS_WITHIN_MS = 500;
@@ -27,6 +29,10 @@ const ATTEMPT_ENDS_WITHIN_MS = 500;
 export interface RunningAgent {
   /** Null before the device has enrolled. */
   device(): string | null;
+  /** Whether the connection to the broker stands. */
+  online(): boolean;
+  /** What its parts get done. */
+  vitals(): Vitals;
   /** Resolves when it ends by itself, because its cloud has retired the device; after that it has to be stopped. */
   readonly retired: Promise<void>;
   /** Reports the shutdown, closes the connection and every port, and lets go of the data directory. */
@@ -93,7 +99,8 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     key.close();
     prepared.release();
   };
-  const disk = await openDisk(config.dataDir);
+  const pulse = createPulse();
+  const disk = pulse.disk(await openDisk(config.dataDir));
   const start = await beginStart(disk);
   tellStart(start, log);
   const machine = createMachine(config.dataDir);
@@ -111,6 +118,7 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     machine,
     time,
     start,
+    pulse,
     agentVersion: AGENT_VERSION,
   };
   const { keepAliveSeconds } = config.cloud;
@@ -119,6 +127,8 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     const session = await beginSession(config, own, { device, url, keepAliveSeconds, cloudKeys: () => cloudKeys });
     return {
       device: () => device,
+      online: () => session.online(),
+      vitals: () => pulse.vitals(),
       retired: new Promise(() => {}),
       stop: () => session.stop().finally(release),
     };
@@ -131,7 +141,7 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
 /** A session as soon as the device is let in, at once when it was before. */
 async function runJoining(
   { enrolment }: Joining,
-  { clock, time, release }: Pick<Own, 'clock' | 'time'> & Pick<Prepared, 'release'>,
+  { clock, time, pulse, release }: Pick<Own, 'clock' | 'time' | 'pulse'> & Pick<Prepared, 'release'>,
   begin: () => Promise<Session>,
 ): Promise<RunningAgent> {
   const stopping = new AbortController();
@@ -149,6 +159,8 @@ async function runJoining(
   const life = live();
   return {
     device: () => enrolment.standing()?.device ?? null,
+    online: () => session?.online() ?? false,
+    vitals: () => pulse.vitals(),
     retired: life.then((ended) => (ended === 'retired' ? undefined : new Promise<never>(() => {}))),
     async stop() {
       stopping.abort();

@@ -21,8 +21,11 @@ import { createPace, type Pace } from './report/pace.ts';
 import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
+import { nextWithinMs } from './report/triggers.ts';
+import type { PortState } from './sense/sensors.ts';
 import { createSensing } from './sensing.ts';
 import type { Updating, UpdatingParts } from './updating.ts';
+import type { PolledPort, PortTold, Pulse } from './watchdog/pulse.ts';
 
 const MS_PER_DAY = 86_400_000;
 
@@ -37,6 +40,8 @@ export interface Own {
   readonly start: BegunStart;
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
+  /** Counts what gets done. */
+  readonly pulse: Pulse;
   /** The file that this program was started from. */
   readonly program: string;
   /** Sets how much is logged; null: as it is configured. */
@@ -56,13 +61,14 @@ const BY_HAND = { pin: null, standing: () => null } as const;
 
 /** Starts to read, to report and to connect. */
 export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
-  const { clock, disk, signer, log, time, machine, start, agentVersion } = own;
+  const { clock, disk, signer, log, time, machine, start, agentVersion, pulse } = own;
   const { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen, watch = (link) => link } = speaking;
-  const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
+  const link = pulse.link(watch(createMqttLink(linkOptions(speaking, signer), clock)));
   const local = await beginLocal(config, own, device);
   const sensing = createSensing(config, clock);
   const sensors = local?.withApplications(sensing) ?? sensing;
   const inventory = await beginInventory(device, own, link);
+  const jitterMs = config.report.jitterSeconds * 1000;
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
   const updating = await beginUpdating(config, own, speaking, {
     readings: () => sensing.readings(),
@@ -82,11 +88,13 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       ...(keyUnknown && { keyUnknown }),
       ...(keyListSeen && { keyListSeen }),
       pace,
-      jitterMs: config.report.jitterSeconds * 1000,
+      jitterMs,
       urgentMinIntervalMs: config.report.urgentMinIntervalMs,
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
+  pulse.reporting(() => session.tried(), () => nextWithinMs(pace.now().gapMs, jitterMs));
+  pulse.sensing(polledPorts(config), () => sensing.ports().map(toldBy));
   await local?.begin({ session, sensors, desired, firmware: updating });
   return {
     ...session,
@@ -97,6 +105,18 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
     },
   };
 }
+
+/** Others wait for what somebody sends, or for a line to change, and may do so for days. */
+const polledPorts = ({ ports }: AgentConfig): PolledPort[] =>
+  Object.entries(ports).flatMap(([name, port]) =>
+    port.kind === 'modbus-rtu' || port.kind === 'simulated' ? [{ name, pollMs: port.pollMs }] : [],
+  );
+
+const toldBy = ({ name, state, samples, faults }: PortState): PortTold => ({
+  name,
+  state,
+  told: Object.values(faults).reduce((sum, count) => sum + count, samples),
+});
 
 /** Null where the kiosk's own software has no interface: then nothing of it is loaded either. */
 async function beginLocal({ local }: AgentConfig, own: Own, device: string): Promise<Local | null> {

@@ -22,6 +22,8 @@ export interface Reporter {
   exchanged(): void;
   /** When the last report was begun. */
   reportedAt(): UptimeMs;
+  /** How many were made, or could not be. */
+  tried(): number;
 }
 
 export interface ReporterEvents {
@@ -50,6 +52,7 @@ export async function createReporter(
   });
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();
+  let tried = 0;
   let making: Promise<unknown> = Promise.resolve();
   let keeping: Promise<unknown> = Promise.resolve();
   const make = async (trigger: Trigger, happened?: Moment): Promise<Written> => {
@@ -76,6 +79,7 @@ export async function createReporter(
         (cause: unknown) => before.then(() => failed(trigger, cause)),
       );
       keeping = result;
+      void result.then(() => void (tried += 1));
       return result;
     },
     hold(work) {
@@ -86,6 +90,7 @@ export async function createReporter(
     },
     exchanged: () => void (exchangeAt = clock.monotonic()),
     reportedAt: () => reportedAt,
+    tried: () => tried,
   };
 }
 

@@ -31,6 +31,8 @@ export interface Session {
   quiet(work: () => Promise<unknown>): Promise<boolean>;
   /** Whether the connection stands. */
   online(): boolean;
+  /** How many reports were made, or could not be. */
+  tried(): number;
   /**
    * Reports an event that happens now. It is in the outbox when this resolves, on the disk if that takes anything.
    * @returns null when it is dropped: there were too many just now, or the session ends; it resolves to null when no
@@ -82,6 +84,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     outbox: () => store.outbox(),
     quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
     online: () => connection.online(),
+    tried: () => reporter.tried(),
     event: (event) => events.add({ kind: 'event', ...event }, { at: clock.monotonic(), segment: clock.segment() }),
     async stop() {
       unschedule();
