@@ -16,6 +16,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/launcher': ['report', 'slots'],
   'agent/local': ['report', 'update'],
   'agent/report': ['clock'],
+  'agent/start': ['slots'],
   'agent/tuf': ['report'],
   'agent/update': ['clock', 'report', 'tuf'],
   'agent/watchdog': ['report'],

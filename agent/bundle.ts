@@ -1,5 +1,5 @@
 /** Makes dist/, the agent and its launcher as they are released: `npm run bundle:agent`. */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { copyFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
@@ -20,7 +20,7 @@ const builtAt = SOURCE_DATE_EPOCH === undefined ? new Date() : new Date(Number(S
 await rm(dist, { recursive: true, force: true });
 await build({
   absWorkingDir: here,
-  entryPoints: ['src/cli.ts', 'src/cli-launcher.ts', 'src/installer-thread.ts'],
+  entryPoints: ['src/cli.ts', 'src/cli-launcher.ts', 'src/cli-start.ts', 'src/installer-thread.ts'],
   outdir: dist,
   bundle: true,
   // What is imported where it is used stays a file of its own, and costs nothing where it is not used.
@@ -41,8 +41,13 @@ await build({
 for (const [program, entry] of [
   ['paddock-agent', 'cli'],
   ['paddock-launcher', 'cli-launcher'],
+  ['paddock-start', 'cli-start'],
 ] as const)
   await writeFile(join(dist, `${program}.cjs`), await releasedStarter(program, entry), { mode: 0o755 });
+
+// What the kiosk's own software takes along.
+for (const file of ['paddock-local.mjs', 'paddock-local.d.mts'])
+  await copyFile(join(here, 'client', file), join(dist, file));
 
 /** The program's start among the sources, with the bundle in their place. */
 async function releasedStarter(program: string, entry: string): Promise<string> {

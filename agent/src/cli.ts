@@ -4,6 +4,7 @@ import type { Shown } from './cli-gpio.ts';
 import type { Finding } from './finding.ts';
 import type { EnrolmentState } from './inspect.ts';
 import type { RunningAgent } from './main.ts';
+import type { OwnRelease } from './own-release.ts';
 
 /** Documented in `--help`; scripts rely on them. */
 const EXIT = { ok: 0, failed: 1, usage: 2, retired: 3, crashed: 70 } as const;
@@ -141,13 +142,14 @@ async function init(
 }
 
 async function run(options: Common): Promise<void> {
-  const [{ loadConfig }, { runAgent }, { createAgentLog }, { linePrefix }, { serveAs }] = await Promise.all([
-    import('./config.ts'),
-    import('./main.ts'),
-    import('./adapters/agent-log.ts'),
-    import('./adapters/journal.ts'),
-    import('./service.ts'),
-  ]);
+  const [{ loadConfig }, { runAgent }, { createAgentLog }, { linePrefix }, { serveAs, ownReleaseOf }] =
+    await Promise.all([
+      import('./config.ts'),
+      import('./main.ts'),
+      import('./adapters/agent-log.ts'),
+      import('./adapters/journal.ts'),
+      import('./service.ts'),
+    ]);
   const config = await loadConfig(options.config);
   const base = config.device === undefined ? {} : { device: config.device };
   const log = createAgentLog(config.log.level, base, linePrefix(process.env['JOURNAL_STREAM']));
@@ -157,21 +159,27 @@ async function run(options: Common): Promise<void> {
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
+  const ownRelease = ownReleaseOf(process.env);
   const agent = await runAgent(config, log, process.argv[1] ?? '', {
+    ownRelease,
     say: (what, message) => print(options, { enrolment: what, message }, [message]),
     setLogLevel: (level) => void (log.level = level ?? config.log.level),
     atExit: (work) => void process.once('exit', work),
   });
   if (options.json) print(options, { running: true, device: agent.device() }, []);
   const service = await serveAs(process.env, agent, log);
-  stopOnSignal(agent, (fields, message) => {
+  stopOnSignal(agent, ownRelease, (fields, message) => {
     service.stopping();
     log.info(fields, message);
   });
 }
 
 /** The first signal stops the agent, the second one the process. */
-function stopOnSignal(agent: RunningAgent, tell: (fields: object, message: string) => void): void {
+function stopOnSignal(
+  agent: RunningAgent,
+  ownRelease: OwnRelease | null,
+  tell: (fields: object, message: string) => void,
+): void {
   let stopping = false;
   const stop = (why: object, code: number): void => {
     if (stopping) process.exit(EXIT.failed);
@@ -183,6 +191,7 @@ function stopOnSignal(agent: RunningAgent, tell: (fields: object, message: strin
   };
   process.on('SIGTERM', (signal) => stop({ signal }, EXIT.ok));
   process.on('SIGINT', (signal) => stop({ signal }, EXIT.ok));
+  void ownRelease?.over.then(() => stop({ code: 'agent_replaced' }, EXIT.ok));
   void agent.retired.then(() => stop({ code: 'enrolment_retired' }, EXIT.retired));
 }
 

@@ -45,6 +45,8 @@ export interface Surroundings {
   readonly say?: EnrolmentParts['say'];
   /** Sets how much is logged; null: as it is configured. */
   readonly setLogLevel?: Own['setLogLevel'];
+  /** Null: no other agent would run in this one's place. */
+  readonly ownRelease?: Own['ownRelease'];
   /** Has something done, at once, when the process ends, whatever ends it but a kill. */
   readonly atExit?: (work: () => void) => void;
 }
@@ -58,7 +60,7 @@ export async function runAgent(
   config: AgentConfig,
   log: Log,
   program: string,
-  { say = () => {}, setLogLevel = () => {}, atExit = () => {} }: Surroundings = {},
+  { say = () => {}, setLogLevel = () => {}, ownRelease = null, atExit = () => {} }: Surroundings = {},
 ): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
@@ -72,7 +74,8 @@ export async function runAgent(
     unlock();
   };
   try {
-    return await runLocked(config, { log, clock, program, say, setLogLevel, scheduleGapMs, pin, cloudKeys, release });
+    const around = { log, clock, program, say, setLogLevel, ownRelease };
+    return await runLocked(config, { ...around, scheduleGapMs, pin, cloudKeys, release });
   } catch (cause) {
     release();
     throw explainDataDir(config.dataDir, cause);
@@ -85,6 +88,7 @@ interface Prepared {
   readonly program: string;
   readonly say: EnrolmentParts['say'];
   readonly setLogLevel: Own['setLogLevel'];
+  readonly ownRelease: Own['ownRelease'];
   readonly scheduleGapMs: number;
   /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */
   readonly pin: Pin | null;

@@ -1,6 +1,7 @@
 import { openServiceManager, type ServiceEnvironment } from './adapters/service-manager.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import type { RunningAgent } from './main.ts';
+import { openOwnRelease, type OwnRelease, type StartedAs } from './own-release.ts';
 import type { Log } from './report/log.ts';
 import { keepWatch } from './watchdog/watchdog.ts';
 
@@ -16,10 +17,7 @@ export async function serveAs(environment: ServiceEnvironment, agent: RunningAge
   const over = new AbortController();
   const status = (): string => statusOf(agent.device(), agent.online());
   manager.tell({ READY: '1', STATUS: status() });
-  void keepWatch(
-    { clock: createSystemClock(), manager, log, vitals: () => agent.vitals(), status },
-    over.signal,
-  );
+  void keepWatch({ clock: createSystemClock(), manager, log, vitals: () => agent.vitals(), status }, over.signal);
   return {
     stopping() {
       over.abort();
@@ -27,6 +25,9 @@ export async function serveAs(environment: ServiceEnvironment, agent: RunningAge
     },
   };
 }
+
+export const ownReleaseOf = (environment: StartedAs): OwnRelease | null =>
+  openOwnRelease(environment, createSystemClock());
 
 function statusOf(device: string | null, online: boolean): string {
   if (device === null) return 'Waits to be let in by its cloud';

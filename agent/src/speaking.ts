@@ -15,6 +15,7 @@ import type { Pin } from './enrol/pin.ts';
 import type { BegunStart } from './identity/identity.ts';
 import { keepInventory, type InventoryKeeper } from './inventory/keeper.ts';
 import type { Local } from './local-interface.ts';
+import type { OwnRelease } from './own-release.ts';
 import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
 import { createPace, type Pace } from './report/pace.ts';
@@ -40,6 +41,8 @@ export interface Own {
   readonly start: BegunStart;
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
+  /** Whether it is the agent of the release that runs; null: nobody asks. */
+  readonly ownRelease: OwnRelease | null;
   /** Counts what gets done. */
   readonly pulse: Pulse;
   /** The file that this program was started from. */
@@ -93,7 +96,10 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
-  pulse.reporting(() => session.tried(), () => nextWithinMs(pace.now().gapMs, jitterMs));
+  pulse.reporting(
+    () => session.tried(),
+    () => nextWithinMs(pace.now().gapMs, jitterMs),
+  );
   pulse.sensing(polledPorts(config), () => sensing.ports().map(toldBy));
   await local?.begin({ session, sensors, desired, firmware: updating });
   return {

@@ -60,7 +60,12 @@ export function createPulse(): Pulse {
     sensing(polled, told) {
       for (const { name, pollMs } of polled) {
         const withinMs = Math.max(PORT_LEAST_MS, POLL_ROUNDS * pollMs);
-        sources.set(`port ${name}`, () => portVital(told().find((port) => port.name === name), withinMs));
+        sources.set(`port ${name}`, () =>
+          portVital(
+            told().find((port) => port.name === name),
+            withinMs,
+          ),
+        );
       }
     },
     reporting(tried, withinMs) {
