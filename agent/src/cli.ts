@@ -68,6 +68,7 @@ function program(): Command {
     )
     .option('--url <url>', 'the broker (default: mqtt://127.0.0.1:1883)')
     .option('--cloud-keys <file>', "the cloud's public keys (a JWK Set), to be pinned")
+    .option('--data-dir <dir>', 'where the agent keeps what it knows (default: state beside the configuration)')
     .option('--force', 'write the configuration again; a key is never written again')
     .action(init);
   command(
@@ -105,7 +106,14 @@ function seconds(text: string): number {
 }
 
 async function init(
-  options: Common & { device?: string; url?: string; claim?: string; cloudKeys?: string; force?: boolean },
+  options: Common & {
+    device?: string;
+    url?: string;
+    claim?: string;
+    cloudKeys?: string;
+    dataDir?: string;
+    force?: boolean;
+  },
 ): Promise<void> {
   const [{ setUp }, { keyPlace }] = await Promise.all([import('./setup.ts'), import('./identity-key.ts')]);
   const { config, key, madeConfig, madeKey } = await setUp({ ...options, force: options.force ?? false });
