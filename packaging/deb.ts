@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, lstat, lutimes, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { requireTool } from './tools.ts';
@@ -46,6 +46,8 @@ export async function buildDeb(
   const fields = Object.entries({ ...control, 'Installed-Size': `${installed}` });
   await writeFile(join(root, 'DEBIAN/control'), fields.map(([name, value]) => `${name}: ${value}\n`).join(''));
   await writeFile(join(root, 'DEBIAN/md5sums'), (await sums(root, files)).join(''));
+  // Whatever the clock says now, and in whatever order it was written.
+  for (const name of ['', ...(await readdir(root, { recursive: true }))]) await lutimes(join(root, name), epoch, epoch);
   const fixed = ['--root-owner-group', '--threads-max=1', ...COMPRESSIONS[compression], '--build', root, to];
   await run(dpkgDeb, fixed, { env: { ...process.env, SOURCE_DATE_EPOCH: `${epoch}` } });
 }
