@@ -13,8 +13,8 @@ export interface Vital {
 /** By the part's name. One that is not there any more is not missed. */
 export type Vitals = Readonly<Record<string, Vital>>;
 
-/** What is remembered from one look to the next: since when each part has got nothing done. */
-export type Watch = Readonly<Record<string, { readonly done: number; readonly since: UptimeMs }>>;
+/** What is remembered from one look to the next: since when each part has got nothing done that it has to do. */
+export type Watch = Readonly<Record<string, Pick<Vital, 'done' | 'idle'> & { readonly since: UptimeMs }>>;
 
 export type Verdict =
   | { readonly kind: 'well' }
@@ -39,7 +39,8 @@ export function judge(before: Watch, look: Look): { readonly watch: Watch; reado
   const { now, dueAt, lateMs, vitals } = look;
   const seen = Object.entries(vitals).map(([part, { done, idle }]) => {
     const known = before[part];
-    return [part, known === undefined || idle || known.done !== done ? { done, since: now } : known] as const;
+    const isAnew = known === undefined || known.idle || idle || known.done !== done;
+    return [part, { done, idle, since: isAnew ? now : known.since }] as const;
   });
   return { watch: Object.fromEntries(seen), verdict: late(now - dueAt, lateMs) ?? stalled(seen, look) };
 }
