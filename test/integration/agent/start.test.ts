@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,12 +40,17 @@ function directory(): ReturnType<typeof createTreeCalls> {
   return createTreeCalls(slots);
 }
 
-/** The launcher has begun with it. */
-function beginTrial(calls: ReturnType<typeof directory>, release: TestRelease): void {
+function install(calls: ReturnType<typeof directory>, release: TestRelease): void {
   bringObjects(calls, release);
-  stage(calls, release);
-  new SlotDirectory(calls).activate(release.release.sha256, LIMITS);
-  prepareRun(calls);
+  runUntil(calls, release);
+}
+
+/** The launcher is told to begin with it. */
+function arm(calls: ReturnType<typeof directory>, content: TestRelease): void {
+  const own = new SlotDirectory(calls);
+  bringObjects(calls, content);
+  stage(calls, { content, ...own.vacate() });
+  own.activate(content.release.sha256, LIMITS);
 }
 
 describe('what is started as the agent', () => {
@@ -53,19 +58,21 @@ describe('what is started as the agent', () => {
     expect(await started()).toBe('own');
     const calls = directory();
     expect(await started()).toBe('own');
-    runUntil(calls, PLAIN);
+    install(calls, PLAIN);
     expect(await started()).toBe('own');
   });
 
   it('is that of the release, with what it is called with', async () => {
-    runUntil(directory(), FIRST);
+    install(directory(), FIRST);
     expect(await started()).toBe('first --version');
   });
 
   it('is that of a release on trial from its start on, and that of before when the launcher has given it up', async () => {
     const calls = directory();
-    runUntil(calls, FIRST);
-    beginTrial(calls, NEXT);
+    install(calls, FIRST);
+    arm(calls, NEXT);
+    expect(await started()).toBe('first --version');
+    prepareRun(calls);
     expect(await started()).toBe('next --version');
     giveUp(calls, readBoot(calls)?.trial?.id ?? 0);
     expect(await started()).toBe('first --version');
@@ -73,10 +80,12 @@ describe('what is started as the agent', () => {
 
   it("is the package's own after five starts in a row, until there is another release", async () => {
     const calls = directory();
-    runUntil(calls, FIRST);
-    for (let n = 0; n < 5; n += 1) expect(await started()).toBe('first --version');
+    install(calls, FIRST);
+    expect(await started()).toBe('first --version');
+    const counted = JSON.parse(readFileSync(join(home, 'starts.json'), 'utf8')) as object;
+    writeFileSync(join(home, 'starts.json'), JSON.stringify({ ...counted, starts: 5 }));
     expect(await started()).toBe('own');
-    runUntil(calls, NEXT);
+    install(calls, NEXT);
     expect(await started()).toBe('next --version');
   });
 });
@@ -84,15 +93,13 @@ describe('what is started as the agent', () => {
 describe('an agent ends', () => {
   it('when the launcher has begun with a release that has another one, and not before', async () => {
     const calls = directory();
-    runUntil(calls, FIRST);
+    install(calls, FIRST);
     const clock = new FakeClock();
     const own = openOwnRelease({ PADDOCK_AGENT_SLOTS: slots, PADDOCK_AGENT_RELEASE: FIRST.release.sha256 }, clock);
     expect(own?.isOver()).toBe(false);
     let isOver = false;
     void own?.over.then(() => (isOver = true));
-    bringObjects(calls, NEXT);
-    stage(calls, NEXT);
-    new SlotDirectory(calls).activate(NEXT.release.sha256, LIMITS);
+    arm(calls, NEXT);
     await clock.advance(60_000);
     expect(isOver).toBe(false);
     prepareRun(calls);
