@@ -23,6 +23,12 @@ interface Lock {
   readonly packages: Readonly<Record<string, { readonly version?: string; readonly integrity?: string }>>;
 }
 
+interface Manifest {
+  readonly name: string;
+  readonly version: string;
+  readonly license?: string;
+}
+
 const lock = async (): Promise<Lock> =>
   JSON.parse(await readFile(join(REPOSITORY, 'package-lock.json'), 'utf8')) as Lock;
 
@@ -35,15 +41,9 @@ export async function packageAt(place: string): Promise<NpmPackage> {
 }
 
 async function described(directory: string): Promise<NpmPackage> {
-  const manifest = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Record<string, unknown>;
-  const { name, version, license } = manifest;
-  return {
-    name: String(name),
-    version: String(version),
-    license: String(license ?? 'unknown'),
-    integrity: null,
-    directory,
-  };
+  const manifest = JSON.parse(await readFile(join(directory, 'package.json'), 'utf8')) as Manifest;
+  const { name, version, license = 'unknown' } = manifest;
+  return { name, version, license, integrity: null, directory };
 }
 
 /**

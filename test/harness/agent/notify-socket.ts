@@ -49,7 +49,7 @@ export class NotifySocket {
   }
 
   #take(into: Buffer): number {
-    return Number(this.#recv(this.#fd, into, into.length, 0));
+    return this.#recv(this.#fd, into, into.length, 0);
   }
 
   close(): void {

@@ -66,8 +66,9 @@ describe.skipIf(!IS_ROOT)('the package of the agent (it takes root to install on
     });
     let log = '';
     agent.stderr?.on('data', (chunk: Buffer) => void (log += chunk.toString()));
-    void once(agent, 'exit').then(([code]) => code !== 0 && console.error(log));
-    await notify.until('READY', '1');
+    const died = once(agent, 'exit').then(([code]) => Promise.reject(new Error(`It ended with ${code}:\n${log}`)));
+    died.catch(() => {});
+    await Promise.race([notify.until('READY', '1'), died]);
   }
 
   async function stopService(): Promise<void> {
@@ -84,7 +85,7 @@ describe.skipIf(!IS_ROOT)('the package of the agent (it takes root to install on
     readonly lastReport: { readonly start: number } | null;
   }
   const reportedStart = async (): Promise<number> => {
-    const { items } = (await cloud.call('GET', '/devices')).body as unknown as { items: Seen[] };
+    const { items } = (await cloud.call('GET', '/devices')).body as { items: Seen[] };
     return items[0]?.lastReport?.start ?? 0;
   };
 
@@ -106,6 +107,10 @@ describe.skipIf(!IS_ROOT)('the package of the agent (it takes root to install on
     await claimFile(cloud, folder, 'DEB-0001');
     await root.sh('chmod 600 /root/claim.jwt; paddock-agent-setup --claim /root/claim.jwt');
     expect(await root.sh(`stat -c "%U %a" ${KEY} /etc/paddock/claim.jwt`)).toBe('paddock 600\npaddock 600\n');
+    const doctor = (as: string): Promise<string> =>
+      root.sh(`${as} paddock-agent doctor --seconds 0 --config /etc/paddock/agent.yaml || true`);
+    expect(await doctor('')).toContain('As that user: runuser');
+    expect(await doctor('runuser -u paddock --')).toContain('/var/lib/paddock/agent can be written');
     const config = join(root.path, 'etc/paddock/agent.yaml');
     writeFileSync(config, readFileSync(config, 'utf8').replace('"*/5 * * * *"', '"*/2 * * * * *"'));
     await startService();
