@@ -167,7 +167,7 @@ async function placePapers(root: string, made: Made, node: NpmPackage): Promise<
   await writeFile(join(doc, 'sbom.cdx.json'), sbomOf(made));
   await writeFile(join(doc, 'copyright'), await copyrightOf(made));
   await gzipped(join(doc, 'LICENSE.node.gz'), await readFile(join(node.directory, 'LICENSE')));
-  await gzipped(join(doc, 'changelog.gz'), await readFile(join(REPOSITORY, 'CHANGELOG.md')));
+  await gzipped(join(doc, 'CHANGELOG.md.gz'), await readFile(join(REPOSITORY, 'CHANGELOG.md')));
 }
 
 async function gzipped(to: string, bytes: Uint8Array): Promise<void> {

@@ -61,7 +61,7 @@ async function normalized(root: string): Promise<string[]> {
   for (const name of names) {
     const stats = await lstat(join(root, name));
     if (stats.isSymbolicLink()) continue;
-    const isProgram = stats.isDirectory() || (stats.mode & 0o100) !== 0;
+    const isProgram = stats.isDirectory() || ((stats.mode & 0o100) !== 0 && !name.endsWith('.node'));
     await chmod(join(root, name), isProgram ? 0o755 : 0o644);
     if (stats.isFile() && !name.startsWith('DEBIAN/')) files.push(name);
   }
