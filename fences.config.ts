@@ -17,8 +17,10 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/local': ['report', 'update'],
   'agent/past': ['report'],
   'agent/report': ['clock'],
+  'agent/start': ['slots'],
   'agent/tuf': ['report'],
   'agent/update': ['clock', 'report', 'tuf'],
+  'agent/watchdog': ['report'],
   'cloud/audit': ['customers'],
   'cloud/aws': ['trust'],
   'cloud/backup': ['store'],
@@ -36,6 +38,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 
 /** The vendor library of each adapter, its parts (`name-part.ts`, `name/part.ts`) included. Without a row: none. */
 export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
+  'agent/agent-log': ['pino'],
   'agent/allocator': ['koffi'],
   'agent/cron': ['node-cron'],
   'agent/data-dir-lock': ['koffi'],
@@ -45,6 +48,7 @@ export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/mqtt': ['mqtt'],
   'agent/pkcs11': ['pkcs11js'],
   'agent/serial': ['serialport'],
+  'agent/service-manager': ['koffi'],
   'agent/system-clock': ['koffi'],
   'agent/tree-calls': ['koffi'],
   'cloud/aedes': ['aedes'],

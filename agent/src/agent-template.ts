@@ -2,22 +2,28 @@
 const CLAIM_FILE = 'claim.jwt';
 
 /** The configuration that `paddock-agent init` writes: it runs as it stands, on simulated sensors. */
-export const agentYaml = (device: string, url: string): string =>
+export const agentYaml = (device: string, url: string, dataDir?: string): string =>
   yamlOf(
     `device: ${device}`,
     `  url: ${url}
   keys: cloud-keys.json         # the JWK Set that the registration gave`,
+    dataDir,
   );
 
 /** The same for a device that enrols, and gets its id by that. */
-export const enrollingYaml = (): string =>
-  yamlOf(null, `  claim: ${CLAIM_FILE}              # from the factory: where the cloud is, and by what to know it`);
+export const enrollingYaml = (dataDir?: string): string =>
+  yamlOf(
+    null,
+    `  claim: ${CLAIM_FILE}              # from the factory: where the cloud is, and by what to know it`,
+    dataDir,
+  );
 
 const yamlOf = (
   device: string | null,
   cloud: string,
+  dataDir = './state                # relative to this file',
 ): string => `# The agent's configuration. "paddock-agent doctor" checks it, and every port, key and connection in it.
-${device === null ? '' : `${device}\n`}dataDir: ./state                # relative to this file
+${device === null ? '' : `${device}\n`}dataDir: ${dataDir}
 cloud:
 ${cloud}
 report:

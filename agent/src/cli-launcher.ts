@@ -4,6 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import manifest from '../package.json' with { type: 'json' };
 import { lockDataDir } from './adapters/data-dir-lock.ts';
+import { linePrefix } from './adapters/journal.ts';
 import { createJsonLog } from './adapters/json-log.ts';
 import { serveLauncher } from './adapters/launcher-socket.ts';
 import { createStarter } from './adapters/starter.ts';
@@ -54,7 +55,7 @@ interface Options {
 export async function runLauncher(args: readonly string[]): Promise<void> {
   const options = optionsOf(args);
   if (options === null) return;
-  const log = createJsonLog('info', { program: 'launcher' });
+  const log = createJsonLog('info', { program: 'launcher' }, linePrefix(process.env['JOURNAL_STREAM']));
   const crash = (error: unknown): void => {
     log.fatal({ err: error, code: 'crashed' }, 'The launcher broke');
     process.exit(EXIT.crashed);

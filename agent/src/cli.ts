@@ -4,6 +4,7 @@ import type { Shown } from './cli-gpio.ts';
 import type { Finding } from './finding.ts';
 import type { EnrolmentState } from './inspect.ts';
 import type { RunningAgent } from './main.ts';
+import type { OwnRelease } from './own-release.ts';
 
 /** Documented in `--help`; scripts rely on them. */
 const EXIT = { ok: 0, failed: 1, usage: 2, retired: 3, crashed: 70 } as const;
@@ -67,6 +68,7 @@ function program(): Command {
     )
     .option('--url <url>', 'the broker (default: mqtt://127.0.0.1:1883)')
     .option('--cloud-keys <file>', "the cloud's public keys (a JWK Set), to be pinned")
+    .option('--data-dir <dir>', 'where the agent keeps what it knows (default: state beside the configuration)')
     .option('--force', 'write the configuration again; a key is never written again')
     .action(init);
   command(
@@ -104,7 +106,14 @@ function seconds(text: string): number {
 }
 
 async function init(
-  options: Common & { device?: string; url?: string; claim?: string; cloudKeys?: string; force?: boolean },
+  options: Common & {
+    device?: string;
+    url?: string;
+    claim?: string;
+    cloudKeys?: string;
+    dataDir?: string;
+    force?: boolean;
+  },
 ): Promise<void> {
   const [{ setUp }, { keyPlace }] = await Promise.all([import('./setup.ts'), import('./identity-key.ts')]);
   const { config, key, madeConfig, madeKey } = await setUp({ ...options, force: options.force ?? false });
@@ -141,16 +150,17 @@ async function init(
 }
 
 async function run(options: Common): Promise<void> {
-  const [{ loadConfig }, { runAgent }, { default: pino }] = await Promise.all([
-    import('./config.ts'),
-    import('./main.ts'),
-    import('pino'),
-  ]);
+  const [{ loadConfig }, { runAgent }, { createAgentLog }, { linePrefix }, { serveAs, ownReleaseOf }] =
+    await Promise.all([
+      import('./config.ts'),
+      import('./main.ts'),
+      import('./adapters/agent-log.ts'),
+      import('./adapters/journal.ts'),
+      import('./service.ts'),
+    ]);
   const config = await loadConfig(options.config);
-  const log = pino(
-    { level: config.log.level, base: config.device === undefined ? {} : { device: config.device } },
-    pino.destination({ fd: 2, sync: true }),
-  );
+  const base = config.device === undefined ? {} : { device: config.device };
+  const log = createAgentLog(config.log.level, base, linePrefix(process.env['JOURNAL_STREAM']));
   let hearBreak = (_error: unknown): void => {};
   const crash = (error: unknown): void => {
     hearBreak(error);
@@ -159,18 +169,28 @@ async function run(options: Common): Promise<void> {
   };
   process.on('uncaughtException', crash);
   process.on('unhandledRejection', crash);
+  const ownRelease = ownReleaseOf(process.env);
   const agent = await runAgent(config, log, process.argv[1] ?? '', {
+    ownRelease,
     say: (what, message) => print(options, { enrolment: what, message }, [message]),
     setLogLevel: (level) => void (log.level = level ?? config.log.level),
     onBreak: (hear) => void (hearBreak = hear),
     atExit: (work) => void process.once('exit', work),
   });
   if (options.json) print(options, { running: true, device: agent.device() }, []);
-  stopOnSignal(agent, (fields, message) => log.info(fields, message));
+  const service = await serveAs(process.env, agent, log);
+  stopOnSignal(agent, ownRelease, (fields, message) => {
+    service.stopping();
+    log.info(fields, message);
+  });
 }
 
 /** The first signal stops the agent, the second one the process. */
-function stopOnSignal(agent: RunningAgent, tell: (fields: object, message: string) => void): void {
+function stopOnSignal(
+  agent: RunningAgent,
+  ownRelease: OwnRelease | null,
+  tell: (fields: object, message: string) => void,
+): void {
   let stopping = false;
   const stop = (why: object, code: number): void => {
     if (stopping) process.exit(EXIT.failed);
@@ -182,6 +202,7 @@ function stopOnSignal(agent: RunningAgent, tell: (fields: object, message: strin
   };
   process.on('SIGTERM', (signal) => stop({ signal }, EXIT.ok));
   process.on('SIGINT', (signal) => stop({ signal }, EXIT.ok));
+  void ownRelease?.over.then(() => stop({ code: 'agent_replaced' }, EXIT.ok));
   void agent.retired.then(() => stop({ code: 'enrolment_retired' }, EXIT.retired));
 }
 

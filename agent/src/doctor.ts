@@ -1,3 +1,5 @@
+import { stat, statfs } from 'node:fs/promises';
+import { userInfo } from 'node:os';
 import { readCloudKeys } from './adapters/cloud-keys.ts';
 import { longestGapMs } from './adapters/cron.ts';
 import { DataDirError, explainDataDir, lockDataDir } from './adapters/data-dir-lock.ts';
@@ -39,6 +41,7 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
     checkSchedule(config),
     time,
     dataDir,
+    await checkRoom(config.dataDir),
     ...keyFindings,
     ...enrolment,
     ...(cloudKeys === null ? [] : [cloudKeys]),
@@ -65,6 +68,8 @@ function checkSchedule({ report }: AgentConfig): Finding {
 
 async function checkDataDir(dir: string): Promise<Finding> {
   try {
+    const foreign = judgeOwner(dir, (await stat(dir).catch(() => null))?.uid ?? null, userInfo().uid);
+    if (foreign !== null) return foreign;
     const release = lockDataDir(dir);
     try {
       const disk = await openDisk(dir);
@@ -79,6 +84,31 @@ async function checkDataDir(dir: string): Promise<Finding> {
       return failed('data directory', explainDataDir(dir, cause));
     return { check: 'data directory', status: 'warn', code: cause.code, message: `An agent is running on ${dir}` };
   }
+}
+
+/** What another user writes there, the lock to begin with, would lock the agent out. @param owner null: it is yet to be made */
+export function judgeOwner(dir: string, owner: number | null, self: number): Finding | null {
+  if (owner === null || owner === self) return null;
+  const message = `${dir} belongs to the user ${owner}, and this is ${self}: nothing was tried there. As that user: runuser -u "$(id -nu ${owner})" -- paddock-agent doctor`;
+  return { check: 'data directory', status: 'fail', code: 'data_dir_owner', message };
+}
+
+/** Below it the outbox, a new certificate or the journal of an update may find no room. */
+const LEAST_FREE_BYTES = 32 * 1024 * 1024;
+
+async function checkRoom(dir: string): Promise<Finding> {
+  try {
+    const { bavail, bsize } = await statfs(dir);
+    return judgeRoom(dir, bavail * bsize);
+  } catch (cause) {
+    return failed('disk', explainDataDir(dir, cause));
+  }
+}
+
+export function judgeRoom(dir: string, freeBytes: number): Finding {
+  const message = `${Math.round(freeBytes / 1024 / 1024)} MiB are free for ${dir}`;
+  if (freeBytes >= LEAST_FREE_BYTES) return { check: 'disk', status: 'ok', message };
+  return { check: 'disk', status: 'warn', code: 'disk_low', message: `${message}: make room there` };
 }
 
 async function checkCloudKeys(file: string): Promise<Finding> {

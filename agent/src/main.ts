@@ -23,6 +23,8 @@ import type { Session } from './report/session.ts';
 import { openTimekeeper } from './report/timekeeper.ts';
 import { createSensing, type Sensing } from './sensing.ts';
 import { beginSession, type Own } from './speaking.ts';
+import type { Vitals } from './watchdog/judge.ts';
+import { createPulse } from './watchdog/pulse.ts';
 
 export const AGENT_VERSION = manifest.version;
 const ATTEMPT_ENDS_WITHIN_MS = 500;
@@ -30,6 +32,10 @@ const ATTEMPT_ENDS_WITHIN_MS = 500;
 export interface RunningAgent {
   /** Null before the device has enrolled. */
   device(): string | null;
+  /** Whether the connection to the broker stands. */
+  online(): boolean;
+  /** What its parts get done. */
+  vitals(): Vitals;
   /** Resolves when it ends by itself, because its cloud has retired the device; after that it has to be stopped. */
   readonly retired: Promise<void>;
   /** Reports the shutdown, closes the connection and every port, and lets go of the data directory. */
@@ -44,6 +50,8 @@ export interface Surroundings {
   readonly setLogLevel?: Own['setLogLevel'];
   /** Lets somebody hear of an error that nobody caught, before the process ends by it. */
   readonly onBreak?: (hear: (error: unknown) => void) => void;
+  /** Null: no other agent would run in this one's place. */
+  readonly ownRelease?: Own['ownRelease'];
   /** Has something done, at once, when the process ends, whatever ends it but a kill. */
   readonly atExit?: (work: () => void) => void;
 }
@@ -57,7 +65,13 @@ export async function runAgent(
   config: AgentConfig,
   log: Log,
   program: string,
-  { say = () => {}, setLogLevel = () => {}, onBreak = () => {}, atExit = () => {} }: Surroundings = {},
+  {
+    say = () => {},
+    setLogLevel = () => {},
+    onBreak = () => {},
+    ownRelease = null,
+    atExit = () => {},
+  }: Surroundings = {},
 ): Promise<RunningAgent> {
   const scheduleGapMs = longestGapMs(config.report.schedule);
   const pin = await readPin(config);
@@ -71,7 +85,7 @@ export async function runAgent(
     outputs.release();
     unlock();
   };
-  const told = { log, clock, program, say, setLogLevel, onBreak };
+  const told = { log, clock, program, say, setLogLevel, onBreak, ownRelease };
   const prepared = { ...told, scheduleGapMs, pin, cloudKeys, sensing, outputs, release };
   try {
     return await runLocked(config, prepared);
@@ -110,6 +124,7 @@ interface Prepared {
   readonly say: EnrolmentParts['say'];
   readonly setLogLevel: Own['setLogLevel'];
   readonly onBreak: NonNullable<Surroundings['onBreak']>;
+  readonly ownRelease: Own['ownRelease'];
   readonly scheduleGapMs: number;
   /** Null for a device that was registered by hand: then `cloudKeys` are what it believes. */
   readonly pin: Pin | null;
@@ -126,7 +141,8 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     key.close();
     prepared.release();
   };
-  const disk = await openDisk(config.dataDir);
+  const pulse = createPulse();
+  const disk = pulse.disk(await openDisk(config.dataDir));
   const start = await beginStart(disk);
   tellStart(start, prepared.log);
   const machine = createMachine(config.dataDir);
@@ -137,7 +153,7 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
   try {
     const time = await openTime(config, { clock, disk, log: past.log, start, bootId });
     const keys = await openIdentityKeys(config, key);
-    const own = { ...prepared, log: past.log, disk, signer: speakingSigner(keys), machine, time, start, past };
+    const own = { ...prepared, log: past.log, disk, signer: speakingSigner(keys), machine, time, start, past, pulse };
     const agent = await beginAgent(config, { ...own, agentVersion: AGENT_VERSION }, keys);
     return { ...agent, stop: () => stopRemembering(past, () => agent.stop()).finally(release) };
   } catch (cause) {
@@ -164,13 +180,15 @@ const openTime = (
 
 /** By the keys that it was given by hand, or as a device that enrols. */
 async function beginAgent(config: AgentConfig, own: Own & Prepared, keys: IdentityKeys): Promise<RunningAgent> {
-  const { clock, disk, log, time, say, pin, cloudKeys } = own;
+  const { clock, disk, log, time, pulse, say, pin, cloudKeys } = own;
   const { keepAliveSeconds } = config.cloud;
   if (pin === null) {
     const [device, url] = [config.device ?? '', config.cloud.url ?? ''];
     const session = await beginSession(config, own, { device, url, keepAliveSeconds, cloudKeys: () => cloudKeys });
     return {
       device: () => device,
+      online: () => session.online(),
+      vitals: () => pulse.vitals(),
       retired: new Promise(() => {}),
       stop: () => session.stop(),
     };
@@ -183,7 +201,7 @@ async function beginAgent(config: AgentConfig, own: Own & Prepared, keys: Identi
 /** A session as soon as the device is let in, at once when it was before. */
 async function runJoining(
   { enrolment }: Joining,
-  { clock, time, sensing, outputs }: Pick<Own, 'clock' | 'time' | 'sensing' | 'outputs'>,
+  { clock, time, pulse, sensing, outputs }: Pick<Own, 'clock' | 'time' | 'pulse' | 'sensing' | 'outputs'>,
   begin: () => Promise<Session>,
 ): Promise<RunningAgent> {
   const stopping = new AbortController();
@@ -201,6 +219,8 @@ async function runJoining(
   const life = live();
   return {
     device: () => enrolment.standing()?.device ?? null,
+    online: () => session?.online() ?? false,
+    vitals: () => pulse.vitals(),
     retired: life.then((ended) => (ended === 'retired' ? undefined : new Promise<never>(() => {}))),
     async stop() {
       stopping.abort();

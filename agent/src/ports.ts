@@ -22,6 +22,14 @@ export interface WallClock {
   set(to: WallMs): void;
 }
 
+/** Who started this program as a service, and watches over it. */
+export interface ServiceManager {
+  /** It ends the program that has not said for so long that it is well; null: it does not watch. */
+  readonly watchdogMs: number | null;
+  /** Never waits and never throws: what cannot be told is lost. */
+  tell(said: Readonly<Partial<Record<'READY' | 'STATUS' | 'STOPPING' | 'WATCHDOG', string>>>): void;
+}
+
 /** Runs a task by a cron expression. */
 export interface Scheduler {
   /** @returns a function that stops it */

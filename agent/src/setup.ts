@@ -28,6 +28,8 @@ export interface SetupOptions {
   readonly claim?: string;
   /** A JWK Set to pin. */
   readonly cloudKeys?: string;
+  /** Where the agent keeps what it knows; by default beside the configuration. */
+  readonly dataDir?: string;
   /** Writes the configuration again; never the key. */
   readonly force: boolean;
 }
@@ -73,8 +75,8 @@ async function ensureConfig(file: string, options: SetupOptions): Promise<boolea
   return true;
 }
 
-function yamlFor({ device, url = LOCAL_BROKER, claim }: SetupOptions): string {
-  if (claim !== undefined) return enrollingYaml();
+function yamlFor({ device, url = LOCAL_BROKER, claim, dataDir }: SetupOptions): string {
+  if (claim !== undefined) return enrollingYaml(dataDir);
   if (device === undefined)
     throw new SetupError(
       'device_id_missing',
@@ -85,7 +87,7 @@ function yamlFor({ device, url = LOCAL_BROKER, claim }: SetupOptions): string {
       'device_id_invalid',
       `"${device}" is no device id: 3 to 36 of a-z, 0-9 and -, not beginning with -`,
     );
-  return agentYaml(device, url);
+  return agentYaml(device, url, dataDir);
 }
 
 /** Written before the first start of this enrolment, so an older one is over: a repaired device begins with nothing. */

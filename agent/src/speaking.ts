@@ -17,15 +17,19 @@ import type { Pin } from './enrol/pin.ts';
 import type { BegunStart } from './identity/identity.ts';
 import { keepInventory, type InventoryKeeper } from './inventory/keeper.ts';
 import type { Local } from './local-interface.ts';
+import type { OwnRelease } from './own-release.ts';
 import type { Clock, Disk, Link, LinkOptions, Machine, Signer } from './ports.ts';
 import type { Log } from './report/log.ts';
 import { createPace, type Pace } from './report/pace.ts';
 import type { SessionOptions } from './report/parts.ts';
 import { startSession, type Session } from './report/session.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
+import { nextWithinMs } from './report/triggers.ts';
+import type { PortState } from './sense/sensors.ts';
 import type { Remembering } from './remembering.ts';
 import type { Sensing } from './sensing.ts';
 import type { Updating, UpdatingParts } from './updating.ts';
+import type { PolledPort, PortTold, Pulse } from './watchdog/pulse.ts';
 
 const MS_PER_DAY = 86_400_000;
 
@@ -44,6 +48,10 @@ export interface Own {
   readonly agentVersion: string;
   /** What is known of the starts before. */
   readonly past: Pick<Remembering, 'speak'>;
+  /** Whether it is the agent of the release that runs; null: nobody asks. */
+  readonly ownRelease: OwnRelease | null;
+  /** Counts what gets done. */
+  readonly pulse: Pulse;
   /** The file that this program was started from. */
   readonly program: string;
   /** Sets how much is logged; null: as it is configured. */
@@ -63,9 +71,9 @@ const BY_HAND = { pin: null, standing: () => null } as const;
 
 /** Starts to read, to report and to connect. */
 export async function beginSession(config: AgentConfig, own: Own, speaking: Speaking): Promise<Session> {
-  const { clock, disk, signer, log, time, machine, start, agentVersion } = own;
+  const { clock, disk, signer, log, time, machine, start, agentVersion, pulse } = own;
   const { device, cloudKeys, leastEpoch, keyUnknown, keyListSeen, watch = (link) => link } = speaking;
-  const link = watch(createMqttLink(linkOptions(speaking, signer), clock));
+  const link = pulse.link(watch(createMqttLink(linkOptions(speaking, signer), clock)));
   const local = await beginLocal(config, own, device);
   const { sensing } = own;
   const acting = beginActing(config, own.outputs, clock, log);
@@ -73,6 +81,7 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
   const sensors = local?.withApplications(told) ?? told;
   const inventory = await beginInventory(device, own, link);
   const past = own.past.speak(device, link, signer);
+  const jitterMs = config.report.jitterSeconds * 1000;
   const pace = createPace({ cron: config.report.schedule, gapMs: own.scheduleGapMs });
   const updating = await beginUpdating(config, own, speaking, {
     readings: () => sensing.readings(),
@@ -100,12 +109,17 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
       ...(keyUnknown && { keyUnknown }),
       ...(keyListSeen && { keyListSeen }),
       pace,
-      jitterMs: config.report.jitterSeconds * 1000,
+      jitterMs,
       urgentMinIntervalMs: config.report.urgentMinIntervalMs,
       outbox: { ...config.outbox, maxAgeMs: config.outbox.maxAgeDays * MS_PER_DAY },
     },
   );
   local?.begin({ session, sensors, desired, firmware: updating });
+  pulse.reporting(
+    () => session.tried(),
+    () => nextWithinMs(pace.now().gapMs, jitterMs),
+  );
+  pulse.sensing(polledPorts(config), () => sensing.ports().map(toldBy));
   return {
     ...session,
     async stop() {
@@ -116,6 +130,18 @@ export async function beginSession(config: AgentConfig, own: Own, speaking: Spea
     },
   };
 }
+
+/** Others wait for what somebody sends, or for a line to change, and may do so for days. */
+const polledPorts = ({ ports }: AgentConfig): PolledPort[] =>
+  Object.entries(ports).flatMap(([name, port]) =>
+    port.kind === 'modbus-rtu' || port.kind === 'simulated' ? [{ name, pollMs: port.pollMs }] : [],
+  );
+
+const toldBy = ({ name, state, samples, faults }: PortState): PortTold => ({
+  name,
+  state,
+  told: Object.values(faults).reduce((sum, count) => sum + count, samples),
+});
 
 /** Null where the kiosk's own software has no interface: then nothing of it is loaded either. */
 async function beginLocal({ local, dataDir }: AgentConfig, own: Own, device: string): Promise<Local | null> {

@@ -15,7 +15,9 @@ import type { AgentConfig } from './config.ts';
 import type { Standing } from './enrol/membership.ts';
 import type { Pin } from './enrol/pin.ts';
 import { openInstaller } from './installer.ts';
+import type { OwnRelease } from './own-release.ts';
 import type { Clock, Disk, ServerTrust } from './ports.ts';
+import type { Launcher } from './ports-firmware.ts';
 import { codeOf, type Log } from './report/log.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
 import { hasSettled } from './report/triggers.ts';
@@ -42,6 +44,8 @@ export interface UpdatingParts {
   /** Null for a device that was registered by hand. */
   readonly pin: Pin | null;
   readonly standing: () => Standing | null;
+  /** Absent: no other agent runs in this one's place. */
+  readonly ownRelease?: OwnRelease | null;
   /** Of all sensors, now. */
   readonly readings: () => Readonly<Record<string, Reading>>;
   /** Of the kiosk's own software; absent where it has no interface. */
@@ -89,7 +93,7 @@ export async function openUpdating(
     disk,
     log,
     installer,
-    launcher: connectLauncher(join(slots, SOCKET)),
+    launcher: endingWith(connectLauncher(join(slots, SOCKET)), parts.ownRelease),
     programs: createPrograms(clock, (own, nodeDirectory) => slotEnvironment({ appDirectory, nodeDirectory }, own)),
     zstd,
     time: time.at,
@@ -106,6 +110,18 @@ export async function openUpdating(
   });
   return { ...updates, close: () => installer.close() };
 }
+
+/**
+ * Where the release that the launcher begins has an agent of its own, that one judges it: nothing more is done here but
+ * to end.
+ */
+const endingWith = (launcher: Launcher, own: OwnRelease | null = null): Launcher => ({
+  ...launcher,
+  async restart() {
+    await launcher.restart();
+    if (own?.isOver()) await new Promise<never>(() => {});
+  },
+});
 
 /** One that cannot be read is none: the kiosk goes on with what it runs, and reports why it installs nothing. */
 async function readRoot(file: string, log: Log): Promise<FirstRoot | null> {

@@ -1,9 +1,12 @@
 /**
- * What the agent takes of a kiosk: `npm run bench:agent [-- --json] [--settle S] [--window S]`. The real program reads
- * twenty sensors once a second from real pseudo-terminals and reports to a broker; measured are the bundle as it is
- * released and, for comparison, the sources as they stand, beside a Node of the same run that does nothing.
+ * What the agent takes of a kiosk: `npm run bench:agent [-- --json] [--settle S] [--window S] [--quick]`. The real program reads
+ * twenty sensors once a second from real pseudo-terminals and reports to a broker; measured are the agent of the Debian
+ * package, unpacked, with the Node that it brings, and, for comparison, the sources as they stand, beside a Node of the
+ * same run that does nothing. `--quick` makes the package quickly, and larger than it is released.
  */
 import { execFile, spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
@@ -17,6 +20,7 @@ const { values: flags } = parseArgs({
     json: { type: 'boolean', default: false },
     settle: { type: 'string', default: '30' },
     window: { type: 'string', default: '40' },
+    quick: { type: 'boolean', default: false },
   },
 });
 const AGENT = join(import.meta.dirname, '../../agent');
@@ -26,14 +30,15 @@ const EVENTS = 10;
 const EVENTS_PER_DAY = 100;
 const MS_PER_DAY = 86_400_000;
 
+const run = promisify(execFile);
 const note = (text: string): void => void (flags.json || console.error(text));
 const seconds = (text: string): Promise<void> => sleep(Number(text) * 1000);
 
 async function main(): Promise<void> {
-  note('bundling');
-  await promisify(execFile)(process.execPath, [join(AGENT, 'bundle.ts')]);
+  note('packaging');
+  const packaged = await unpackedPackage();
   const broker = await TestBroker.start();
-  const bundle = await KioskProcess.prepare(join(AGENT, 'dist/paddock-agent.cjs'), 'bench-bundle', broker);
+  const bundle = await KioskProcess.prepare(packaged.program, 'bench-bundle', broker);
   const source = await KioskProcess.prepare(join(AGENT, 'bin/paddock-agent.cjs'), 'bench-source', broker);
   const bare = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'], { stdio: 'ignore' });
   try {
@@ -60,6 +65,8 @@ async function main(): Promise<void> {
       diskBytesPerDay: Math.round(perDay(before, after) + eventBytes * EVENTS_PER_DAY),
       diskBytesPerEvent: eventBytes,
       processorShare: share(before, after),
+      packageBytes: packaged.bytes,
+      installedBytes: packaged.installedBytes,
       sourceRssBytes: sourceRun.rssBytes,
       sourceRssRatio: round(sourceRun.rssBytes / bareRun.rssBytes),
       sourceStartToFirstReportMs: Math.round(median(starts.source)),
@@ -68,7 +75,31 @@ async function main(): Promise<void> {
     bare.kill('SIGKILL');
     await Promise.all([bundle.remove(), source.remove()]);
     await broker.stop();
+    await rm(packaged.home, { recursive: true });
   }
+}
+
+interface Packaged {
+  readonly home: string;
+  readonly program: string;
+  readonly bytes: number;
+  readonly installedBytes: number;
+}
+
+/** The package for this machine, unpacked where it may be. */
+async function unpackedPackage(): Promise<Packaged> {
+  const home = await mkdtemp(join(tmpdir(), 'paddock-bench-package-'));
+  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
+  const script = join(AGENT, '../packaging/agent.ts');
+  const args = [script, '--json', '--arch', arch, '--out', home, ...(flags.quick ? ['--quick'] : [])];
+  const { stdout } = await run(process.execPath, args);
+  const [built] = JSON.parse(stdout) as { file: string; bytes: number; installedBytes: number }[];
+  if (built === undefined) throw new Error('no package was made');
+  await run('dpkg-deb', ['--extract', built.file, home]);
+  const program = join(home, 'usr/lib/paddock/paddock-agent.cjs');
+  const text = await readFile(program, 'utf8');
+  await writeFile(program, text.replace('/usr/lib/paddock', join(home, 'usr/lib/paddock')));
+  return { ...built, home, program };
 }
 
 /** Leaves the last one running. */

@@ -12,6 +12,13 @@ export const PROGRAMS = {
   'softhsm2-util': 'softhsm2',
   'qemu-storage-daemon': 'qemu-system-common',
   'mkfs.ext4': 'e2fsprogs',
+  // Of the agent's package, and of what installs it.
+  'dpkg-deb': 'dpkg',
+  strip: 'binutils',
+  adduser: 'adduser',
+  setpriv: 'util-linux',
+  'deb-systemd-helper': 'init-system-helpers',
+  'systemd-analyze': 'systemd',
   // Modules of Debian's Python, which only it looks for.
   securesystemslib: 'python3-securesystemslib',
   cryptography: 'python3-cryptography',

@@ -22,6 +22,8 @@ export interface Reporter {
   exchanged(): void;
   /** When the last report was begun. */
   reportedAt(): UptimeMs;
+  /** How many were made, or could not be. */
+  tried(): number;
 }
 
 export interface ReporterEvents {
@@ -37,21 +39,10 @@ export async function createReporter(
   events: ReporterEvents,
 ): Promise<Reporter> {
   const { clock, log, time } = parts;
-  const { device, incarnation, start, agentVersion } = options;
-  const origin = { device, incarnation, start, agentVersion, bootId: await parts.machine.bootId() };
-  const write = createWriter(origin, {
-    ...parts,
-    readings: (at) => parts.sensors.readings(at),
-    outbox: () => summaryOf(store),
-    inventory: () => parts.inventory?.digest() ?? null,
-    desired: () => parts.desired?.reported() ?? null,
-    nextWithinMs: () => nextWithinMs(options.pace.now().gapMs, options.jitterMs),
-    firmware: () => parts.firmware?.reported() ?? null,
-    outputs: () => parts.outputs?.reported() ?? null,
-    past: pastOf(parts),
-  });
+  const write = await openWriter(parts, options, store);
   let exchangeAt: UptimeMs | null = null;
   let reportedAt = clock.monotonic();
+  let tried = 0;
   let making: Promise<unknown> = Promise.resolve();
   let keeping: Promise<unknown> = Promise.resolve();
   const make = async (trigger: Trigger, happened?: Moment): Promise<Written> => {
@@ -79,6 +70,7 @@ export async function createReporter(
         (cause: unknown) => before.then(() => failed(trigger, cause)),
       );
       keeping = result;
+      void result.then(() => void (tried += 1));
       return result;
     },
     hold(work) {
@@ -89,6 +81,7 @@ export async function createReporter(
     },
     exchanged: () => void (exchangeAt = clock.monotonic()),
     reportedAt: () => reportedAt,
+    tried: () => tried,
   };
 }
 
@@ -100,6 +93,26 @@ const pastOf =
     crashes: asks ? (past?.crashes() ?? []) : [],
     troubles: past?.troubles() ?? [],
   });
+
+async function openWriter(
+  parts: SessionParts,
+  options: SessionOptions,
+  store: OutboxStore,
+): Promise<ReturnType<typeof createWriter>> {
+  const { device, incarnation, start, agentVersion } = options;
+  const origin = { device, incarnation, start, agentVersion, bootId: await parts.machine.bootId() };
+  return createWriter(origin, {
+    ...parts,
+    readings: (at) => parts.sensors.readings(at),
+    outbox: () => summaryOf(store),
+    inventory: () => parts.inventory?.digest() ?? null,
+    desired: () => parts.desired?.reported() ?? null,
+    nextWithinMs: () => nextWithinMs(options.pace.now().gapMs, options.jitterMs),
+    firmware: () => parts.firmware?.reported() ?? null,
+    outputs: () => parts.outputs?.reported() ?? null,
+    past: pastOf(parts),
+  });
+}
 
 const createFailureTeller =
   (log: Log, store: OutboxStore) =>

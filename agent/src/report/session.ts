@@ -31,6 +31,8 @@ export interface Session {
   quiet(work: () => Promise<unknown>): Promise<boolean>;
   /** Whether the connection stands. */
   online(): boolean;
+  /** How many reports were made, or could not be. */
+  tried(): number;
   /**
    * Reports an event that happens now. It is in the outbox when this resolves, on the disk if that takes anything.
    * @returns null when it is dropped: there were too many just now, or the session ends; it resolves to null when no
@@ -78,11 +80,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   const events = createEventIntake(clock, (...event) => reporter.report(...event));
   openSensors(parts, options, { reporter, events, store, stop: stopping.signal });
   parts.firmware?.watch(() => void reporter.report({ kind: 'firmware' }));
-  parts.outputs?.begin({
-    changed: () => void reporter.report({ kind: 'desired' }),
-    // Nobody hears it offline, and it would take the place of other reports.
-    ask: () => void (connection.online() && reporter.report({ kind: 'schedule' })),
-  });
+  beginOutputs(parts, reporter, connection);
   link.open({ ...connection.events, message });
   const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
   const booted = settled(clock, sensors, stopping.signal).then(() => reporter.report({ kind: 'boot' }));
@@ -90,6 +88,7 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     outbox: () => store.outbox(),
     quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
     online: () => connection.online(),
+    tried: () => reporter.tried(),
     event: (event) => events.add({ kind: 'event', ...event }, { at: clock.monotonic(), segment: clock.segment() }),
     keepAgain: () => store.keepAgain(),
     async stop() {
@@ -107,6 +106,13 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     },
   };
 }
+
+const beginOutputs = ({ outputs }: SessionParts, reporter: Reporter, connection: Connection): void =>
+  outputs?.begin({
+    changed: () => void reporter.report({ kind: 'desired' }),
+    // Nobody hears it offline, and it would take the place of other reports.
+    ask: () => void (connection.online() && reporter.report({ kind: 'schedule' })),
+  });
 
 /** Whoever waits for an answer hears of it. */
 const readAnswers = (
