@@ -60,12 +60,8 @@ export class HeldOutput implements Output {
     this.#closing.abort();
     const line = this.#line;
     this.#line = null;
-    try {
-      line?.set(this.#options.config.safe);
-    } catch {
-      // The chip is gone, and nothing can be set any more.
-    }
-    line?.close();
+    quietly(() => line?.set(this.#options.config.safe));
+    quietly(() => line?.close());
   }
 
   async close(): Promise<void> {
@@ -120,13 +116,23 @@ export class HeldOutput implements Output {
 
   #lose(cause: unknown): void {
     if (!(cause instanceof GpioError)) throw cause;
-    this.#line?.close();
+    const line = this.#line;
     this.#line = null;
+    quietly(() => line?.close());
     this.#become({ ...this.#state, actual: null, fault: faultOf(cause) });
   }
 
   #become(state: OutputState & { readonly wanted: boolean }): void {
     this.#state = state;
     this.#options.changed();
+  }
+}
+
+/** Where the chip is gone, nothing can be set or closed any more, and other outputs are waiting. */
+function quietly(work: () => void): void {
+  try {
+    work();
+  } catch {
+    // Whoever asks for the line again hears of it.
   }
 }

@@ -63,7 +63,12 @@ function levelOf(calls: GpioCalls, fd: number, about: string): boolean {
 }
 
 function inputLine(calls: GpioCalls, fd: number, about: string): InputLine {
-  calls.neverWait(fd);
+  try {
+    calls.neverWait(fd);
+  } catch (cause) {
+    closeSync(fd);
+    throw cause;
+  }
   let poll: ReturnType<typeof koffi.node.poll> | null = null;
   return {
     level: () => levelOf(calls, fd, about),

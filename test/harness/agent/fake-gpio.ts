@@ -28,6 +28,8 @@ export class FakeGpio implements Gpio {
   readonly levels = new Map<number | string, boolean>();
   readonly users = new Map<number | string, string>();
   isMissing = false;
+  /** A descriptor cannot be given back. */
+  closesBadly = false;
   canDebounce = true;
   tellsEdges = true;
   /** Nobody is woken, as while the event loop stands still. */
@@ -124,6 +126,7 @@ export class FakeGpio implements Gpio {
   }
 
   #release(line: number | string, asked: Asked): void {
+    if (this.closesBadly) throw Object.assign(new Error('EIO: i/o error, close'), { code: 'EIO' });
     if (this.#asked.get(line) !== asked) return;
     this.#asked.delete(line);
     this.users.delete(line);

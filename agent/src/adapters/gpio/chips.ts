@@ -44,6 +44,11 @@ const OPENING: Readonly<Record<string, GpioCode>> = {
   ENXIO: 'gpio_chip_missing',
   EACCES: 'gpio_denied',
   EPERM: 'gpio_denied',
+  // The machine lacks something for the moment.
+  EMFILE: 'gpio_no_answer',
+  ENFILE: 'gpio_no_answer',
+  ENOMEM: 'gpio_no_answer',
+  EIO: 'gpio_no_answer',
 };
 
 /** Whatever else answers to that path does not know the question. */

@@ -51,6 +51,15 @@ describe('outputs', () => {
     expect(pins()).toEqual([true, false]);
   });
 
+  it('are all safe when the process ends, although a line cannot be closed', async () => {
+    const { outputs, pins, gpio } = await bench();
+    outputs.set('lock', false);
+    outputs.set('lamp', true);
+    gpio.closesBadly = true;
+    outputs.release();
+    expect(pins()).toEqual([true, false]);
+  });
+
   it('hold the others when one is in use, and take it when it is free', async () => {
     const { clock, outputs, gpio, logged } = await bench(({ users }) => users.set(6, 'spi'));
     outputs.set('lock', false);
