@@ -66,7 +66,8 @@ describe('a sentence of NMEA 0183', () => {
     fc.assert(
       fc.property(fc.nat({ max: GGA.length - 1 }), character, (at, put) => {
         const changed = GGA.slice(0, at) + put + GGA.slice(at + 1);
-        fc.pre(changed.toUpperCase() !== GGA);
+        // A sentence may begin with either, and the checksum does not hold it.
+        fc.pre(changed.toUpperCase().replace(/^!/, '$') !== GGA);
         const fields = nmeaLine(changed);
         expect(fields === null || fields === 'checksum').toBe(true);
       }),
