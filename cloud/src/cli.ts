@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { Command, CommanderError, Option } from 'commander';
 import manifest from '../package.json' with { type: 'json' };
 import { ApiError, type Item } from './adapters/api-client.ts';
@@ -7,21 +7,13 @@ import { addAssign } from './cli-assign.ts';
 import { addAssignments, addFirmware } from './cli-assignments.ts';
 import { addAudit } from './cli-audit.ts';
 import { addBackup } from './cli-backup.ts';
-import { addBundle } from './cli-bundle.ts';
 import { addFactoryList } from './cli-factory-list.ts';
-import { addClaims, addFactoryKeys } from './cli-factory.ts';
 import { addPast } from './cli-past.ts';
 import { addPending } from './cli-pending.ts';
-import { inflater } from './adapters/inflate.ts';
 import { readPublicKey } from './adapters/key-file.ts';
-import { addCa } from './cli-ca.ts';
-import { addKeys } from './cli-keys.ts';
-import { addRelease } from './cli-release.ts';
 import { addRoot } from './cli-root.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { SETTINGS, type SettingName } from './settings.ts';
-import { ProofError, verifyProof } from './proof/verify.ts';
-import { addBrokerConfig } from './cli-broker-config.ts';
 import { addCredentials } from './cli-credentials.ts';
 import { addDesired } from './cli-desired.ts';
 import { addInventory } from './cli-inventory.ts';
@@ -44,7 +36,7 @@ export async function run(argv: readonly string[]): Promise<void> {
   // A reader that has seen enough, such as head, is no failure.
   process.stdout.on('error', (error: Error) => process.exit('code' in error && error.code === 'EPIPE' ? 0 : 1));
   try {
-    await program(inJson).parseAsync([...argv]);
+    await (await program(argv, inJson)).parseAsync([...argv]);
   } catch (error) {
     process.exitCode = exitCodeOf(error);
     if (error instanceof CommanderError && (!inJson || error.exitCode === 0)) return;
@@ -71,8 +63,20 @@ function failureJson(error: unknown): string {
   });
 }
 
+/** Commands that bring much with them: loaded when they are named, or when nothing is that is known without them. */
+const LARGE: Readonly<Record<string, () => Promise<(root: Command) => void>>> = {
+  verify: async () => (await import('./cli-verify.ts')).addVerify,
+  ca: async () => (await import('./cli-ca.ts')).addCa,
+  keys: async () => (await import('./cli-keys.ts')).addKeys,
+  release: async () => (await import('./cli-release.ts')).addRelease,
+  'broker-config': async () => (await import('./cli-broker-config.ts')).addBrokerConfig,
+  bundle: async () => (await import('./cli-bundle.ts')).addBundle,
+  'factory-keys': async () => (await import('./cli-factory.ts')).addFactoryKeys,
+  claims: async () => (await import('./cli-factory.ts')).addClaims,
+};
+
 /** @param quiet whether wrong usage is told by us, and not in commander's own lines */
-function program(quiet: boolean): Command {
+async function program(argv: readonly string[], quiet: boolean): Promise<Command> {
   const root = new Command('paddock')
     .configureOutput(quiet ? { writeErr: () => undefined } : {})
     .description('The cloud service that keeps the truth about a fleet of kiosks')
@@ -89,21 +93,15 @@ function program(quiet: boolean): Command {
   addDesired(root);
   for (const words of CATALOGUES) addCatalogue(root, words);
   addTokens(root);
-  addVerify(root);
   addAssignments(root);
   addInstances(root);
   addRoot(root);
-  addCa(root);
-  addKeys(root);
-  addRelease(root);
-  addBrokerConfig(root);
   addAudit(root);
   addBackup(root);
-  addBundle(root);
   addPending(root);
   addFactoryList(root);
-  addFactoryKeys(root);
-  addClaims(root);
+  const isKnown = root.commands.some((command) => argv.includes(command.name()));
+  for (const [name, load] of Object.entries(LARGE)) if (!isKnown || argv.includes(name)) (await load())(root);
   return root;
 }
 
@@ -310,34 +308,9 @@ function addTokens(root: Command): void {
   });
 }
 
-function addVerify(root: Command): void {
-  const verify = sub(root, 'verify <file>', 'verify an exported report or inventory, without the service', [
-    'verify proof.json',
-    'verify proof.json --thumbprint NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs',
-  ]).option('--thumbprint <thumbprint>', 'RFC 7638 thumbprint that the key has to have');
-  verify.action(async (file: string) => {
-    const { thumbprint } = verify.optsWithGlobals<Record<string, string>>();
-    const exported = parseExported(await readFile(file, 'utf8'));
-    const { signed, ...proved } = await verifyProof(exported, inflater, thumbprint);
-    print(
-      verify,
-      { verified: true, ...proved, ...signed },
-      () => `${sheet({ verified: true, ...proved })}\n\n${JSON.stringify(Object.values(signed)[0], null, 2)}`,
-    );
-  });
-}
-
 function addInstances(root: Command): void {
   const command = sub(root, 'instances', 'the running instances of the service, and their clocks', ['instances']);
   command.action(() => printList(command, '/instances', INSTANCE_COLUMNS));
-}
-
-function parseExported(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new ProofError('proof_malformed', 'it is not JSON', { cause });
-  }
 }
 
 function withAttributes(command: Command, attributes: readonly Attribute[], purpose: 'create' | 'edit'): Command {
