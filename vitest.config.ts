@@ -1,7 +1,10 @@
+import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const SYSTEM = './test/harness/system.ts';
 const MACHINE = './test/harness/vm/setup.ts';
+/** Tests start hundreds of programs from their sources: Node compiles each file once for all of them. */
+const COMPILED = join(import.meta.dirname, 'node_modules/.cache/compiled');
 
 /** One row a kind of test: what is in it, how long one test may take, and what must be there before it starts. */
 const KINDS = {
@@ -19,6 +22,7 @@ const projects = Object.entries(KINDS).map(([name, { testTimeout, parallel, glob
     testTimeout,
     hookTimeout: Math.max(60_000, testTimeout),
     globalSetup: [...globalSetup],
+    env: { NODE_COMPILE_CACHE: COMPILED },
     // Brokers and databases are processes of their own: two files at once keep two processors busy.
     maxWorkers: parallel ? 2 : 1,
     // One kind after the other, quickest first.
