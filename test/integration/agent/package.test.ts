@@ -4,7 +4,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
 import { claimFile } from '../../harness/agent/claimed.ts';
 import { NotifySocket } from '../../harness/agent/notify-socket.ts';
 import { startCloudProcess, type CloudProcess } from '../../harness/cloud-process.ts';
@@ -13,7 +13,8 @@ import { ThrowawayRoot } from '../../harness/throwaway-root.ts';
 const REPOSITORY = join(import.meta.dirname, '../../..');
 const UNIT = '/usr/lib/systemd/system/paddock-agent.service';
 const KEY = '/var/lib/paddock/agent/identity.key.pem';
-const IS_ROOT = process.getuid?.() === 0;
+const AS_ROOT = process.getuid?.() === 0;
+const needsRoot = ({ skip }: TestContext): void => skip(!AS_ROOT, 'Only root installs packages: run this test as root');
 const run = promisify(execFile);
 
 /** For this machine, as quickly as it can be made. @returns the file */
@@ -28,17 +29,27 @@ async function build(out: string, version: string): Promise<string> {
   return built[0]?.file ?? '';
 }
 
-describe.skipIf(!IS_ROOT)('the package of the agent (it takes root to install one)', () => {
-  let [first, second, out] = ['', '', ''];
+let [first, second, out] = ['', '', ''];
+beforeAll(async () => {
+  out = mkdtempSync(join(tmpdir(), 'paddock-deb-'));
+  first = await build(out, '0.1.0');
+});
+afterAll(() => rmSync(out, { recursive: true, force: true }));
+
+it('a package is the same, byte by byte, when it is built again', async () => {
+  const again = await build(join(out, 'again'), '0.1.0');
+  expect(readFileSync(again).equals(readFileSync(first))).toBe(true);
+});
+
+describe('the package of the agent', () => {
   let root: ThrowawayRoot;
   let cloud: CloudProcess;
   let agent: ChildProcess | null = null;
   let notify: NotifySocket;
 
   beforeAll(async () => {
-    out = mkdtempSync(join(tmpdir(), 'paddock-deb-'));
+    if (!AS_ROOT) return;
     const starting = startCloudProcess();
-    first = await build(out, '0.1.0');
     second = await build(out, '0.1.1');
     root = new ThrowawayRoot();
     for (const file of [first, second]) copyFileSync(file, join(root.path, 'root', basename(file)));
@@ -49,8 +60,8 @@ describe.skipIf(!IS_ROOT)('the package of the agent (it takes root to install on
     notify?.close();
     root?.remove();
     await cloud?.stop();
-    rmSync(out, { recursive: true, force: true });
   });
+  beforeEach(needsRoot);
 
   /** As the unit does: the same command, user and directories. */
   async function startService(): Promise<void> {
@@ -88,11 +99,6 @@ describe.skipIf(!IS_ROOT)('the package of the agent (it takes root to install on
     const { items } = (await cloud.call('GET', '/devices')).body as { items: Seen[] };
     return items[0]?.lastReport?.start ?? 0;
   };
-
-  it('is the same, byte by byte, when it is built again', async () => {
-    const again = await build(join(out, 'again'), '0.1.0');
-    expect(readFileSync(again).equals(readFileSync(first))).toBe(true);
-  });
 
   it('installs with a user of its own, waits to be configured, and is started by nothing before', async () => {
     const said = await root.sh(`dpkg --install /root/${basename(first)}`);
