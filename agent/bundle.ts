@@ -16,7 +16,7 @@ const dist = resolve(flags.out ?? join(here, 'dist'));
  * its memory. V8 takes these flags only before it starts; the sources could not run with them, because stripping
  * types needs WebAssembly.
  */
-const SHEBANG = '#!/usr/bin/env -S node --lite-mode --max-semi-space-size=1';
+const SHEBANG = '#!/usr/bin/env -S node --lite-mode --max-semi-space-size=1 --disable-sigusr1';
 
 /** The floor of trusted time before the first exchange. SOURCE_DATE_EPOCH (in seconds) makes two builds the same. */
 const { SOURCE_DATE_EPOCH } = process.env;

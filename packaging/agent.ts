@@ -21,7 +21,7 @@ const run = promisify(execFile);
 const NAME = 'paddock-agent';
 const LIB = 'usr/lib/paddock';
 const SOURCES = join(import.meta.dirname, 'agent');
-const SHEBANG = `#!/usr/bin/env -S /${LIB}/bin/node --lite-mode --max-semi-space-size=1`;
+const SHEBANG = `#!/usr/bin/env -S /${LIB}/bin/node --lite-mode --max-semi-space-size=1 --disable-sigusr1`;
 
 /** What lies in packaging/agent, and where it goes. */
 const FILES = {

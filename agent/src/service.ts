@@ -14,6 +14,7 @@ export interface Service {
 export async function serveAs(environment: ServiceEnvironment, agent: RunningAgent, log: Log): Promise<Service> {
   const manager = await openServiceManager(environment);
   if (manager === null) return { stopping() {} };
+  (await import('./adapters/own-memory.ts')).keepOthersOut();
   const over = new AbortController();
   const status = (): string => statusOf(agent.device(), agent.online());
   manager.tell({ READY: '1', STATUS: status() });

@@ -1,10 +1,11 @@
 import { join } from 'node:path';
 import type { ChipFacts } from '@paddock/agent/ports-gpio.ts';
 import type { Reading } from '@paddock/shared/report.ts';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { GpioProgramState, Order } from '../harness/agent/gpio-orders.ts';
 import type { Chip } from '../harness/vm/gpio.ts';
 import { bootKiosk, type Kiosk } from '../harness/vm/kiosk.ts';
+import { CAN_BOOT, needsMachine } from '../harness/vm/needs-machine.ts';
 
 /** Software emulation beside other tests: everything takes its time. */
 const LONG = { timeout: 300_000, interval: 300 };
@@ -32,6 +33,7 @@ let kiosk: Kiosk;
 let chip: Chip;
 
 beforeAll(async () => {
+  if (!CAN_BOOT) return;
   kiosk = await bootKiosk({ init: 'bare', shares: { paddock: REPOSITORY } });
   chip = await kiosk.gpio.addChip('panel', LINES);
   await kiosk.succeed(`
@@ -44,6 +46,7 @@ beforeAll(async () => {
     cat > ${STATE}/agent.yaml <<'YAML'\n${CONFIG}\nYAML`);
 });
 afterAll(async () => kiosk?.close());
+beforeEach(needsMachine);
 
 const pullOf = (line: (typeof LINES)[number]): string => `${chip.directory}/sim_gpio${LINES.indexOf(line)}/pull`;
 const file = (name: string): string => `${HERE}/test/harness/agent/${name}`;

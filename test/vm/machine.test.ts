@@ -1,14 +1,18 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import type { FarEnd } from '../harness/vm/far-end.ts';
 import { bootKiosk, type Kiosk } from '../harness/vm/kiosk.ts';
+import { CAN_BOOT, needsMachine } from '../harness/vm/needs-machine.ts';
 
 const LONG = { timeout: 120_000, interval: 100 };
 
 let kiosk: Kiosk;
-beforeAll(async () => void (kiosk = await bootKiosk({ init: 'bare' })));
+beforeAll(async () => {
+  if (CAN_BOOT) kiosk = await bootKiosk({ init: 'bare' });
+});
 afterAll(async () => kiosk?.close());
+beforeEach(needsMachine);
 
 test('runs commands, and says how they ended and what they printed', async () => {
   expect(await kiosk.run('echo "two  words"; echo no >&2; exit 3')).toEqual({

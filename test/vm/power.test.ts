@@ -1,11 +1,14 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { bootKiosk, type Kiosk } from '../harness/vm/kiosk.ts';
+import { needsMachine } from '../harness/vm/needs-machine.ts';
 
 /** The end of the disk belongs to no file system. */
 const LAST_BLOCK = (512 * 1_048_576) / 4096 - 1;
 const writeBlock = (text: string, options: string): string =>
   `printf '%-4096s' '${text}' > /tmp/block; dd if=/tmp/block of=/dev/vdb bs=4096 seek=${LAST_BLOCK} ${options}`;
 const readBlock = `dd if=/dev/vdb bs=4096 skip=${LAST_BLOCK} iflag=direct | tr -d ' \\0'`;
+
+beforeEach(needsMachine);
 
 async function booted(): Promise<Kiosk> {
   const kiosk = await bootKiosk({ init: 'bare' });

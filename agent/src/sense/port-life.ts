@@ -19,24 +19,27 @@ const LONGEST_DELAY_MS = 30_000;
 /** A port that stood this long was well; one that goes at once is not asked again at once. */
 const STOOD_MS = 10_000;
 
-/** What to do about the ways in which opening fails, by what the system says. */
-const ADVICE = [
-  [/no such file/i, 'there is no such device: is it plugged in, and is the path right?'],
-  [/permission denied/i, 'permission is denied: add the user to the group that owns the device (dialout on Debian)'],
-  [/cannot lock port|resource busy/i, 'another program has the port open'],
-  [/inappropriate ioctl/i, 'this is not a serial device'],
+/** The ways in which opening fails, by what the system says: what they are, and what to do about them. */
+const WAYS = [
+  [/no such file/i, 'unplugged', 'there is no such device: is it plugged in, and is the path right?'],
+  [
+    /permission denied/i,
+    'denied',
+    'permission is denied: add the user to the group that owns the device (dialout on Debian)',
+  ],
+  [/not permitted/i, 'denied', 'the service may not use the device: DeviceAllow of its unit has to name it'],
+  [/cannot lock port|resource busy/i, 'busy', 'another program has the port open'],
+  [/inappropriate ioctl/i, 'refused', 'this is not a serial device'],
 ] as const;
 
-export function openAdvice(cause: unknown): string {
+/** @param cause of a port that could not be opened */
+export function lossOf(cause: unknown): PortLoss {
+  if (cause instanceof GpioError || cause instanceof DriverError)
+    return { reason: cause.reason, code: cause.code, detail: cause.message };
   const message = cause instanceof Error ? cause.message : String(cause);
-  const known = ADVICE.find(([said]) => said.test(message));
-  return known ? `${known[1]} (${message})` : message;
+  const [, reason, advice] = WAYS.find(([said]) => said.test(message)) ?? [];
+  return { reason: reason ?? 'unplugged', detail: advice === undefined ? message : `${advice} (${message})` };
 }
-
-const lossOf = (cause: unknown): PortLoss =>
-  cause instanceof GpioError || cause instanceof DriverError
-    ? { reason: cause.reason, code: cause.code, detail: cause.message }
-    : { reason: 'unplugged', detail: openAdvice(cause) };
 
 /**
  * How long to wait before the next attempt: doubled every time, and spread over its upper half,

@@ -3,6 +3,9 @@ export type Succeed = (script: string) => Promise<string>;
 
 const CONFIGURATION = '/sys/kernel/config/gpio-sim';
 
+/** Their names, or how many there are if they have none. */
+export type Lines = number | readonly string[];
+
 /** A chip of GPIO lines whose far ends are in the test's hand. */
 export interface Chip {
   /** What stands in its `label`. */
@@ -13,7 +16,29 @@ export interface Chip {
   readonly directory: string;
 }
 
-/** The kernel's simulated GPIO chips. They are gone after every boot, as the wiring is not theirs to remember. */
+const BOARD_UNIT = `[Unit]
+Before=paddock-agent.service
+[Install]
+WantedBy=multi-user.target
+[Service]
+Type=oneshot
+`;
+
+function chipScript(label: string, lines: Lines): string {
+  const names = typeof lines === 'number' ? [] : lines;
+  const [chip, bank] = [`${CONFIGURATION}/${label}`, `${CONFIGURATION}/${label}/bank0`];
+  return `
+    set -e
+    modprobe gpio-sim
+    mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
+    mkdir -p ${bank}
+    echo ${label} > ${bank}/label
+    echo ${typeof lines === 'number' ? lines : lines.length} > ${bank}/num_lines
+    ${names.map((name, at) => `mkdir -p ${bank}/line${at}; echo ${name} > ${bank}/line${at}/name`).join('\n')}
+    echo 1 > ${chip}/live`;
+}
+
+/** The kernel's simulated GPIO chips, whose lines the test holds at their far ends. */
 export class Gpio {
   readonly #succeed: Succeed;
 
@@ -21,20 +46,24 @@ export class Gpio {
     this.#succeed = succeed;
   }
 
-  /** @param lines their names, or how many there are if they have none */
-  async addChip(label: string, lines: number | readonly string[]): Promise<Chip> {
-    const names = typeof lines === 'number' ? [] : lines;
-    const [chip, bank] = [`${CONFIGURATION}/${label}`, `${CONFIGURATION}/${label}/bank0`];
-    const said = await this.#succeed(`
-      set -e
-      modprobe gpio-sim
-      mountpoint -q /sys/kernel/config || mount -t configfs configfs /sys/kernel/config
-      mkdir -p ${bank}
-      echo ${label} > ${bank}/label
-      echo ${typeof lines === 'number' ? lines : lines.length} > ${bank}/num_lines
-      ${names.map((name, at) => `mkdir -p ${bank}/line${at}; echo ${name} > ${bank}/line${at}/name`).join('\n')}
-      echo 1 > ${chip}/live
-      cat ${bank}/chip_name ${chip}/dev_name`);
+  /** Plugs a chip in, until the next boot. */
+  async addChip(label: string, lines: Lines): Promise<Chip> {
+    await this.#succeed(chipScript(label, lines));
+    return this.chip(label);
+  }
+
+  /** A chip that is there from the next boot on, before any service asks for it. */
+  async solderChip(label: string, lines: Lines): Promise<void> {
+    const unit = `board-${label}.service`;
+    await this.#succeed(`
+      cat > /opt/kiosk/${label}.sh <<'END'\n${chipScript(label, lines)}\nEND
+      cat > /etc/systemd/system/${unit} <<'END'\n${BOARD_UNIT}ExecStart=/bin/sh /opt/kiosk/${label}.sh\nEND
+      systemctl --quiet enable ${unit}`);
+  }
+
+  /** A chip that is there. */
+  async chip(label: string): Promise<Chip> {
+    const said = await this.#succeed(`cd ${CONFIGURATION}/${label}; cat bank0/chip_name dev_name`);
     const [name = '', device = ''] = said.split('\n');
     return { label, name, directory: `/sys/devices/platform/${device}/${name}` };
   }

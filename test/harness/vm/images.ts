@@ -14,7 +14,16 @@ const UNUSED = [
   'fstrim.timer',
   'getty.target',
   'console-getty.service',
-  'systemd-networkd-wait-online.service',
+  'systemd-logind.service',
+  'systemd-user-sessions.service',
+  'systemd-update-utmp.service',
+  'systemd-update-utmp-runlevel.service',
+  // Nobody looks into them, and each costs a start of a program.
+  'dev-hugepages.mount',
+  'dev-mqueue.mount',
+  'sys-kernel-debug.mount',
+  'sys-kernel-tracing.mount',
+  'systemd-network-generator.service',
 ];
 
 interface Parts {
@@ -45,7 +54,7 @@ export async function makeImages({ kernel, debian }: Parts, directory: string): 
 async function furnish(root: string, kernel: string): Promise<void> {
   await cp(join(GUEST, 'root'), root, { recursive: true });
   await cp(join(kernel, 'modules/lib/modules'), join(root, 'lib/modules'), { recursive: true });
-  await tool('chroot', [root, 'systemctl', '--quiet', 'enable', 'kiosk-commands.service', 'systemd-networkd.service']);
+  await tool('chroot', [root, 'systemctl', '--quiet', 'enable', 'kiosk-commands.service', 'kiosk-network.service']);
   await tool('chroot', [root, 'systemctl', '--quiet', 'mask', ...UNUSED]);
   // Disks are where fstab says, and it says nothing: boot.cpio puts the root together.
   await writeFile(join(root, 'etc/fstab'), '');

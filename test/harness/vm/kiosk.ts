@@ -5,6 +5,7 @@ import type { Outcome } from './commands.ts';
 import { Disk, type Survives } from './disk.ts';
 import { FarEnd } from './far-end.ts';
 import { Gpio } from './gpio.ts';
+import { Memory } from './memory.ts';
 import { Power } from './power.ts';
 import { prepareKiosk, type KioskParts } from './prepare.ts';
 import type { Machine, SocketName } from './qemu.ts';
@@ -45,7 +46,8 @@ export class Kiosk {
     const { init = 'systemd', shares = {}, diskMiB = 512 } = options;
     const home = await mkdtemp(join(tmpdir(), 'paddock-vm-'));
     const disk = await Disk.make(home, diskMiB);
-    return new Kiosk(await listenFor(home), { home, parts, disk, init: INITS[init], shares });
+    const memory = new Memory();
+    return new Kiosk(await listenFor(home), { home, parts, disk, memory, init: INITS[init], shares });
   }
 
   /** What is wired to /dev/ttyS1 and /dev/ttyS2; ttyS0 is the console. */
@@ -55,14 +57,14 @@ export class Kiosk {
 
   /** What kernel and first program printed, over all boots. */
   get console(): string {
-    return this.#printed + (this.#power?.qemu.console ?? '');
+    return this.#printed + (this.#power?.console ?? '');
   }
 
   /** @returns the boot's id, when it runs commands */
   async powerOn(): Promise<string> {
     if (this.#power !== null) throw new Error('The kiosk is on');
     await this.#machine.disk.powerOn();
-    this.#power = await Power.on(this.#machine, this.#ends);
+    this.#power = await Power.on(this.#machine, this.#ends, async (monitor) => this.usb.connect(monitor));
     return this.#power.boot(0, BOOT_MS);
   }
 
@@ -70,6 +72,7 @@ export class Kiosk {
   async cutPower(survives: Survives = () => false): Promise<void> {
     const power = this.#on();
     await power.cut();
+    this.#machine.memory.clear();
     await this.#machine.disk.cut(survives);
     this.#printed = this.console;
     this.#power = null;
@@ -105,6 +108,7 @@ export class Kiosk {
   async close(): Promise<void> {
     await this.#power?.cut();
     for (const end of Object.values(this.#ends)) end.close();
+    this.#machine.memory.close();
     await rm(this.#machine.home, { recursive: true });
   }
 

@@ -5,36 +5,45 @@ import { Qemu, type Machine } from './qemu.ts';
 
 const TAIL_CHARS = 4_000;
 
-/** From switching a kiosk on until its power is cut; it may boot several times in between. */
-export class Power {
+type Wire = (monitor: Monitor) => Promise<void>;
+type CommandEnds = Readonly<Record<'commands' | 'monitor', FarEnd>>;
+
+interface Running {
   readonly qemu: Qemu;
   readonly monitor: Monitor;
-  readonly #commands: Commands;
+  readonly commands: Commands;
+}
+
+/** From switching a kiosk on until its power is cut; it may start anew in between. */
+export class Power {
   readonly #boots: string[] = [];
   #wake: () => void = () => {};
+  #running: Running;
+  #printed = '';
+  #isCut = false;
+  #failure: unknown = null;
 
-  private constructor(qemu: Qemu, monitor: Monitor, commands: Commands) {
-    this.qemu = qemu;
-    this.monitor = monitor;
-    this.#commands = commands;
-    commands.onReady((bootId) => {
-      commands.abandon(`The kiosk started anew\n${this.#tail()}`);
-      this.#boots.push(bootId);
-      this.#wake();
-    });
-    void qemu.over().then(() => {
-      commands.abandon(`The kiosk is off\n${this.#tail()}`);
-      this.#wake();
-    });
+  private constructor(running: Running) {
+    this.#running = running;
   }
 
-  static async on(machine: Machine, ends: Readonly<Record<'commands' | 'monitor', FarEnd>>): Promise<Power> {
-    const connected = Promise.all([ends.commands.connected(), ends.monitor.connected()]);
-    const qemu = Qemu.start(machine);
-    const sockets = await Promise.race([connected, qemu.over()]);
-    if (!sockets) throw new Error(`QEMU did not start: ${qemu.console}`);
-    const [commands, monitor] = sockets;
-    return new Power(qemu, await Monitor.greeted(monitor), new Commands(commands));
+  /** @param wire connects what is plugged in, at each start of the machine */
+  static async on(machine: Machine, ends: CommandEnds, wire: Wire): Promise<Power> {
+    const power = new Power(await start(machine, ends));
+    void power.#watch(machine, ends, wire).catch((cause: unknown) => {
+      power.#failure = cause;
+      power.#wake();
+    });
+    return power;
+  }
+
+  get monitor(): Monitor {
+    return this.#running.monitor;
+  }
+
+  /** What was printed since it was switched on. */
+  get console(): string {
+    return this.#printed + this.#running.qemu.console;
   }
 
   /** How often it has come up. */
@@ -53,7 +62,8 @@ export class Power {
       for (;;) {
         const id = this.#boots[number];
         if (id !== undefined) return id;
-        if (isLate || this.qemu.isOver) throw new Error(`The kiosk did not come up\n${this.#tail()}`);
+        if (isLate || this.#isCut || this.#failure !== null)
+          throw new Error(`The kiosk did not come up\n${this.#tail()}`, { cause: this.#failure });
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } finally {
@@ -69,7 +79,7 @@ export class Power {
       timer = setTimeout(say, withinMs);
     });
     try {
-      return await Promise.race([this.#commands.run(script), late]);
+      return await Promise.race([this.#running.commands.run(script), late]);
     } finally {
       clearTimeout(timer);
     }
@@ -77,10 +87,40 @@ export class Power {
 
   /** Everybody who waits for an answer is told. */
   async cut(): Promise<void> {
-    await this.qemu.kill();
+    this.#isCut = true;
+    await this.#running.qemu.kill();
+    this.#wake();
+  }
+
+  /** Starts it anew whenever it ends by itself. */
+  async #watch(machine: Machine, ends: CommandEnds, wire: Wire): Promise<void> {
+    for (;;) {
+      const { qemu, monitor, commands } = this.#running;
+      commands.onReady((bootId) => {
+        this.#boots.push(bootId);
+        this.#wake();
+      });
+      await wire(monitor);
+      await qemu.over();
+      commands.abandon(`${this.#isCut ? 'The kiosk is off' : 'The kiosk started anew'}\n${this.#tail()}`);
+      if (this.#isCut) return;
+      if (qemu.hasFailed) throw new Error(`QEMU failed\n${this.#tail()}`);
+      this.#printed = this.console;
+      await machine.disk.powerOn();
+      this.#running = await start(machine, ends);
+    }
   }
 
   #tail(): string {
-    return this.qemu.console.slice(-TAIL_CHARS);
+    return this.console.slice(-TAIL_CHARS);
   }
+}
+
+async function start(machine: Machine, ends: CommandEnds): Promise<Running> {
+  const connected = Promise.all([ends.commands.connected(), ends.monitor.connected()]);
+  const qemu = Qemu.start(machine);
+  const sockets = await Promise.race([connected, qemu.over()]);
+  if (!sockets) throw new Error(`QEMU did not start: ${qemu.console}`);
+  const [commands, monitor] = sockets;
+  return { qemu, monitor: await Monitor.greeted(monitor), commands: new Commands(commands) };
 }

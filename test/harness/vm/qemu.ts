@@ -2,10 +2,12 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Disk } from './disk.ts';
+import type { Memory } from './memory.ts';
 import type { KioskParts } from './prepare.ts';
 
 const PROGRAM = 'qemu-system-x86_64';
 const CONSOLE_CHARS = 200_000;
+const MEMORY_MIB = 768;
 
 /** Sockets in its directory that somebody listens on. */
 export const SOCKETS = ['commands', 'monitor', 'uart0', 'uart1', 'usb'] as const;
@@ -17,13 +19,17 @@ export interface Machine {
   /** A directory of its own, where its sockets are. */
   readonly home: string;
   readonly disk: Disk;
+  readonly memory: Memory;
   /** The first program after the root is there. */
   readonly init: string;
   /** Directories of the host that the guest may read, by the tags that it mounts them by. */
   readonly shares: Readonly<Record<string, string>>;
 }
 
-/** QEMU while it runs: power is on. */
+/**
+ * QEMU from a start of the machine to its next one, or to the end of its power. A machine that starts anew is a QEMU that
+ * ends and one that begins: software emulation that lived through a reset takes minutes at times to get up again.
+ */
 export class Qemu {
   readonly #process: ChildProcess;
   #console = '';
@@ -51,6 +57,11 @@ export class Qemu {
     return this.#process.exitCode !== null || this.#process.signalCode !== null;
   }
 
+  /** Whether it ended as no machine makes it end. */
+  get hasFailed(): boolean {
+    return this.isOver && this.#process.exitCode !== 0;
+  }
+
   async over(): Promise<void> {
     if (!this.isOver) await once(this.#process, 'exit');
   }
@@ -63,12 +74,15 @@ export class Qemu {
   }
 }
 
+/** As much as there is, less what costs software emulation more than it is worth here. */
+const PROCESSOR = 'max,la57=off,smap=off,smep=off';
 const KERNEL_WORDS = [
   'console=ttyS0',
   'quiet',
   'panic=5',
   // Software emulation needs no protection from its own processor.
   'mitigations=off',
+  'init_on_alloc=0',
   'no_timer_check',
   'tsc=reliable',
   'net.ifnames=0',
@@ -77,7 +91,7 @@ const KERNEL_WORDS = [
   'memmap=1M$752M',
 ];
 
-function argumentsOf({ home, parts, disk, init, shares }: Machine): string[] {
+function argumentsOf({ home, parts, disk, memory, init, shares }: Machine): string[] {
   const devices = [
     'virtio-blk-pci,drive=base',
     'virtio-blk-pci,drive=disk',
@@ -89,7 +103,9 @@ function argumentsOf({ home, parts, disk, init, shares }: Machine): string[] {
   ];
   return [
     ['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'user,model=virtio-net-pci'],
-    ['-accel', 'tcg,thread=multi', '-cpu', 'max', '-smp', '2', '-m', '768', '-M', 'q35'],
+    ['-accel', 'tcg,thread=multi', '-cpu', PROCESSOR, '-smp', '2', '-m', `${MEMORY_MIB}`],
+    ['-object', `memory-backend-file,id=ram,size=${MEMORY_MIB}M,mem-path=${memory.path},share=on`],
+    ['-M', 'q35,memory-backend=ram'],
     ['-kernel', parts.kernel, '-initrd', parts.ramDisk],
     ['-append', [...KERNEL_WORDS, `kiosk.init=${init}`].join(' ')],
     ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
@@ -98,7 +114,7 @@ function argumentsOf({ home, parts, disk, init, shares }: Machine): string[] {
     ['-blockdev', `driver=file,node-name=base,filename=${parts.base},read-only=on`],
     disk.blockDevices.flatMap((device) => ['-blockdev', device]),
     devices.flatMap((device) => ['-device', device]),
-    ['-action', 'watchdog=reset,panic=none'],
+    ['-action', 'watchdog=reset,panic=none,reboot=shutdown'],
     ...Object.entries(shares).map(([tag, path]) => ['-virtfs', shareOf(tag, path)]),
   ].flat();
 }

@@ -1,4 +1,5 @@
 import { provide } from '../system.ts';
+import { CAN_BOOT } from './needs-machine.ts';
 import { prepareKiosk } from './prepare.ts';
 
 /** What runs the virtual kiosk and makes its parts, and the Debian packages that bring it. */
@@ -15,6 +16,7 @@ const PROGRAMS = {
 
 /** Vitest's global setup: everything that a virtual kiosk boots from is there before the first test. */
 export async function setup(): Promise<void> {
+  if (!CAN_BOOT) return;
   provide(PROGRAMS);
   await prepareKiosk();
 }

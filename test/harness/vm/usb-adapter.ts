@@ -8,6 +8,7 @@ export class UsbAdapter {
   /** What is wired to the adapter's other side. */
   readonly line: FarEnd;
   readonly #monitor: () => Monitor;
+  #isPlugged = false;
 
   constructor(line: FarEnd, monitor: () => Monitor) {
     this.line = line;
@@ -15,15 +16,18 @@ export class UsbAdapter {
   }
 
   async plug(): Promise<void> {
-    await this.#monitor().execute('device_add', {
-      driver: 'usb-serial',
-      id: ID,
-      chardev: 'usb',
-      'always-plugged': true,
-    });
+    this.#isPlugged = true;
+    await this.connect(this.#monitor());
   }
 
   async unplug(): Promise<void> {
+    this.#isPlugged = false;
     await this.#monitor().execute('device_del', { id: ID });
+  }
+
+  /** To a machine that starts: what is plugged in stays so. */
+  async connect(monitor: Monitor): Promise<void> {
+    if (!this.#isPlugged) return;
+    await monitor.execute('device_add', { driver: 'usb-serial', id: ID, chardev: 'usb', 'always-plugged': true });
   }
 }

@@ -1,43 +1,29 @@
-import { execFile, type ChildProcess } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
-import { promisify } from 'node:util';
 import { afterAll, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest';
+import { buildAgentPackage } from '../../harness/agent-package.ts';
 import { claimFile } from '../../harness/agent/claimed.ts';
 import { NotifySocket } from '../../harness/agent/notify-socket.ts';
 import { startCloudProcess, type CloudProcess } from '../../harness/cloud-process.ts';
 import { ThrowawayRoot } from '../../harness/throwaway-root.ts';
 
-const REPOSITORY = join(import.meta.dirname, '../../..');
 const UNIT = '/usr/lib/systemd/system/paddock-agent.service';
 const KEY = '/var/lib/paddock/agent/identity.key.pem';
 const AS_ROOT = process.getuid?.() === 0;
 const needsRoot = ({ skip }: TestContext): void => skip(!AS_ROOT, 'Only root installs packages: run this test as root');
-const run = promisify(execFile);
-
-/** For this machine, as quickly as it can be made. @returns the file */
-async function build(out: string, version: string): Promise<string> {
-  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
-  const args = ['--quick', '--json', '--arch', arch, '--out', out, '--deb-version', version];
-  const { stdout } = await run(process.execPath, [join(REPOSITORY, 'packaging/agent.ts'), ...args], {
-    env: { ...process.env, SOURCE_DATE_EPOCH: '1800000000' },
-  });
-  const built = JSON.parse(stdout) as { file: string; missing: string[] }[];
-  expect(built[0]?.missing).toEqual([]);
-  return built[0]?.file ?? '';
-}
 
 let [first, second, out] = ['', '', ''];
 beforeAll(async () => {
   out = mkdtempSync(join(tmpdir(), 'paddock-deb-'));
-  first = await build(out, '0.1.0');
+  first = await buildAgentPackage(out, '0.1.0');
 });
 afterAll(() => rmSync(out, { recursive: true, force: true }));
 
 it('a package is the same, byte by byte, when it is built again', async () => {
-  const again = await build(join(out, 'again'), '0.1.0');
+  const again = await buildAgentPackage(join(out, 'again'), '0.1.0');
   expect(readFileSync(again).equals(readFileSync(first))).toBe(true);
 });
 
@@ -50,7 +36,7 @@ describe('the package of the agent', () => {
   beforeAll(async () => {
     if (!AS_ROOT) return;
     const starting = startCloudProcess();
-    second = await build(out, '0.1.1');
+    second = await buildAgentPackage(out, '0.1.1');
     root = new ThrowawayRoot();
     for (const file of [first, second]) copyFileSync(file, join(root.path, 'root', basename(file)));
     cloud = await starting;

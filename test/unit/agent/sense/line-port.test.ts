@@ -1,5 +1,5 @@
 import { LinePort } from '@paddock/agent/sense/line-port.ts';
-import { openAdvice, reopenDelayMs } from '@paddock/agent/sense/port-life.ts';
+import { lossOf, reopenDelayMs } from '@paddock/agent/sense/port-life.ts';
 import type { LineSource, SerialLinesConfig } from '@paddock/agent/sense/settings.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -138,11 +138,16 @@ describe('opening again', () => {
     );
   });
 
-  it('has advice for what the system says', () => {
-    expect(openAdvice(new Error('Error: Permission denied, cannot open /dev/x'))).toContain('dialout');
-    expect(openAdvice(new Error('Error Resource temporarily unavailable Cannot lock port'))).toContain(
-      'another program',
-    );
-    expect(openAdvice(new Error('something new'))).toBe('something new');
+  it.each([
+    ['Error: No such file or directory, cannot open /dev/x', 'unplugged', 'is it plugged in'],
+    ['Error: Permission denied, cannot open /dev/x', 'denied', 'dialout'],
+    ['Error: Operation not permitted, cannot open /dev/x', 'denied', 'DeviceAllow'],
+    ['Error Resource temporarily unavailable Cannot lock port', 'busy', 'another program'],
+    ['Error: Inappropriate ioctl for device setting custom baud rate', 'refused', 'not a serial device'],
+    ['something new', 'unplugged', 'something new'],
+  ])('knows what it means that %j, and what to do', (said, reason, advice) => {
+    const loss = lossOf(new Error(said));
+    expect(loss.reason).toBe(reason);
+    expect(loss.detail).toContain(advice);
   });
 });
