@@ -40,6 +40,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
 export const ADAPTER_LIBRARIES: Readonly<Record<string, readonly string[]>> = {
   'agent/agent-log': ['pino'],
   'agent/allocator': ['koffi'],
+  'agent/own-memory': ['koffi'],
   'agent/cron': ['node-cron'],
   'agent/data-dir-lock': ['koffi'],
   'agent/gpio': ['koffi'],

@@ -38,7 +38,7 @@ models: [${MODEL}]
 payload: [../agent-payload, payload]
 run: { command: [bin/application] }
 health:
-  withinSeconds: 120
+  withinSeconds: ${probe === 0 ? 120 : 40}
   settleSeconds: 10
   sensors: true
   probe: { command: [bin/probe], timeoutSeconds: 20 }
