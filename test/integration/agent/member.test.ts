@@ -160,10 +160,10 @@ describe('an agent and its cloud', () => {
       await cloud.call('POST', `/devices/${member.device}/retire`);
       expect(await member.ended).toBe(3);
       expect(member.out).toContain('The cloud has retired this device for good');
-      member.out = '';
+      member.log = '';
       member.start();
       expect(await member.ended).toBe(3);
-      expect(member.out).toContain('"reason":"command","basedOn":"clean-end","detail":"retired"');
+      expect(member.log).toContain('"reason":"command","basedOn":"clean-end","detail":"retired"');
     },
     TEST_MS,
   );
