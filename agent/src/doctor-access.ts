@@ -15,16 +15,24 @@ export const devicesOf = ({ ports }: Pick<AgentConfig, 'ports'>): string[] =>
   });
 
 /** Whether the service may use a device: by who the file belongs to, and by what the unit lets it open. */
-export function judgeDevice(device: DeviceFacts, user: ServiceUser, { settings }: Pick<UnitFacts, 'settings'>): Finding {
+export function judgeDevice(
+  device: DeviceFacts,
+  user: ServiceUser,
+  { settings }: Pick<UnitFacts, 'settings'>,
+): Finding {
   const check = `access to ${device.path}`;
-  const { path, group, mode, classes } = device;
+  const { path, group, mode, number, classes } = device;
   const whose = `${path} is of the group ${group}, mode ${mode.toString(8).padStart(4, '0')}`;
   if (!mayUse(device, user)) {
     const message = `${whose}, and the user ${user.name} may not use it: ${adviceFor(device, user)}`;
     return { check, status: 'fail', code: 'device_group', message };
   }
+  const [name] = classes;
+  if (name === undefined) {
+    const message = `No driver of the kernel has the number of ${path} (${number}): is its module loaded (modprobe)?`;
+    return { check, status: 'fail', code: 'device_driverless', message };
+  }
   if (!isLetThrough(device, settings['DevicePolicy'] ?? 'auto', settings['DeviceAllow'] ?? '')) {
-    const [name = 'NAME'] = classes;
     const message = `The unit keeps the agent from ${path}: systemctl edit paddock-agent, with [Service] and DeviceAllow=char-${name} rw`;
     return { check, status: 'fail', code: 'device_denied', message };
   }
@@ -42,7 +50,9 @@ function adviceFor({ path, gid, group, mode }: DeviceFacts, { name, gids }: Serv
   const isForGroup = (Math.floor(mode / GROUP) & READ_WRITE) === READ_WRITE;
   if (isForGroup && gid !== 0 && !gids.includes(gid))
     return `adduser ${name} ${group}, and systemctl restart paddock-agent`;
-  return `give it a group of the agent's by a udev rule (KERNEL=="${path.slice('/dev/'.length)}", GROUP="dialout", MODE="0660")`;
+  const kernel = path.slice('/dev/'.length);
+  const rule = `KERNEL=="${kernel}", GROUP="${kernel.startsWith('gpiochip') ? 'gpio' : 'dialout'}", MODE="0660"`;
+  return `give it a group of the agent's by a udev rule (${rule})`;
 }
 
 /** As systemd.resource-control(5) has it. What every unit may open, such as a pseudo-terminal, is no device of a kiosk. */
@@ -61,7 +71,12 @@ function isLetThrough({ path, number, classes }: DeviceFacts, policy: string, al
 const ALWAYS = ['pts'];
 
 const fits = (glob: string, name: string): boolean =>
-  new RegExp(`^${glob.replaceAll(/[.+^$()|\\{}]/g, String.raw`\$&`).replaceAll('*', '.*').replaceAll('?', '.')}$`).test(name);
+  new RegExp(
+    `^${glob
+      .replaceAll(/[.+^$()|\\{}]/g, String.raw`\$&`)
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')}$`,
+  ).test(name);
 
 /** The group that the socket for the kiosk's own software is given. Only who is in it may give it. */
 export function judgeLocalGroup(group: string, id: number | undefined, { name, gids, uid }: ServiceUser): Finding[] {

@@ -26,23 +26,27 @@ const CAPABILITY = 'cap_sys_time';
 /** The settings that are looked at. */
 export const CLOCK_SETTINGS = ['AmbientCapabilities'];
 
-/** Whether something keeps the machine's clock. Reports do not need it; cron and people do. */
+/**
+ * Whether something keeps the machine's clock. Reports do not need it; cron and people do.
+ * @param unit null where it is not loaded
+ */
 export function judgeClockKeeper(
   { keepers, isSynchronised }: MachineCare['clock'],
   setsClock: boolean,
-  { settings }: Pick<UnitFacts, 'settings'>,
+  unit: Pick<UnitFacts, 'settings'> | null,
 ): Finding {
   const check = 'clock synchronisation';
   const [warning, also] = [
     (code: string, message: string): Finding => ({ check, status: 'warn', code, message }),
     setsClock ? `; ${SETS_CLOCK}` : '',
   ];
-  if (setsClock && !(settings['AmbientCapabilities'] ?? '').split(' ').includes(CAPABILITY))
+  if (setsClock && unit !== null && !(unit.settings['AmbientCapabilities'] ?? '').split(' ').includes(CAPABILITY))
     return warning(
       'clock_set_refused',
       `clock.setSystemClock is on, and the unit does not let the agent: set-clock.conf in /usr/share/doc/paddock-agent/examples`,
     );
-  if (isSynchronised) return { check, status: 'ok', message: `By ${keepers.join(', ') || 'a program of its own'}${also}` };
+  if (isSynchronised)
+    return { check, status: 'ok', message: `By ${keepers.join(', ') || 'a program of its own'}${also}` };
   if (setsClock) return { check, status: 'ok', message: SETS_CLOCK };
   if (keepers.length > 0)
     return warning(
@@ -72,7 +76,10 @@ export function judgeJournal({ place, limit }: MachineCare['journal']): Finding 
   if (place === 'nowhere') return warning('journal_missing', `journald keeps nothing: ${KEEPING}`);
   if (place === 'memory') {
     const bound = limit === null ? '' : `, ${limit} of it at most`;
-    return warning('journal_volatile', `The journal is in memory${bound}, and gone with each boot. To keep it: ${KEEPING}`);
+    return warning(
+      'journal_volatile',
+      `The journal is in memory${bound}, and gone with each boot. To keep it: ${KEEPING}`,
+    );
   }
   const bound = limit === null ? 'a tenth of its file system at most, and never more than 4 GB' : `${limit} at most`;
   return { check, status: 'ok', message: `On the disk, ${bound}` };

@@ -1,10 +1,17 @@
 import { createOverseer } from './adapters/systemd.ts';
 import type { AgentConfig } from './config.ts';
 import { ACCESS_SETTINGS, devicesOf, judgeDevice, judgeLocalGroup } from './doctor-access.ts';
-import { CLOCK_SETTINGS, judgeClockKeeper, judgeJournal, judgePanics, judgeRtc, judgeWatchdog } from './doctor-machine.ts';
+import {
+  CLOCK_SETTINGS,
+  judgeClockKeeper,
+  judgeJournal,
+  judgePanics,
+  judgeRtc,
+  judgeWatchdog,
+} from './doctor-machine.ts';
 import { HELD_SETTINGS, judgeHardening, judgeUnit } from './doctor-unit.ts';
 import type { Finding } from './finding.ts';
-import type { Overseen, ServiceUser } from './ports-systemd.ts';
+import type { Overseen, ServiceUser, UnitFacts } from './ports-systemd.ts';
 import type { Clock } from './ports.ts';
 
 const CHECK = 'service';
@@ -24,27 +31,43 @@ export function judgeService(
   overseen: Overseen | null,
 ): Finding[] {
   if (overseen === null) return [quiet('Not run by systemd: neither a unit nor the machine was looked at')];
-  const { agent, launcher, user, self, devices, groups, care } = overseen;
+  const { agent, launcher, user, care } = overseen;
   if (agent === null) {
-    const message = 'systemd says nothing of paddock-agent.service: does "systemctl status" answer, and is dbus installed?';
+    const message =
+      'systemd says nothing of paddock-agent.service: does "systemctl status" answer, and is dbus installed?';
     return [{ check: CHECK, status: 'warn', code: 'systemd_silent', message }];
   }
   if (agent.load === 'not-found')
-    return [quiet('There is no paddock-agent.service: not run by systemd, so neither a unit nor the machine was looked at')];
+    return [
+      quiet('There is no paddock-agent.service: not run by systemd, so neither a unit nor the machine was looked at'),
+    ];
   const { setSystemClock } = config.clock;
-  const group = config.local?.group;
+  // Of a unit that is not loaded, systemd shows what a unit without settings has.
+  const isLoaded = agent.load === 'loaded';
   return [
     judgeUnit(CHECK, agent),
-    judgeHardening(agent, setSystemClock),
+    ...(isLoaded ? [judgeHardening(agent, setSystemClock)] : []),
     ...(config.firmware === undefined || launcher === null ? [] : [judgeUnit('launcher', launcher)]),
-    ...(user === null ? [] : [judgeSelf(self, user, config.file)]),
-    ...(user === null ? [] : devices.map((device) => judgeDevice(device, user, agent))),
-    ...(user === null || group === undefined ? [] : judgeLocalGroup(group, groups.get(group), user)),
+    ...(isLoaded && user !== null ? judgeRights(config, overseen, { agent, user }) : []),
     judgeWatchdog(care.watchdog),
-    judgeClockKeeper(care.clock, setSystemClock, agent),
+    judgeClockKeeper(care.clock, setSystemClock, isLoaded ? agent : null),
     judgeRtc(care.clock, setSystemClock),
     judgeJournal(care.journal),
     judgePanics(care.pstore),
+  ];
+}
+
+/** What the service may do, and whether it is asked with the same rights. */
+function judgeRights(
+  { file, local }: Pick<AgentConfig, 'file' | 'local'>,
+  { self, devices, groups }: Overseen,
+  { agent, user }: { readonly agent: UnitFacts; readonly user: ServiceUser },
+): Finding[] {
+  const group = local?.group;
+  return [
+    judgeSelf(self, user, file),
+    ...devices.map((device) => judgeDevice(device, user, agent)),
+    ...(group === undefined ? [] : judgeLocalGroup(group, groups.get(group), user)),
   ];
 }
 

@@ -33,8 +33,7 @@ const RULES: readonly Rule[] = [
   {
     code: 'unit_retired',
     status: 'fail',
-    fits: ({ active, result, exitStatus }) =>
-      active === 'failed' && result === 'exit-code' && exitStatus === RETIRED,
+    fits: ({ active, result, exitStatus }) => active === 'failed' && result === 'exit-code' && exitStatus === RETIRED,
     message: ({ name }) => `${name} has ended for good: the cloud has retired this device`,
   },
   {
@@ -86,7 +85,11 @@ const RULES: readonly Rule[] = [
 export function judgeUnit(check: string, unit: UnitFacts): Finding {
   const rule = RULES.find(({ fits }) => fits(unit));
   if (rule !== undefined) return { check, status: rule.status, code: rule.code, message: rule.message(unit) };
-  return { check, status: 'ok', message: `${unit.name} is active for ${seconds(unit)} and ${unit.file}, ${times(unit)}` };
+  return {
+    check,
+    status: 'ok',
+    message: `${unit.name} is active for ${seconds(unit)} and ${unit.file}, ${times(unit)}`,
+  };
 }
 
 const times = ({ restarts }: UnitFacts): string => `started again ${restarts} times by systemd`;
@@ -123,7 +126,7 @@ const NO_WATCHDOG = ['', '0', 'infinity'];
 export const HELD_SETTINGS = [...Object.keys(HELD), 'User', 'WatchdogUSec'];
 
 /** Whether the unit holds the agent to less than the package's does. @param setsClock as it is configured */
-export function judgeHardening({ settings, dropIns }: UnitFacts, setsClock: boolean): Finding {
+export function judgeHardening({ settings, dropIns, active }: UnitFacts, setsClock: boolean): Finding {
   const check = 'hardening of the service';
   const loose = Object.entries(HELD).flatMap(([name, { is, withClock }]) => {
     const value = settings[name];
@@ -131,7 +134,8 @@ export function judgeHardening({ settings, dropIns }: UnitFacts, setsClock: bool
     return isHeld ? [] : [`${name}=${value}`];
   });
   if (['', 'root'].includes(settings['User'] ?? '')) loose.push('User=root');
-  if (NO_WATCHDOG.includes(settings['WatchdogUSec'] ?? '')) loose.push('WatchdogSec=0');
+  // Of a unit that does not run, it is shown as none.
+  if (active === 'active' && NO_WATCHDOG.includes(settings['WatchdogUSec'] ?? '')) loose.push('WatchdogSec=0');
   const by = dropIns.length === 0 ? '' : ` (with ${dropIns.join(', ')})`;
   if (loose.length === 0) return { check, status: 'ok', message: `As the package has it${by}` };
   const message = `Looser than the package has it: ${loose.join(', ')}${by}. Take out what the kiosk does not need`;

@@ -1,12 +1,6 @@
 import { readConfig } from '@paddock/agent/config.ts';
 import { judgeDevice, judgeLocalGroup, devicesOf } from '@paddock/agent/doctor-access.ts';
-import {
-  judgeClockKeeper,
-  judgeJournal,
-  judgePanics,
-  judgeRtc,
-  judgeWatchdog,
-} from '@paddock/agent/doctor-machine.ts';
+import { judgeClockKeeper, judgeJournal, judgePanics, judgeRtc, judgeWatchdog } from '@paddock/agent/doctor-machine.ts';
 import { judgeSelf, judgeService } from '@paddock/agent/doctor-service.ts';
 import { HELD_SETTINGS, judgeHardening, judgeUnit } from '@paddock/agent/doctor-unit.ts';
 import type { Finding } from '@paddock/agent/finding.ts';
@@ -101,7 +95,12 @@ describe('what the doctor says of the unit', () => {
       'systemctl unmask paddock-agent.service',
     ],
     ['that is masked until the next boot, and runs', unit({ file: 'masked-runtime' }), 'fail unit_masked', 'masked'],
-    ['that cannot be read', stopped({ load: 'bad-setting' }), 'fail unit_broken', '(bad-setting): systemd-analyze verify'],
+    [
+      'that cannot be read',
+      stopped({ load: 'bad-setting' }),
+      'fail unit_broken',
+      '(bad-setting): systemd-analyze verify',
+    ],
   ])('%s', (_what, facts, verdict, says) => {
     const finding = judgeUnit('service', facts);
     expect([word(finding), finding.message]).toEqual([verdict, expect.stringContaining(says)]);
@@ -112,7 +111,10 @@ describe('what the doctor says of the hardening', () => {
   it('nothing where it is as the package has it, whatever drop-ins are there', () => {
     expect(judgeHardening(unit(), false)).toMatchObject({ status: 'ok', message: 'As the package has it' });
     const tpm = unit({ dropIns: ['/etc/tpm.conf'] }, { SupplementaryGroups: 'tss', DevicePolicy: 'strict' });
-    expect(judgeHardening(tpm, false)).toMatchObject({ status: 'ok', message: expect.stringContaining('/etc/tpm.conf') });
+    expect(judgeHardening(tpm, false)).toMatchObject({
+      status: 'ok',
+      message: expect.stringContaining('/etc/tpm.conf'),
+    });
   });
 
   it.each(Object.keys(SETTINGS).filter((name) => HELD_SETTINGS.includes(name)))('each that is looser: %s', (name) => {
@@ -129,6 +131,10 @@ describe('what the doctor says of the hardening', () => {
     expect(judgeHardening(unit({}, clock), false).message).toContain('CapabilityBoundingSet=cap_sys_time');
     const more = { ...clock, CapabilityBoundingSet: 'cap_sys_time cap_sys_admin' };
     expect(judgeHardening(unit({}, more), true).message).toContain('cap_sys_admin');
+  });
+
+  it('says nothing of the watchdog of a unit that does not run: systemd shows none', () => {
+    expect(judgeHardening({ ...stopped({}), settings: { ...SETTINGS, WatchdogUSec: '0' } }, false).status).toBe('ok');
   });
 
   it('says nothing of a setting that an older systemd does not know', () => {
@@ -153,6 +159,7 @@ describe('what the doctor says of a device', () => {
   it.each<[string, DeviceFacts, Record<string, string>, string, string]>([
     ['of a group of the user', device(), {}, 'ok', 'group dialout, mode 0660: paddock may use it'],
     ['of another group', device({ gid: 5, group: 'plugdev' }), {}, 'fail device_group', 'adduser paddock plugdev'],
+    ['for which nothing is loaded', device({ classes: [] }), {}, 'fail device_driverless', '(188:0)'],
     ['of the group of root', device({ gid: 0, group: 'root' }), {}, 'fail device_group', 'udev rule'],
     ['that the group may only read', device({ mode: 0o640 }), {}, 'fail device_group', 'mode 0640'],
     ['of another group that may only read', device({ gid: 5, mode: 0o640 }), {}, 'fail device_group', 'udev rule'],
@@ -160,7 +167,13 @@ describe('what the doctor says of a device', () => {
     ['for everybody but its group', device({ mode: 0o606 }), {}, 'fail device_group', 'mode 0606'],
     ['of the user', device({ uid: 103, gid: 0, mode: 0o600 }), {}, 'ok', ''],
     ['of the user, who took the right away', device({ uid: 103, mode: 0o060 }), {}, 'fail device_group', 'mode 0060'],
-    ['whose class the unit has not', device({ classes: ['ttyXR'] }), {}, 'fail device_denied', 'DeviceAllow=char-ttyXR rw'],
+    [
+      'whose class the unit has not',
+      device({ classes: ['ttyXR'] }),
+      {},
+      'fail device_denied',
+      'DeviceAllow=char-ttyXR rw',
+    ],
     ['one of whose classes the unit has', device({ classes: ['/dev/vc/0', 'tty', 'ttyS'] }), {}, 'ok', ''],
     ['with a pattern', device(), { DeviceAllow: 'char-tty* rw' }, 'ok', ''],
     ['with a pattern that means a dot', device(), { DeviceAllow: 'char-tty.SB rw' }, 'fail device_denied', ''],
@@ -171,7 +184,13 @@ describe('what the doctor says of a device', () => {
     ['without a policy', device(), { DevicePolicy: 'auto', DeviceAllow: '' }, 'ok', ''],
     ['with a list alone', device(), { DevicePolicy: 'auto', DeviceAllow: 'char-ttyS rw' }, 'fail device_denied', ''],
     ['that is a pseudo-terminal', device({ classes: ['pts'] }), {}, 'ok', ''],
-    ['that is one, and nothing is let through', device({ classes: ['pts'] }), { DevicePolicy: 'strict' }, 'fail device_denied', ''],
+    [
+      'that is one, and nothing is let through',
+      device({ classes: ['pts'] }),
+      { DevicePolicy: 'strict' },
+      'fail device_denied',
+      '',
+    ],
   ])('%s', (_what, facts, settings, verdict, says) => {
     const finding = judgeDevice(facts, PADDOCK, unit({}, settings));
     expect([word(finding), finding.message]).toEqual([verdict, expect.stringContaining(says)]);
@@ -245,7 +264,10 @@ describe('what the doctor says of the machine', () => {
   });
 
   it('of its real-time clock', () => {
-    expect([true, false].map((hasRtc) => word(judgeRtc({ ...alone, hasRtc }, false)))).toEqual(['ok', 'warn rtc_missing']);
+    expect([true, false].map((hasRtc) => word(judgeRtc({ ...alone, hasRtc }, false)))).toEqual([
+      'ok',
+      'warn rtc_missing',
+    ]);
     expect(judgeRtc({ ...alone, hasRtc: false }, true)).toMatchObject({ status: 'ok', message: /There is none/ });
   });
 
@@ -293,7 +315,9 @@ describe('what the doctor asks of systemd', () => {
   it('is one quiet line where nothing is run by it', () => {
     for (const overseen of [null, { ...OVERSEEN, agent: stopped({ load: 'not-found', file: '' }) }]) {
       const findings = judgeService(configured(), overseen);
-      expect(findings).toMatchObject([{ check: 'service', status: 'ok', message: expect.stringContaining('ot run by systemd') }]);
+      expect(findings).toMatchObject([
+        { check: 'service', status: 'ok', message: expect.stringContaining('ot run by systemd') },
+      ]);
     }
   });
 
@@ -315,14 +339,31 @@ describe('what the doctor asks of systemd', () => {
     ]);
   });
 
+  it('is nothing of the rights of a unit that is masked, of which systemd shows none', () => {
+    const agent = { ...stopped({ load: 'masked', file: 'masked' }), settings: { User: '', ProtectHome: 'no' } };
+    const user = { name: 'root', uid: 0, gids: [0] };
+    const findings = judgeService(configured({ clock: { setSystemClock: true, stepOverMs: 1 } }), {
+      ...OVERSEEN,
+      agent,
+      user,
+    });
+    expect(findings.map(({ check, status }) => `${status} ${check}`)).toEqual([
+      'fail service',
+      'ok watchdog of the machine',
+      'ok clock synchronisation',
+      'ok real-time clock',
+      'ok journal',
+      'ok kernel panics',
+    ]);
+  });
+
   it('is the launcher, and the group of the socket, where they are configured', () => {
     const local = { socket: '/run/paddock/local.sock', group: 'kiosk', mode: '0660' } as Configured['local'];
     const firmware = { slots: '/var/lib/paddock/slots' } as Configured['firmware'];
     const findings = judgeService(configured({ local, firmware }), OVERSEEN);
-    expect(findings.filter(({ status }) => status === 'fail').map(({ check, code }) => `${check}: ${code ?? ''}`)).toEqual([
-      'launcher: unit_inactive',
-      'group of the local interface: local_group_missing',
-    ]);
+    expect(
+      findings.filter(({ status }) => status === 'fail').map(({ check, code }) => `${check}: ${code ?? ''}`),
+    ).toEqual(['launcher: unit_inactive', 'group of the local interface: local_group_missing']);
   });
 
   it('is asked as the user of the service, or says how', () => {

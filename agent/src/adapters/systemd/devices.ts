@@ -1,5 +1,5 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, realpath, stat } from 'node:fs/promises';
+import { join, relative } from 'node:path';
 import type { DeviceFacts } from '../../ports-systemd.ts';
 
 type Found = Omit<DeviceFacts, 'group'>;
@@ -15,12 +15,14 @@ export async function findDevices(root: string, named: readonly string[], procDe
   return found.flatMap((device) => device ?? []);
 }
 
-/** Null for what is not there, or no character device. */
-async function deviceAt(root: string, path: string, procDevices: string): Promise<Found | null> {
-  const stats = await stat(join(root, path)).catch(() => null);
+/** Null for what is not there, or no character device. Names such as those in /dev/serial lead to the device itself. */
+async function deviceAt(root: string, named: string, procDevices: string): Promise<Found | null> {
+  const file = await realpath(join(root, named)).catch(() => '');
+  const stats = await stat(file).catch(() => null);
   if (stats === null || !stats.isCharacterDevice()) return null;
   const { uid, gid, mode, rdev } = stats;
   const [major, minor] = numbersOf(rdev);
+  const path = `/${relative(root, file)}`;
   return { path, uid, gid, mode: mode & 0o777, number: `${major}:${minor}`, classes: classesOf(procDevices, major) };
 }
 
