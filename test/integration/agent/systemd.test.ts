@@ -63,7 +63,7 @@ beforeEach(() => {
   program('systemctl', SYSTEMCTL);
   program('timedatectl', 'echo CanNTP=yes; echo NTPSynchronized=yes');
   program('getent', GETENT);
-  program('id', '[ "$1" = -u ] && echo 103 || echo "103 20"');
+  program('id', '[ "$1" = -u ] && echo 103 || echo "103 5"');
   put('run/systemd/system/.keep', '');
 });
 afterEach(() => rmSync(home, { recursive: true, force: true }));
@@ -113,7 +113,7 @@ describe('what systemd is asked', () => {
         settings: { User: 'paddock', DeviceAllow: 'char-rtc r\nchar-ttyS rw' },
       },
       launcher: { name: 'paddock-launcher.service', isConditionMet: false, dropIns: [] },
-      user: { name: 'paddock', uid: 103, gids: [103, 20] },
+      user: { name: 'paddock', uid: 103, gids: [103, 5, 20] },
       care: {
         watchdog: { devices: ['/dev/watchdog0'], isRunning: true, runtime: '30s' },
         clock: { keepers: ['chrony'], isSynchronised: true, hasRtc: true },
@@ -174,6 +174,13 @@ it('what a program says is heard, also where it does not end well; one that cann
   program('half', 'echo heard; exit 2');
   expect(await ask('half')).toBe('heard\n');
   expect(await ask('not-there')).toBeNull();
+});
+
+it('a program that cannot even be killed is not waited for', async () => {
+  program('stuck', 'exec sleep 2');
+  // Its time is over at once, and it is not killed.
+  const over = { sleep: () => Promise.resolve() };
+  expect(await createAsk(over, `${join(home, 'bin')}:/bin`, 60_000)('stuck')).toBeNull();
 });
 
 describe('devices', () => {
