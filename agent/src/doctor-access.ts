@@ -1,4 +1,5 @@
 import type { AgentConfig } from './config.ts';
+import type { ServiceCode } from './doctor-codes.ts';
 import type { Finding } from './finding.ts';
 import type { DeviceFacts, ServiceUser, UnitFacts } from './ports-systemd.ts';
 
@@ -25,16 +26,16 @@ export function judgeDevice(
   const whose = `${path} is of the group ${group}, mode ${mode.toString(8).padStart(4, '0')}`;
   if (!mayUse(device, user)) {
     const message = `${whose}, and the user ${user.name} may not use it: ${adviceFor(device, user)}`;
-    return { check, status: 'fail', code: 'device_group', message };
+    return { check, status: 'fail', code: 'device_group' satisfies ServiceCode, message };
   }
   const [name] = classes;
   if (name === undefined) {
     const message = `No driver of the kernel has the number of ${path} (${number}): is its module loaded (modprobe)?`;
-    return { check, status: 'fail', code: 'device_driverless', message };
+    return { check, status: 'fail', code: 'device_driverless' satisfies ServiceCode, message };
   }
   if (!isLetThrough(device, settings['DevicePolicy'] ?? 'auto', settings['DeviceAllow'] ?? '')) {
     const message = `The unit keeps the agent from ${path}: systemctl edit paddock-agent, with [Service] and DeviceAllow=char-${name} rw`;
-    return { check, status: 'fail', code: 'device_denied', message };
+    return { check, status: 'fail', code: 'device_denied' satisfies ServiceCode, message };
   }
   return { check, status: 'ok', message: `${whose}: ${user.name} may use it` };
 }
@@ -85,5 +86,5 @@ export function judgeLocalGroup(group: string, id: number | undefined, { name, g
   if (id === undefined) return [];
   if (uid === 0 || gids.includes(id)) return [{ check, status: 'ok', message: `${name} is in ${group}` }];
   const message = `The service is not in ${group}, so it cannot give its socket to it: systemctl edit paddock-agent, with [Service] and SupplementaryGroups=${group}`;
-  return [{ check, status: 'fail', code: 'local_group_missing', message }];
+  return [{ check, status: 'fail', code: 'local_group_missing' satisfies ServiceCode, message }];
 }

@@ -1,3 +1,4 @@
+import type { ServiceCode } from './doctor-codes.ts';
 import type { Finding } from './finding.ts';
 import type { MachineCare, UnitFacts } from './ports-systemd.ts';
 
@@ -7,7 +8,7 @@ const OFF = ['0', ''];
 export function judgeWatchdog({ devices, isRunning, runtime }: MachineCare['watchdog']): Finding {
   const check = 'watchdog of the machine';
   const [first] = devices;
-  const warning = (code: string, message: string): Finding => ({ check, status: 'warn', code, message });
+  const warning = (code: ServiceCode, message: string): Finding => ({ check, status: 'warn', code, message });
   if (first === undefined) {
     const advice = 'load the driver of the board (modprobe, /etc/modules-load.d), or softdog where it has none';
     return warning('watchdog_missing', `There is no /dev/watchdog0, so a machine that freezes stays so: ${advice}`);
@@ -37,12 +38,12 @@ export function judgeClockKeeper(
 ): Finding {
   const check = 'clock synchronisation';
   const [warning, also] = [
-    (code: string, message: string): Finding => ({ check, status: 'warn', code, message }),
+    (code: ServiceCode, message: string): Finding => ({ check, status: 'warn', code, message }),
     setsClock ? `; ${SETS_CLOCK}` : '',
   ];
   if (setsClock && unit !== null && !(unit.settings['AmbientCapabilities'] ?? '').split(' ').includes(CAPABILITY))
     return warning(
-      'clock_set_refused',
+      'clock_not_permitted',
       `clock.setSystemClock is on, and the unit does not let the agent: set-clock.conf in /usr/share/doc/paddock-agent/examples`,
     );
   if (isSynchronised)
@@ -64,7 +65,9 @@ export function judgeRtc({ hasRtc }: MachineCare['clock'], setsClock: boolean): 
   if (hasRtc) return { check, status: 'ok', message: 'The machine has one' };
   const message =
     'There is none: after a power cut the clock is wrong until it is set. Reports are placed by uptime nevertheless';
-  return setsClock ? { check, status: 'ok', message } : { check, status: 'warn', code: 'rtc_missing', message };
+  return setsClock
+    ? { check, status: 'ok', message }
+    : { check, status: 'warn', code: 'rtc_missing' satisfies ServiceCode, message };
 }
 
 const KEEPING = 'mkdir -p /var/log/journal, SystemMaxUse=64M in /etc/systemd/journald.conf, journalctl --flush';
@@ -72,7 +75,7 @@ const KEEPING = 'mkdir -p /var/log/journal, SystemMaxUse=64M in /etc/systemd/jou
 /** Whether the log outlives a boot. The agent's flight recorder does, whatever becomes of the log. */
 export function judgeJournal({ place, limit }: MachineCare['journal']): Finding {
   const check = 'journal';
-  const warning = (code: string, message: string): Finding => ({ check, status: 'warn', code, message });
+  const warning = (code: ServiceCode, message: string): Finding => ({ check, status: 'warn', code, message });
   if (place === 'nowhere') return warning('journal_missing', `journald keeps nothing: ${KEEPING}`);
   if (place === 'memory') {
     const bound = limit === null ? '' : `, ${limit} of it at most`;
@@ -91,5 +94,5 @@ export function judgePanics(pstore: string | null): Finding {
   if (pstore !== null) return { check, status: 'ok', message: `${pstore} keeps what the kernel says at last` };
   const message =
     'Nothing keeps what the kernel says at last (pstore), so a panic is told as power or watchdog: boot by EFI, or set ramoops up';
-  return { check, status: 'warn', code: 'pstore_missing', message };
+  return { check, status: 'warn', code: 'pstore_missing' satisfies ServiceCode, message };
 }

@@ -10,6 +10,7 @@ import {
   judgeWatchdog,
 } from './doctor-machine.ts';
 import { HELD_SETTINGS, judgeHardening, judgeUnit } from './doctor-unit.ts';
+import type { ServiceCode } from './doctor-codes.ts';
 import type { Finding } from './finding.ts';
 import type { Overseen, ServiceUser, UnitFacts } from './ports-systemd.ts';
 import type { Clock } from './ports.ts';
@@ -35,7 +36,7 @@ export function judgeService(
   if (agent === null) {
     const message =
       'systemd says nothing of paddock-agent.service: does "systemctl status" answer, and is dbus installed?';
-    return [{ check: CHECK, status: 'warn', code: 'systemd_silent', message }];
+    return [{ check: CHECK, status: 'warn', code: 'systemd_silent' satisfies ServiceCode, message }];
   }
   if (agent.load === 'not-found')
     return [
@@ -78,5 +79,5 @@ export function judgeSelf(self: Overseen['self'], { name, uid }: ServiceUser, fi
   const check = 'user';
   if (self.uid === uid) return { check, status: 'ok', message: `This is ${name}, as whom the service runs` };
   const message = `This is ${self.name}, and the service runs as ${name}: what is found here need not be what it finds. As that user: runuser -u ${name} -- paddock-agent doctor --config ${file}`;
-  return { check, status: 'warn', code: 'doctor_user', message };
+  return { check, status: 'warn', code: 'doctor_user' satisfies ServiceCode, message };
 }

@@ -1,3 +1,4 @@
+import type { ServiceCode } from './doctor-codes.ts';
 import type { Finding } from './finding.ts';
 import type { UnitFacts } from './ports-systemd.ts';
 
@@ -10,7 +11,7 @@ const STARTS = ['enabled', 'static', 'alias', 'indirect', 'generated'];
 const RETIRED = '3';
 
 interface Rule {
-  readonly code: string;
+  readonly code: ServiceCode;
   readonly status: 'warn' | 'fail';
   readonly fits: (unit: UnitFacts) => boolean;
   readonly message: (unit: UnitFacts) => string;
@@ -139,5 +140,5 @@ export function judgeHardening({ settings, dropIns, active }: UnitFacts, setsClo
   const by = dropIns.length === 0 ? '' : ` (with ${dropIns.join(', ')})`;
   if (loose.length === 0) return { check, status: 'ok', message: `As the package has it${by}` };
   const message = `Looser than the package has it: ${loose.join(', ')}${by}. Take out what the kiosk does not need`;
-  return { check, status: 'warn', code: 'unit_loosened', message };
+  return { check, status: 'warn', code: 'unit_loosened' satisfies ServiceCode, message };
 }

@@ -258,7 +258,7 @@ describe('what the doctor says of the machine', () => {
 
   it('of an agent that shall set the clock, and may not', () => {
     expect(judgeClockKeeper(alone, true, unit())).toMatchObject({
-      code: 'clock_set_refused',
+      code: 'clock_not_permitted',
       message: expect.stringContaining('set-clock.conf'),
     });
   });

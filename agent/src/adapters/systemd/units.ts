@@ -1,10 +1,10 @@
 import type { UnitFacts } from '../../ports-systemd.ts';
 
 /** What the facts of a unit are made of. */
-export const FACTS = [
-  ...['Id', 'LoadState', 'UnitFileState', 'ActiveState', 'SubState', 'Result', 'ExecMainStatus', 'NRestarts'],
-  ...['ActiveEnterTimestampMonotonic', 'ConditionResult', 'DropInPaths'],
-];
+export const FACTS =
+  'Id LoadState UnitFileState ActiveState SubState Result ExecMainStatus NRestarts ActiveEnterTimestampMonotonic ConditionResult DropInPaths'.split(
+    ' ',
+  );
 
 type Properties = Readonly<Record<string, string>>;
 
