@@ -208,7 +208,7 @@ function remembering(
         answered(answer) {
           // Of this start: every report of it until now has told why it began.
           if (answer.incarnation === start.incarnation && answer.start === start.start) isKnown = true;
-          keeper.answered(answer);
+          void keeper.answered(answer);
         },
         stop: () => keeper.stop(),
       };

@@ -23,8 +23,8 @@ export interface CrashParts {
 export interface CrashKeeper {
   /** What reports that ask name. */
   ids(): readonly string[];
-  /** An answer was taken. */
-  answered(answer: Answer): void;
+  /** An answer was taken. Resolves when what it gave to do is done; nobody has to wait for that. Never rejects. */
+  answered(answer: Pick<Answer, 'crashes'>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -70,9 +70,10 @@ export function keepCrashes(parts: CrashParts, device: string, book: CrashBook):
   };
   return {
     ids: () => held.waiting.map(({ crash }) => crash.id),
-    answered({ crashes = [] }) {
+    async answered({ crashes = [] }) {
       if (held.waiting.length === 0) return;
       last = last.then(() => take(crashes));
+      await last;
     },
     async stop() {
       isStopped = true;
