@@ -39,7 +39,6 @@ export function keepCrashes(parts: CrashParts, device: string, book: CrashBook):
   const sentAt = new Map<string, UptimeMs>();
   let last: Promise<unknown> = Promise.resolve();
   const write = async (next: CrashBook): Promise<void> => {
-    if (next === held) return;
     held = next;
     await disk.replace(CRASHES_FILE, await formatBook(next)).catch((cause: unknown) => {
       log.warn({ code: codeOf(cause), err: cause }, 'What waits of crash reports could not be written down');
