@@ -5,6 +5,7 @@ import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import { crashIntake } from '@paddock/cloud/crashes/intake.ts';
 import { knownCrashes } from '@paddock/cloud/crashes/known.ts';
 import { recordCrash, type AuthenticCrash } from '@paddock/cloud/crashes/record.ts';
+import { listCrashes } from '@paddock/cloud/crashes/views.ts';
 import type { TimeView } from '@paddock/cloud/devices/placement.ts';
 import type { Store } from '@paddock/cloud/ports.ts';
 import { verifyProof } from '@paddock/cloud/proof/verify.ts';
@@ -115,10 +116,10 @@ describe('a crash report', () => {
     const device = await newDevice();
     const agent = { reason: 'power', basedOn: ['no-clean-end', 'new-boot'] };
     const machine = { reason: 'kernel_panic', basedOn: ['pstore'], detail: 'Kernel panic - not syncing: oops' };
-    let message = await messageOf(device);
+    const told = { agent: { version: '1.4.2' }, began: { agent, machine } };
+    let message = await messageOf(device, told);
     // Until its digest has what base64 and base64url write otherwise.
-    for (let n = 0; !/[-_]/.test(message.digest); n += 1)
-      message = await messageOf(device, { id: idOf(n), agent: { version: '1.4.2' }, began: { agent, machine } });
+    for (let n = 0; !/[-_]/.test(message.digest); n += 1) message = await messageOf(device, { id: idOf(n), ...told });
     await recordCrash(database.store, message, () => 0);
     expect((await listed(device.deviceId)).items).toEqual([
       {
@@ -127,10 +128,10 @@ describe('a crash report', () => {
         time: expect.anything() as unknown,
         incarnation: message.crash.incarnation,
         start: 2,
-        reason: message.crash.began.agent.reason,
-        machine: message.crash.began.machine?.reason ?? null,
-        detail: message.crash.began.machine?.detail ?? null,
-        agentVersion: message.crash.agent?.version ?? null,
+        reason: 'power',
+        machine: 'kernel_panic',
+        detail: 'Kernel panic - not syncing: oops',
+        agentVersion: '1.4.2',
         digest: message.digest,
       },
     ]);
@@ -140,8 +141,8 @@ describe('a crash report', () => {
       deviceId: device.deviceId,
       customerId: 'default',
       crashId: message.crash.id,
-      machine: message.crash.began.machine?.reason ?? null,
-      detail: message.crash.began.machine?.detail ?? null,
+      machine: 'kernel_panic',
+      detail: 'Kernel panic - not syncing: oops',
     });
     const { body: proof } = await http.call(
       'GET',
@@ -320,6 +321,9 @@ describe('crash reports over HTTP', () => {
         body: { code: 'not_found' },
       });
     }
+    const reading = { sql: database.store, cloudErrorMs: () => 100 };
+    const page = { limit: 9, cursor: undefined };
+    expect((await listCrashes(reading, { customerId: 'acme' }, one.deviceId, page)).items).toEqual([]);
     const other = `/api/v1/devices/${one.deviceId}/crashes/${idOf(2)}`;
     for (const path of [other, `${other}/proof`, '/api/v1/devices/kiosk-nobody/crashes'])
       expect(await http.call('GET', path)).toMatchObject({ status: 404, body: { code: 'not_found' } });
