@@ -38,6 +38,9 @@ const FILES = {
   postrm: 'DEBIAN/postrm',
 } as const;
 
+/** A page for each program in a directory that people's shells look into. */
+const MANUAL = ['paddock-agent.8', 'paddock-agent-setup.8'];
+
 const { values: flags } = parseArgs({
   options: {
     arch: { type: 'string' },
@@ -159,7 +162,8 @@ async function placeFiles(root: string): Promise<void> {
   }
   await mkdir(join(root, 'usr/bin'), { recursive: true });
   await symlink(`../lib/paddock/${NAME}.cjs`, join(root, 'usr/bin', NAME));
-  await gzipped(join(root, 'usr/share/man/man8/paddock-agent.8.gz'), await readFile(join(SOURCES, 'paddock-agent.8')));
+  for (const page of MANUAL)
+    await gzipped(join(root, `usr/share/man/man8/${page}.gz`), await readFile(join(SOURCES, page)));
 }
 
 async function placePapers(root: string, made: Made, node: NpmPackage): Promise<void> {

@@ -5,6 +5,7 @@ import type { Finding } from './finding.ts';
 import type { EnrolmentState } from './inspect.ts';
 import type { RunningAgent } from './main.ts';
 import type { OwnRelease } from './own-release.ts';
+import type { EndWord } from './past/runs.ts';
 
 /** Documented in `--help`; scripts rely on them. */
 const EXIT = { ok: 0, failed: 1, usage: 2, retired: 3, crashed: 70 } as const;
@@ -185,25 +186,33 @@ async function run(options: Common): Promise<void> {
   });
 }
 
-/** The first signal stops the agent, the second one the process. */
+/** The first signal stops the agent, the second one the process. An agent that ends by itself leaves word of the reason. */
 function stopOnSignal(
   agent: RunningAgent,
   ownRelease: OwnRelease | null,
   tell: (fields: object, message: string) => void,
 ): void {
-  let stopping = false;
-  const stop = (why: object, code: number): void => {
-    if (stopping) process.exit(EXIT.failed);
+  let [stopping, signals] = [false, 0];
+  const stop = (why: object, code: number, word: EndWord): void => {
+    if (stopping) return;
     stopping = true;
     tell(why, 'The agent stops');
     setTimeout(() => process.exit(EXIT.failed), STOP_WITHIN_MS).unref();
     // What is left open, such as a port that does not close, must not keep the process.
-    void agent.stop().then(() => process.exit(code));
+    void agent.stop(word).then(() => process.exit(code));
   };
-  process.on('SIGTERM', (signal) => stop({ signal }, EXIT.ok));
-  process.on('SIGINT', (signal) => stop({ signal }, EXIT.ok));
-  void ownRelease?.over.then(() => stop({ code: 'agent_replaced' }, EXIT.ok));
-  void agent.retired.then(() => stop({ code: 'enrolment_retired' }, EXIT.retired));
+  const hear = (signal: string): void => {
+    signals += 1;
+    if (signals > 1) process.exit(EXIT.failed);
+    stop({ signal }, EXIT.ok, { how: 'clean' });
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, hear);
+  void ownRelease?.over.then((release) =>
+    stop({ code: 'agent_replaced', release }, EXIT.ok, { how: 'update', detail: release }),
+  );
+  void agent.retired.then(() =>
+    stop({ code: 'enrolment_retired' }, EXIT.retired, { how: 'command', detail: 'retired' }),
+  );
 }
 
 async function state(options: Common & { seconds: number }): Promise<void> {

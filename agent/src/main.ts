@@ -17,6 +17,7 @@ import { openIdentityKeys, startIdentityKey } from './identity-key.ts';
 import { beginStart, type BegunStart } from './identity/identity.ts';
 import { openJoining, readPin, speakingAs, type Joining } from './joining.ts';
 import type { Clock, IdentityKeys } from './ports.ts';
+import type { EndWord } from './past/runs.ts';
 import { remember, type Remembering } from './remembering.ts';
 import type { Log } from './report/log.ts';
 import type { Session } from './report/session.ts';
@@ -38,8 +39,11 @@ export interface RunningAgent {
   vitals(): Vitals;
   /** Resolves when it ends by itself, because its cloud has retired the device; after that it has to be stopped. */
   readonly retired: Promise<void>;
-  /** Reports the shutdown, closes the connection and every port, and lets go of the data directory. */
-  stop(): Promise<void>;
+  /**
+   * Reports the shutdown, closes the connection and every port, and lets go of the data directory.
+   * @param word why, for the next start; without one it was simply told to
+   */
+  stop(word?: EndWord): Promise<void>;
 }
 
 /** What is around the agent. */
@@ -155,18 +159,22 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     const keys = await openIdentityKeys(config, key);
     const own = { ...prepared, log: past.log, disk, signer: speakingSigner(keys), machine, time, start, past, pulse };
     const agent = await beginAgent(config, { ...own, agentVersion: AGENT_VERSION }, keys);
-    return { ...agent, stop: () => stopRemembering(past, () => agent.stop()).finally(release) };
+    const stop = (word: EndWord = { how: 'clean' }) => stopRemembering(past, word, () => agent.stop()).finally(release);
+    return { ...agent, stop };
   } catch (cause) {
     past.broke(cause);
     throw cause;
   }
 }
 
-/** The end is written down behind everything else, so that it says that all of it came to its end. */
-async function stopRemembering(past: Remembering, stop: () => Promise<void>): Promise<void> {
-  past.stopping();
+/**
+ * Why it ends is written down before anything of it stops, and the end behind everything else, so that it says that all
+ * of it came to its end.
+ */
+async function stopRemembering(past: Remembering, word: EndWord, stop: () => Promise<void>): Promise<void> {
+  past.stopping(word);
   await stop();
-  await past.ended();
+  await past.ended(word);
 }
 
 const openTime = (

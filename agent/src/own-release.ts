@@ -1,7 +1,8 @@
 import { createTreeCalls } from './adapters/tree-calls.ts';
 import type { Clock } from './ports.ts';
 import { isAnother } from './start/choose-agent.ts';
-import { agentThatRuns, recordsOf } from './start/which.ts';
+import { releaseIn } from './slots/whole.ts';
+import { agentThatRuns, recordsOf, releaseThatRuns } from './start/which.ts';
 
 /** What paddock-start tells the agent that it becomes. */
 export interface StartedAs {
@@ -16,8 +17,8 @@ export interface StartedAs {
 export interface OwnRelease {
   /** Looks, and has the agent end when it is not: it is started as the other one. */
   isOver(): boolean;
-  /** Resolves when it is over. */
-  readonly over: Promise<void>;
+  /** Resolves when it is over, with the name and version of the release that runs now, or what there is to say of it. */
+  readonly over: Promise<string>;
 }
 
 const LOOK_EVERY_MS = 15_000;
@@ -28,7 +29,7 @@ export function openOwnRelease(started: StartedAs, clock: Pick<Clock, 'sleep'>):
   if (!slots) return null;
   const calls = createTreeCalls(slots);
   const [own, refused] = [PADDOCK_AGENT_RELEASE || null, PADDOCK_AGENT_REFUSED || null];
-  const { promise: over, resolve: end } = Promise.withResolvers<void>();
+  const { promise: over, resolve: end } = Promise.withResolvers<string>();
   let known: string | null = null;
   let isSo = false;
   const isOver = (): boolean => {
@@ -37,7 +38,7 @@ export function openOwnRelease(started: StartedAs, clock: Pick<Clock, 'sleep'>):
       if (isSo || records === known) return isSo;
       known = records;
       isSo = isAnother(agentThatRuns(calls), own, refused);
-      if (isSo) end();
+      if (isSo) end(nameOf(calls));
       return isSo;
     } catch {
       // A disk that fails is no reason to become another one.
@@ -49,4 +50,14 @@ export function openOwnRelease(started: StartedAs, clock: Pick<Clock, 'sleep'>):
   };
   void look();
   return { isOver, over };
+}
+
+function nameOf(calls: ReturnType<typeof createTreeCalls>): string {
+  try {
+    const runs = releaseThatRuns(calls);
+    const release = runs && releaseIn(calls, runs.slot);
+    return release === null ? 'no release' : `${release.name} ${release.version}`;
+  } catch {
+    return 'a release that cannot be read';
+  }
 }

@@ -16,7 +16,7 @@ import { startPulse } from './past/pulse.ts';
 import { createRecorder, readRecord, type Recorder } from './past/recorder.ts';
 import { recordingLog } from './past/recording-log.ts';
 import { RING_BYTES } from './past/ring.ts';
-import { lastRun, STOPPING, type PastRun } from './past/runs.ts';
+import { lastRun, STOPPING, type EndWord, type PastRun } from './past/runs.ts';
 import type { FoundTraces, Traces } from './ports-past.ts';
 import type { Clock, Disk, Link, Signer } from './ports.ts';
 import { codeOf, type Log } from './report/log.ts';
@@ -41,10 +41,10 @@ export interface Remembering {
   readonly log: Log;
   /** Tells the cloud, as soon as the device has a name and a connection. */
   speak(device: string, link: Pick<Link, 'publish'>, signer: Signer): PastSource & { stop(): Promise<void> };
-  /** The agent was told to stop. */
-  stopping(): void;
+  /** The agent begins to stop. */
+  stopping(word: EndWord): void;
   /** It has stopped in good order: durable when this resolves. */
-  ended(): Promise<void>;
+  ended(word: EndWord): Promise<void>;
   /** It breaks: written when this returns. */
   broke(error: unknown): void;
 }
@@ -208,15 +208,15 @@ function remembering(
         answered(answer) {
           // Of this start: every report of it until now has told why it began.
           if (answer.incarnation === start.incarnation && answer.start === start.start) isKnown = true;
-          keeper.answered(answer);
+          void keeper.answered(answer);
         },
         stop: () => keeper.stop(),
       };
     },
-    stopping: () => void recorder.keep('note', 'info', STOPPING),
-    async ended() {
+    stopping: (word) => void recorder.keep('note', 'info', STOPPING, { ...word }),
+    async ended(word) {
       await pulse.stop();
-      await recorder.keep('end', 'info', 'The agent has stopped', { how: 'clean' });
+      await recorder.keep('end', 'info', 'The agent has stopped', { ...word });
       await recorder.close();
     },
     broke(error) {

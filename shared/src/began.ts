@@ -46,7 +46,7 @@ const Why = Type.Object({
   reason: Type.String({ pattern: '^[a-z][a-z0-9_]{0,31}$' }),
   /** What says so; the most telling first. */
   basedOn: Type.Array(Type.String({ pattern: '^[a-z][a-z0-9-]{0,31}$' }), { maxItems: 8 }),
-  /** The signal, the name of the error, the watchdog. */
+  /** The signal, the name of the error, the watchdog, the release. */
   detail: Type.Optional(Line),
 });
 export type Why = Static<typeof Why>;

@@ -10,6 +10,7 @@ import { Ingest, type IngestLimits } from '@paddock/cloud/ingest/pipeline.ts';
 import { inventoryIntake } from '@paddock/cloud/inventory/intake.ts';
 import { KnownInventories } from '@paddock/cloud/inventory/known.ts';
 import { Rejections } from '@paddock/cloud/ingest/rejections.ts';
+import type { SideDeps } from '@paddock/cloud/ingest/side-intake.ts';
 import type { Audit, Broker, Clock, ErrorAt, MetricName, Metrics, Store } from '@paddock/cloud/ports.ts';
 import { RefusedConnections } from '@paddock/cloud/trust/refused-connections.ts';
 import { CollectedAudit } from './audit.ts';
@@ -38,6 +39,8 @@ export interface TestIngest extends Meeting {
   readonly metrics: CountedMetrics;
   readonly ingest: Ingest;
   readonly broker: Broker;
+  /** What messages beside the reports are taken in with. */
+  readonly side: SideDeps;
   close(): Promise<void>;
 }
 
@@ -127,5 +130,5 @@ export async function startIngest(
     await opener.close();
   };
   const meeting: Meeting = { url: url(), credentials: (deviceId) => on.credentials(deviceId) };
-  return { ...meeting, cloudKey, metrics, ingest, broker, close };
+  return { ...meeting, cloudKey, metrics, ingest, broker, side: sideDeps, close };
 }

@@ -1,6 +1,6 @@
 import type { EndBasis, EndReason, Why } from '@paddock/shared/began.ts';
 import type { FoundTraces, SupervisorWord } from '../ports-past.ts';
-import type { PastRun } from './runs.ts';
+import type { EndWord, PastRun } from './runs.ts';
 
 /** All that is known of how the start before ended. */
 export interface Evidence {
@@ -77,14 +77,24 @@ const barked = ({ watchdogs }: FoundTraces): Found | null =>
   watchdogs.length === 0 ? null : { basedOn: ['watchdog-status'], detail: watchdogs.join(', ') };
 
 const endsBy =
-  (how: string, basedOn: EndBasis) =>
+  (how: EndWord['how']) =>
   ({ run: { end } }: Known): Found | null =>
-    end?.kind === 'end' && end.more['how'] === how ? { basedOn: [basedOn] } : null;
+    end?.kind === 'end' && end.more['how'] === how
+      ? { basedOn: ['clean-end'], detail: text(end.more['detail']) }
+      : null;
+
+/** It began to end for this, and the rest of it hung. */
+const beganToEndBy =
+  (how: EndWord['how']) =>
+  ({ run: { end, stopping } }: Known): Found | null =>
+    end === null && stopping?.more['how'] === how
+      ? { basedOn: ['stop-begun'], detail: text(stopping.more['detail']) }
+      : null;
 
 /** By its own word; or it was told to, and the rest of it hung. */
 function endedCleanly({ run }: Known): Found | null {
   if (run.end?.kind === 'end') return { basedOn: ['clean-end'] };
-  return run.stopping && run.end === null ? { basedOn: ['stop-begun'] } : null;
+  return run.stopping !== null && run.end === null ? { basedOn: ['stop-begun'] } : null;
 }
 
 const afterBoot = (found: Found | null): Found | null => found && { ...found, basedOn: [...found.basedOn, 'new-boot'] };
@@ -92,8 +102,8 @@ const afterBoot = (found: Found | null): Found | null => found && { ...found, ba
 const MACHINE: readonly Rule[] = [
   { reason: 'kernel_panic', fits: ({ traces }) => afterBoot(panicked(traces)) },
   { reason: 'watchdog', fits: ({ traces }) => afterBoot(barked(traces)) },
-  { reason: 'update', fits: (known) => afterBoot(endsBy('update', 'clean-end')(known)) },
-  { reason: 'command', fits: (known) => afterBoot(endsBy('command', 'clean-end')(known)) },
+  { reason: 'update', fits: (known) => afterBoot(endsBy('update')(known)) },
+  { reason: 'command', fits: (known) => afterBoot(endsBy('command')(known)) },
   { reason: 'clean', fits: (known) => afterBoot(endedCleanly(known)) },
 ];
 const NOTHING_SAID: Found = { basedOn: ['no-clean-end'] };
@@ -111,9 +121,11 @@ const AGENT: readonly Rule[] = [
   { reason: 'watchdog', fits: ({ traces }) => bySupervisor(traces.supervisor, ['watchdog']) },
   { reason: 'agent_crash', fits: uncaught },
   { reason: 'update', fits: updated },
-  { reason: 'command', fits: endsBy('command', 'clean-end') },
+  { reason: 'command', fits: endsBy('command') },
   { reason: 'clean', fits: (known) => (known.run.end?.kind === 'end' ? endedCleanly(known) : null) },
   { reason: 'agent_crash', fits: ({ traces }) => bySupervisor(traces.supervisor, BROKEN) },
+  { reason: 'update', fits: beganToEndBy('update') },
+  { reason: 'command', fits: beganToEndBy('command') },
   { reason: 'clean', fits: endedCleanly },
 ];
 
@@ -151,7 +163,7 @@ function uncaught({ run, traces: { fatal } }: Known): Found | null {
 /** An end in order, and another version since. */
 function updated(known: Known): Found | null {
   const { run, version } = known;
-  const said = endsBy('update', 'clean-end')(known);
+  const said = endsBy('update')(known);
   if (said !== null) return said;
   const before = text(run.began['version']);
   if (run.end?.kind !== 'end' || before === undefined || before === version) return null;

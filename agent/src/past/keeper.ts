@@ -23,8 +23,8 @@ export interface CrashParts {
 export interface CrashKeeper {
   /** What reports that ask name. */
   ids(): readonly string[];
-  /** An answer was taken. */
-  answered(answer: Answer): void;
+  /** An answer was taken. Resolves when what it gave to do is done; nobody has to wait for that. Never rejects. */
+  answered(answer: Pick<Answer, 'crashes'>): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -39,7 +39,6 @@ export function keepCrashes(parts: CrashParts, device: string, book: CrashBook):
   const sentAt = new Map<string, UptimeMs>();
   let last: Promise<unknown> = Promise.resolve();
   const write = async (next: CrashBook): Promise<void> => {
-    if (next === held) return;
     held = next;
     await disk.replace(CRASHES_FILE, await formatBook(next)).catch((cause: unknown) => {
       log.warn({ code: codeOf(cause), err: cause }, 'What waits of crash reports could not be written down');
@@ -70,9 +69,10 @@ export function keepCrashes(parts: CrashParts, device: string, book: CrashBook):
   };
   return {
     ids: () => held.waiting.map(({ crash }) => crash.id),
-    answered({ crashes = [] }) {
+    async answered({ crashes = [] }) {
       if (held.waiting.length === 0) return;
       last = last.then(() => take(crashes));
+      await last;
     },
     async stop() {
       isStopped = true;

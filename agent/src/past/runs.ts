@@ -15,14 +15,26 @@ export interface PastRun {
   readonly began: More;
   /** How it ended, in its own words; null where it has none. */
   readonly end: Kept | null;
-  /** Whether it was told to stop. */
-  readonly stopping: boolean;
+  /** That it began to stop, and why; null where it did not. */
+  readonly stopping: Kept | null;
   /** All of it that is left, oldest first. */
   readonly entries: readonly Kept[];
 }
 
+/** Why an agent stops in good order, as it writes it down for its next start. */
+export interface EndWord {
+  /**
+   * - clean: it was told to by its machine, such as by a signal
+   * - update: the agent of another release takes over
+   * - command: an operator ended it, through the cloud
+   */
+  readonly how: 'clean' | 'update' | 'command';
+  /** The release; what the operator did. */
+  readonly detail?: string;
+}
+
 const ENDS: readonly EntryKind[] = ['end', 'error'];
-/** What is noted when the agent is told to stop; its end comes behind it. */
+/** What is noted when the agent begins to stop; its end comes behind it. */
 export const STOPPING = 'The agent stops';
 
 /** The newest start that wrote anything down; null where there is none. */
@@ -40,7 +52,7 @@ export function lastRun(entries: readonly Kept[]): PastRun | null {
     lastAt: last.at,
     began: begin?.more ?? {},
     end: its.findLast(({ kind }) => ENDS.includes(kind)) ?? null,
-    stopping: its.some(({ what }) => what === STOPPING),
+    stopping: its.findLast(({ what }) => what === STOPPING) ?? null,
     entries: its,
   };
 }

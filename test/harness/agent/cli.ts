@@ -21,8 +21,11 @@ export interface Running {
 export const newHome = (): string => mkdtempSync(join(tmpdir(), 'paddock-agent-'));
 
 /** Starts `paddock-agent` in a directory. */
-export function startAgent(home: string, ...args: string[]): Running {
-  const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd: home });
+export const startAgent = (home: string, ...args: string[]): Running => startAgentIn(home, {}, ...args);
+
+/** The same, with these variables besides. */
+export function startAgentIn(home: string, environment: Readonly<Record<string, string>>, ...args: string[]): Running {
+  const child = spawn(process.execPath, [LAUNCHER, ...args], { cwd: home, env: { ...process.env, ...environment } });
   let out = '';
   let err = '';
   child.stdout.on('data', (chunk: Buffer) => void (out += chunk.toString()));

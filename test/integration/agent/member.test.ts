@@ -160,8 +160,10 @@ describe('an agent and its cloud', () => {
       await cloud.call('POST', `/devices/${member.device}/retire`);
       expect(await member.ended).toBe(3);
       expect(member.out).toContain('The cloud has retired this device for good');
+      member.log = '';
       member.start();
       expect(await member.ended).toBe(3);
+      expect(member.log).toContain('"reason":"command","basedOn":"clean-end","detail":"retired"');
     },
     TEST_MS,
   );

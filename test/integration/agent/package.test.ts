@@ -27,6 +27,14 @@ it('a package is the same, byte by byte, when it is built again', async () => {
   expect(readFileSync(again).equals(readFileSync(first))).toBe(true);
 });
 
+it('a package has a manual page for every program that people call', async () => {
+  const { stdout } = await run('dpkg-deb', ['--contents', first]);
+  const names = stdout.split('\n').map((line) => line.split(/\s+/)[5] ?? '');
+  const called = names.flatMap((name) => /^\.\/usr\/s?bin\/(.+)$/.exec(name)?.[1] ?? []);
+  expect(called.toSorted()).toEqual(['paddock-agent', 'paddock-agent-setup']);
+  expect(names).toEqual(expect.arrayContaining(called.map((name) => `./usr/share/man/man8/${name}.8.gz`)));
+});
+
 describe('the package of the agent', () => {
   let root: ThrowawayRoot;
   let cloud: CloudProcess;

@@ -1,5 +1,7 @@
 import { lockSlots } from '@paddock/agent/adapters/data-dir-lock.ts';
-import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { createTreeCalls } from '@paddock/agent/adapters/tree-calls.ts';
+import { AGENT_IN_SLOT } from '@paddock/agent/start/which.ts';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { STATUS_FILE } from '@paddock/agent/clock/clock-status.ts';
 import { importVerificationKey } from '@paddock/shared/keys.ts';
@@ -7,9 +9,10 @@ import { wallMs } from '@paddock/shared/time.ts';
 import { topicOf } from '@paddock/shared/topics.ts';
 import { afterEach, describe, expect, it } from 'vitest';
 import { TestBroker } from '../../harness/agent/broker.ts';
-import { agent, newHome, startAgent, type Running } from '../../harness/agent/cli.ts';
+import { agent, newHome, startAgent, startAgentIn, type Running } from '../../harness/agent/cli.ts';
 import { FakeCloud, type Received } from '../../harness/agent/fake-cloud.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
+import { bringObjects, releaseOf, runUntil } from '../../harness/agent/slots.ts';
 import { makeTestKey } from '../../harness/signing.ts';
 
 const DEVICE = 'kiosk-0001';
@@ -134,6 +137,23 @@ describe('the running agent', () => {
     first.child.kill('SIGKILL');
     await first.ended;
     expect(() => lockSlots(slots)()).not.toThrow();
+  });
+
+  it('that ends because another release has its agent says so at its next start', async () => {
+    const { home, received } = await world();
+    const slots = join(newHome(), 'slots');
+    mkdirSync(slots);
+    const calls = createTreeCalls(slots);
+    const release = releaseOf(1, { [AGENT_IN_SLOT]: 'another agent' });
+    bringObjects(calls, release);
+    runUntil(calls, release);
+    const { code, err } = await startAgentIn(home, { PADDOCK_AGENT_SLOTS: slots }, 'run').ended;
+    expect([code, err]).toEqual([0, expect.stringContaining('agent_replaced')]);
+    run(home);
+    await until(() => received.some(({ report }) => report.start === 2), 'a report of the second start');
+    expect(received.find(({ report }) => report.start === 2)?.report.began).toMatchObject({
+      agent: { reason: 'update', basedOn: ['clean-end'], detail: 'kiosk-app 1.1.0' },
+    });
   });
 
   it('leaves word of the time for the doctor', async () => {

@@ -97,15 +97,31 @@ describe('an agent ends', () => {
     const clock = new FakeClock();
     const own = openOwnRelease({ PADDOCK_AGENT_SLOTS: slots, PADDOCK_AGENT_RELEASE: FIRST.release.sha256 }, clock);
     expect(own?.isOver()).toBe(false);
-    let isOver = false;
-    void own?.over.then(() => (isOver = true));
+    let over: string | null = null;
+    void own?.over.then((release) => (over = release));
     arm(calls, NEXT);
     await clock.advance(60_000);
-    expect(isOver).toBe(false);
+    expect(over).toBeNull();
     prepareRun(calls);
     await clock.advance(60_000);
-    expect(isOver).toBe(true);
+    expect(over).toBe('kiosk-app 1.2.0');
     expect(own?.isOver()).toBe(true);
+  });
+
+  it('when the launcher has given its trial up, and when a release without an agent follows', async () => {
+    const calls = directory();
+    install(calls, FIRST);
+    arm(calls, NEXT);
+    prepareRun(calls);
+    const own = (sha256: string) =>
+      openOwnRelease({ PADDOCK_AGENT_SLOTS: slots, PADDOCK_AGENT_RELEASE: sha256 }, new FakeClock());
+    const tried = own(NEXT.release.sha256);
+    expect(tried?.isOver()).toBe(false);
+    giveUp(calls, readBoot(calls)?.trial?.id ?? 0);
+    expect(tried?.isOver()).toBe(true);
+    expect(await tried?.over).toBe('kiosk-app 1.1.0');
+    install(calls, PLAIN);
+    expect(await own(FIRST.release.sha256)?.over).toBe('kiosk-app 1.3.0');
   });
 
   it('never when it was started by hand', () => {

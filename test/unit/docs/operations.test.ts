@@ -6,6 +6,7 @@ import { OUTPUT_ERRORS } from '@paddock/agent/act/codes.ts';
 import { isOutputPort, kindsOn, outputSchema } from '@paddock/agent/act/settings.ts';
 import { ConfigError, readConfig } from '@paddock/agent/config.ts';
 import { EnrolSchema } from '@paddock/agent/config/cloud-rules.ts';
+import { SERVICE_CODES } from '@paddock/agent/doctor-codes.ts';
 import { TokenKeySchema } from '@paddock/agent/config/key-settings.ts';
 import { DESIRED_KEY_ERRORS, DESIRED_NOTES, DESIRED_REFUSALS, DESIRED_WAITS } from '@paddock/agent/desired/codes.ts';
 import { PASSED_ON } from '@paddock/agent/slots/environment.ts';
@@ -250,6 +251,11 @@ describe('installing', () => {
   it('has a row for every code, in the words of the code', () => {
     const rows = rowsUnder('| `code` of installing |').map(([key, text]) => [key, text]);
     expect(rows).toEqual(Object.entries(INSTALL_ERRORS).map(([one, text]) => [code(one), text]));
+  });
+
+  it('says what to do about everything that the doctor finds of the service and its machine', () => {
+    const rows = rowsUnder('| `code` of service and machine |').map(([key, text]) => [key, text]);
+    expect(rows).toEqual(Object.entries(SERVICE_CODES).map(([one, text]) => [code(one), text]));
   });
 
   it('names every variable that the launcher passes on', () => {

@@ -44,7 +44,11 @@ const BEGIN = entry(1, 'begin', 'The agent starts', {
 const LIVED = [BEGIN, entry(2, 'note', 'Connected')];
 const STOPPED = [...LIVED, entry(3, 'note', STOPPING)];
 const CLEAN = [...STOPPED, entry(4, 'end', 'The agent has stopped', { how: 'clean' })];
-const ended = (how: string): Kept[] => [...STOPPED, entry(4, 'end', 'The agent has stopped', { how })];
+const ended = (how: string, more: More = {}): Kept[] => [
+  ...STOPPED,
+  entry(4, 'end', 'The agent has stopped', { how, ...more }),
+];
+const begunToEnd = (how: string): Kept[] => [...LIVED, entry(3, 'note', STOPPING, { how, detail: 'kiosk-app 1.2.0' })];
 const BROKE = [...LIVED, entry(3, 'error', 'x is not a function', { name: 'TypeError', stack: 'TypeError: ...' })];
 
 const decided = (entries: readonly Kept[], traces: Partial<FoundTraces> = {}, more: Partial<Evidence> = {}) => {
@@ -125,6 +129,20 @@ describe('why the start before ended, in the same boot', () => {
     ],
     ['an update', ended('update'), {}, 'update: clean-end'],
     ['a command', ended('command'), {}, 'command: clean-end'],
+    ['an update whose stop hung', begunToEnd('update'), {}, 'update: stop-begun'],
+    ['a command whose stop hung', begunToEnd('command'), {}, 'command: stop-begun'],
+    [
+      'an update whose stop hung, and was ended by the service manager',
+      begunToEnd('update'),
+      signal('timeout', 'killed', 'KILL'),
+      'agent_crash: supervisor',
+    ],
+    [
+      'an update in whose stop an error was that nobody caught',
+      [...begunToEnd('update'), entry(4, 'error', 'x is not a function', { name: 'TypeError' })],
+      {},
+      'agent_crash: uncaught-error',
+    ],
     ['a watchdog that bit before this boot', LIVED, { watchdogs: ['watchdog0'] }, 'agent_crash: no-clean-end'],
   ] as const)('%s', (_what, entries, traces, agent) => {
     expect(decided(entries, traces)).toMatchObject({ agent, machine: null });
@@ -134,6 +152,16 @@ describe('why the start before ended, in the same boot', () => {
     expect(decided(CLEAN, {}, { version: '1.1.0' })).toMatchObject({
       agent: 'update: other-release clean-end',
       detail: '1.0.0 to 1.1.0',
+    });
+  });
+
+  it('names the release, and what the operator did', () => {
+    expect(decided(ended('update', { detail: 'kiosk-app 1.2.0' })).detail).toBe('kiosk-app 1.2.0');
+    expect(decided(begunToEnd('update')).detail).toBe('kiosk-app 1.2.0');
+    expect(decided(ended('command', { detail: 'retired' })).detail).toBe('retired');
+    expect(decided(ended('update', { detail: 'kiosk-app 1.2.0' }), {}, { version: '1.1.0' })).toMatchObject({
+      agent: 'update: clean-end',
+      detail: 'kiosk-app 1.2.0',
     });
   });
 
