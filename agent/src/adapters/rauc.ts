@@ -119,7 +119,7 @@ async function succeeded(command: readonly string[], withinMs: number): Promise<
 /** By what GLib says of D-Bus: RAUC itself ends with 1 for everything. The rest has the code of where it came to. */
 const FAULTS = [
   [/already processing a different method/i, 'install_rauc_busy'],
-  [/AccessDenied/, 'install_rauc_denied'],
+  [/AccessDenied|Rejected send message/, 'install_rauc_denied'],
   [/ServiceUnknown|not provided by any \.service|Could not connect|service disappeared|Error\.(Spawn|NoReply|Timeout|NameHasNoOwner)/, 'install_rauc_away'],
 ] as const;
 

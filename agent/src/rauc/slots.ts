@@ -6,7 +6,7 @@ import {
   type SlotContent,
   type TrialLimits,
 } from '../ports-firmware.ts';
-import { uptimeMs } from '@paddock/shared/time.ts';
+import { uptimeMs, type UptimeMs } from '@paddock/shared/time.ts';
 import type { Clock, Disk } from '../ports.ts';
 import type { Rauc } from '../ports-rauc.ts';
 import { codeOf, type Log } from '../report/log.ts';
@@ -19,6 +19,8 @@ import { heldIn, isLeft, statusOf, type Known } from './standing.ts';
 const BACK_WITHIN_MS = 3_600_000;
 const NOTHING: InstallerStatus = { running: null, trial: null, other: null, lost: null };
 const MOST_DETAIL = 256;
+/** A question costs the machine several processes. What we do ourselves is known, and others do something once a year. */
+const ASKED_FOR_MS = 15_000;
 
 export interface SlotParts {
   readonly rauc: Rauc;
@@ -38,6 +40,7 @@ export class RaucSlots {
   readonly #parts: SlotParts;
   /** What it was when it was looked at last. Which slot is booted does not change. */
   #last: Known | null = null;
+  #asked: { readonly pair: Pair; readonly at: UptimeMs } | null = null;
   #isMarked = false;
 
   constructor(parts: SlotParts) {
@@ -88,6 +91,7 @@ export class RaucSlots {
     };
     const before = vacated(known, slot);
     await this.#write({ ...before, slots: { ...before.slots, [slot]: held } });
+    this.#asked = null;
     await this.#parts.rauc.install(file, progress, signal);
     const { record, pair } = await this.#look();
     // RAUC may be told to have it started at once; when that is, is said by windows and locks.
@@ -113,6 +117,7 @@ export class RaucSlots {
     const held = heldIn(known, slot);
     if (held?.release.sha256 !== sha256) throw new InstallError('install_not_staged', sha256);
     await this.#mark('good', pair, slot);
+    this.#isMarked = true;
     const good: Held = { ...held, standing: 'good', stamp: pair.slots[slot].stamp };
     const slots = { ...record.slots, [slot]: good };
     await this.#write({ ...record, slots, committed: { slot, sha256 }, trial: null, left: null });
@@ -158,6 +163,7 @@ export class RaucSlots {
       await this.#mark('good', pair, pair.booted);
       this.#isMarked = true;
     } catch (cause) {
+      if (!(cause instanceof InstallError)) throw cause;
       this.#parts.log.warn({ code: codeOf(cause), err: cause }, 'The slot that runs cannot be marked good for this start');
     }
   }
@@ -171,11 +177,18 @@ export class RaucSlots {
   }
 
   async #look(): Promise<Known> {
-    const { rauc, disk, bootId, clock } = this.#parts;
+    const { disk, bootId, clock } = this.#parts;
     const record = await readRecord(disk);
-    const pair = pairOf(await rauc.slots());
+    const pair = await this.#ask();
     this.#last = { record, pair, bootId, uptime: clock.monotonic() };
     return this.#last;
+  }
+
+  async #ask(): Promise<Pair> {
+    const now = this.#parts.clock.monotonic();
+    if (this.#asked === null || now - this.#asked.at >= ASKED_FOR_MS)
+      this.#asked = { pair: pairOf(await this.#parts.rauc.slots()), at: now };
+    return this.#asked.pair;
   }
 
   #mark(as: 'good' | 'bad' | 'active', pair: Pair, slot: Slot): Promise<void> {

@@ -1,0 +1,167 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Updating } from '@paddock/agent/updating.ts';
+import type { Recipe } from '@paddock/cloud/bundles/recipe.ts';
+import type { Release } from '@paddock/shared/firmware.ts';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { beginKiosk, lastingRepository, publish } from '../../harness/agent/rauc-kiosk.ts';
+import { RaucMachine } from '../../harness/agent/rauc-machine.ts';
+import { serveRepository } from '../../harness/agent/repository-server.ts';
+import type { UpdateRepository } from '../../harness/agent/update-device.ts';
+
+const WITHIN = { timeout: 20_000, interval: 20 };
+const HEALTH = { withinSeconds: 1, settleSeconds: 0, sensors: false };
+const NEVER_WELL = { ...HEALTH, probe: { command: ['false'], timeoutSeconds: 5 } };
+
+let machine: RaucMachine;
+let repository: UpdateRepository;
+let server: Awaited<ReturnType<typeof serveRepository>>;
+let root: string;
+let updating: Updating | null = null;
+
+beforeEach(async ({ skip }) => {
+  skip(process.getuid?.() !== 0, 'RAUC mounts its bundles, which only root may: run this test as root');
+  machine = new RaucMachine();
+  repository = lastingRepository();
+  server = await serveRepository(repository);
+  root = join(machine.home, 'root.json');
+  await writeFile(root, repository.file('metadata/1.root.json'));
+});
+afterEach(async () => {
+  await end();
+  server?.close();
+  await machine?.close();
+});
+
+async function end(): Promise<void> {
+  await updating?.stop();
+  updating = null;
+}
+
+/** The machine starts, from that slot or from the one that the bootloader chooses, and the agent with it. */
+async function boot(release: Release, from?: 'A' | 'B'): Promise<Updating> {
+  await end();
+  const bootId = await machine.boot(from);
+  updating = await begin(release, bootId);
+  return updating;
+}
+
+const begin = (release: Release, bootId: string): Promise<Updating> =>
+  beginKiosk({
+    home: machine.home,
+    bootId,
+    firmware: { rauc: machine.settings, root, model: 'demo-cp22' },
+    release,
+    repository: server.base,
+  });
+
+const forRauc = (counter: number, bundle: Buffer, more: Partial<Recipe> = {}): Promise<Release> =>
+  publish(repository, { 'kiosk.raucb': bundle }, { installer: 'rauc', counter, health: HEALTH, ...more });
+
+const state = (): string | undefined => updating?.reported().state;
+const error = (): string | undefined => updating?.reported().error?.code;
+const untilTold = (what: string): Promise<unknown> => expect.poll(() => machine.told, WITHIN).toContain(what);
+const untilState = (what: string): Promise<unknown> => expect.poll(state, WITHIN).toBe(what);
+
+/** From the image of the factory to this release. */
+async function installed(release: Release): Promise<void> {
+  await boot(release);
+  await untilTold('reboot');
+  await boot(release);
+  await untilState('committed');
+  updating?.cloudReached();
+  machine.forget();
+}
+
+describe('a kiosk with RAUC', () => {
+  it('installs a release into the slot that does not run, starts the machine again, and keeps what is well', async () => {
+    const one = await forRauc(1, machine.bundle({ content: 'one' }));
+    await boot(one);
+    await untilTold('reboot');
+    expect(machine.told).toEqual(['good A', 'bad B', 'primary B', 'reboot']);
+    expect(machine.content('B')).toBe('one');
+    expect(updating?.reported()).toMatchObject({ state: 'armed', status: 'InstallReboot', running: null });
+    await boot(one);
+    await untilState('committed');
+    expect(updating?.reported()).toMatchObject({ slot: 'b', running: one, committed: true, status: 'Installed' });
+    expect(machine.told.slice(4)).toEqual(['good B']);
+    updating?.cloudReached();
+    await untilState('idle');
+    await boot(one);
+    await untilTold('good B');
+    expect(updating?.reported()).toMatchObject({ state: 'idle', slot: 'b', running: one, committed: true });
+  });
+
+  it('goes back to what ran before when a release is not well, and never installs it again', async () => {
+    const one = await forRauc(1, machine.bundle({ content: 'one' }));
+    await installed(one);
+    const two = await forRauc(2, machine.bundle({ content: 'two' }), { health: NEVER_WELL });
+    await boot(two);
+    await untilTold('primary A');
+    await untilTold('reboot');
+    machine.forget();
+    await boot(two);
+    await untilTold('reboot');
+    expect(machine.told).toEqual(['primary B', 'bad A', 'reboot']);
+    await boot(two);
+    await untilState('rolled-back');
+    expect(updating?.reported()).toMatchObject({
+      slot: 'b',
+      running: one,
+      committed: true,
+      error: { code: 'update_probe_failed' },
+      quarantined: [two.sha256],
+    });
+  });
+
+  it('says that the bootloader gave a release up, and stays with what ran before', async () => {
+    const one = await forRauc(1, machine.bundle({ content: 'one' }));
+    await boot(one);
+    await untilTold('reboot');
+    await boot(one, 'A');
+    await untilState('rolled-back');
+    expect(updating?.reported()).toMatchObject({ running: null, error: { code: 'update_given_up' } });
+    expect(machine.next).toBe('A');
+  });
+});
+
+describe('what RAUC does not take', () => {
+  it.each([
+    ['a bundle that a stranger signed', { signer: 'stranger' as const }, /signature verification failed/],
+    ['a bundle for other hardware', { compatible: 'other-kiosk' }, /Compatible mismatch/],
+  ])('%s is told with its own words, and leaves the slots as they are', async (_what, wrong, words) => {
+    await boot(await forRauc(1, machine.bundle({ content: 'one', ...wrong })));
+    await untilState('failed');
+    expect(updating?.reported()).toMatchObject({
+      status: 'InstallVerificationFailed',
+      error: { code: 'install_rauc_refused', detail: expect.stringMatching(words) },
+    });
+    expect(machine.content('B')).toBe('');
+    expect(machine.told).toEqual(['good A']);
+  });
+
+  it('is not even fetched when it is a release for another installer', async () => {
+    const release = await publish(repository, { 'kiosk.raucb': machine.bundle({ content: 'one' }) }, {});
+    await boot(release);
+    await expect.poll(error, WITHIN).toBe('update_installer_wrong');
+  });
+});
+
+describe('while RAUC cannot be asked', () => {
+  it('nothing is installed, the reports say why, and it goes on when RAUC is back', async () => {
+    const one = await forRauc(1, machine.bundle({ content: 'one' }));
+    await machine.boot();
+    await machine.stopService();
+    updating = await begin(one, 'boot-1');
+    await expect.poll(error, WITHIN).toBe('install_rauc_away');
+    await end();
+    await machine.startService('A');
+    await machine.deny();
+    updating = await begin(one, 'boot-1');
+    await expect.poll(error, WITHIN).toBe('install_rauc_denied');
+    await end();
+    await machine.deny(false);
+    updating = await begin(one, 'boot-1');
+    await untilTold('reboot');
+  });
+});
