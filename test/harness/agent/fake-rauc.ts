@@ -28,6 +28,8 @@ export class FakeRaucMachine {
   booted: Slot = 'a';
   boots = 0;
   uptime = 60_000;
+  /** Marks, in their order. */
+  readonly told: string[] = [];
   changes = 0;
   /** Before the change of this number. */
   cutAt: number | null = null;
@@ -87,6 +89,7 @@ export class FakeRaucMachine {
     mark: async (as, name) => {
       const slot = name === nameOf('a') ? 'a' : 'b';
       this.#change();
+      this.told.push(`${as} ${slot}`);
       this.slots[slot].isBad = as === 'bad';
       if (as === 'active') this.primary = slot;
     },

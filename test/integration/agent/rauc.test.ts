@@ -1,14 +1,17 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Updating } from '@paddock/agent/updating.ts';
 import type { Recipe } from '@paddock/cloud/bundles/recipe.ts';
 import type { Release } from '@paddock/shared/firmware.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { beginKiosk, lastingRepository, publish } from '../../harness/agent/rauc-kiosk.ts';
+import { beginKiosk, lastingRepository, publish, type KioskStart } from '../../harness/agent/rauc-kiosk.ts';
 import { RaucMachine } from '../../harness/agent/rauc-machine.ts';
 import { serveRepository } from '../../harness/agent/repository-server.ts';
 import type { UpdateRepository } from '../../harness/agent/update-device.ts';
 
+const AGENT = join(import.meta.dirname, '../../harness/agent/rauc-agent.ts');
 const WITHIN = { timeout: 20_000, interval: 20 };
 const HEALTH = { withinSeconds: 1, settleSeconds: 0, sensors: false };
 const NEVER_WELL = { ...HEALTH, probe: { command: ['false'], timeoutSeconds: 5 } };
@@ -46,59 +49,57 @@ async function boot(release: Release, from?: 'A' | 'B'): Promise<Updating> {
   return updating;
 }
 
-const begin = (release: Release, bootId: string): Promise<Updating> =>
-  beginKiosk({
-    home: machine.home,
-    bootId,
-    firmware: { rauc: machine.settings, root, model: 'demo-cp22' },
-    release,
-    repository: server.base,
-  });
+const startOf = (release: Release, bootId: string): KioskStart => ({
+  home: machine.home,
+  bootId,
+  firmware: { rauc: machine.settings, root, model: 'demo-cp22' },
+  release,
+  repository: server.base,
+});
+const begin = (release: Release, bootId: string): Promise<Updating> => beginKiosk(startOf(release, bootId));
+
+/** An agent as a process, which is killed as soon as the bootloader is told this. */
+async function killed(release: Release, bootId: string, told: string): Promise<void> {
+  const child = spawn(process.execPath, [AGENT, JSON.stringify(startOf(release, bootId))], { stdio: 'ignore' });
+  const ended = once(child, 'exit');
+  try {
+    await untilTold(told);
+  } finally {
+    child.kill('SIGKILL');
+    await ended;
+  }
+}
 
 const forRauc = (counter: number, bundle: Buffer, more: Partial<Recipe> = {}): Promise<Release> =>
   publish(repository, { 'kiosk.raucb': bundle }, { installer: 'rauc', counter, health: HEALTH, ...more });
 
 const state = (): string | undefined => updating?.reported().state;
 const error = (): string | undefined => updating?.reported().error?.code;
+const detail = (): string => updating?.reported().error?.detail ?? '';
+const desire = (release: Release): unknown => updating?.handler.apply({ ...release, repository: server.base });
 const untilTold = (what: string): Promise<unknown> => expect.poll(() => machine.told, WITHIN).toContain(what);
 const untilState = (what: string): Promise<unknown> => expect.poll(state, WITHIN).toBe(what);
 
-/** From the image of the factory to this release. */
-async function installed(release: Release): Promise<void> {
-  await boot(release);
-  await untilTold('reboot');
-  await boot(release);
-  await untilState('committed');
-  updating?.cloudReached();
-  machine.forget();
-}
-
 describe('a kiosk with RAUC', () => {
-  it('installs a release into the slot that does not run, starts the machine again, and keeps what is well', async () => {
+  it('installs a release into the slot that does not run, keeps what is well, and goes back from what is not', async () => {
     const one = await forRauc(1, machine.bundle({ content: 'one' }));
     await boot(one);
     await untilTold('reboot');
     expect(machine.told).toEqual(['good A', 'bad B', 'primary B', 'reboot']);
     expect(machine.content('B')).toBe('one');
     expect(updating?.reported()).toMatchObject({ state: 'armed', status: 'InstallReboot', running: null });
+    machine.forget();
     await boot(one);
     await untilState('committed');
     expect(updating?.reported()).toMatchObject({ slot: 'b', running: one, committed: true, status: 'Installed' });
-    expect(machine.told.slice(4)).toEqual(['good B']);
+    expect(machine.told).toEqual(['good B']);
     updating?.cloudReached();
-    await untilState('idle');
-    await boot(one);
-    await untilTold('good B');
-    expect(updating?.reported()).toMatchObject({ state: 'idle', slot: 'b', running: one, committed: true });
-  });
+    machine.forget();
 
-  it('goes back to what ran before when a release is not well, and never installs it again', async () => {
-    const one = await forRauc(1, machine.bundle({ content: 'one' }));
-    await installed(one);
     const two = await forRauc(2, machine.bundle({ content: 'two' }), { health: NEVER_WELL });
     await boot(two);
-    await untilTold('primary A');
     await untilTold('reboot');
+    expect(machine.told).toEqual(['good B', 'bad A', 'primary A', 'reboot']);
     machine.forget();
     await boot(two);
     await untilTold('reboot');
@@ -125,24 +126,44 @@ describe('a kiosk with RAUC', () => {
   });
 });
 
+describe('an agent that is killed', () => {
+  it('goes on from wherever it was: while RAUC writes, and behind each mark of the bootloader', async () => {
+    const one = await forRauc(1, machine.bundle({ content: 'one' }));
+    const first = await machine.boot();
+    machine.slowDown(true);
+    await killed(one, first, 'bad B');
+    await killed(one, first, 'primary B');
+    expect(machine.content('B')).toBe('one');
+    updating = await begin(one, first);
+    await untilTold('reboot');
+    await end();
+    const second = await machine.boot();
+    await killed(one, second, 'good B');
+    updating = await begin(one, second);
+    await untilState('committed');
+    expect(updating.reported()).toMatchObject({ slot: 'b', running: one, committed: true });
+    expect(updating.reported()).not.toHaveProperty('quarantined');
+  });
+});
+
 describe('what RAUC does not take', () => {
-  it.each([
-    ['a bundle that a stranger signed', { signer: 'stranger' as const }, /signature verification failed/],
-    ['a bundle for other hardware', { compatible: 'other-kiosk' }, /Compatible mismatch/],
-  ])('%s is told with its own words, and leaves the slots as they are', async (_what, wrong, words) => {
-    await boot(await forRauc(1, machine.bundle({ content: 'one', ...wrong })));
+  it('is told with its own words, and leaves the slots as they are', async () => {
+    const strange = machine.bundle({ content: 'one', signer: 'stranger' });
+    await boot(await forRauc(1, strange));
     await untilState('failed');
     expect(updating?.reported()).toMatchObject({
       status: 'InstallVerificationFailed',
-      error: { code: 'install_rauc_refused', detail: expect.stringMatching(words) },
+      error: { code: 'install_rauc_refused', detail: expect.stringMatching(/signature verification failed/) },
     });
+    await desire(await forRauc(2, machine.bundle({ content: 'one', compatible: 'other-kiosk' })));
+    await expect.poll(detail, WITHIN).toMatch(/Compatible mismatch/);
+    expect(error()).toBe('install_rauc_refused');
     expect(machine.content('B')).toBe('');
     expect(machine.told).toEqual(['good A']);
   });
 
   it('is not even fetched when it is a release for another installer', async () => {
-    const release = await publish(repository, { 'kiosk.raucb': machine.bundle({ content: 'one' }) }, {});
-    await boot(release);
+    await boot(await publish(repository, { 'kiosk.raucb': machine.bundle({ content: 'one' }) }, {}));
     await expect.poll(error, WITHIN).toBe('update_installer_wrong');
   });
 });

@@ -34,6 +34,20 @@ const digestThatRuns = async (slots: RaucSlots): Promise<string | null | undefin
   (await createRaucLauncher(slots, machine.rauc).status())?.sha256;
 
 describe('slots of RAUC', () => {
+  it('are started when that is said, and not when RAUC has written one', async () => {
+    machine.activatesInstalled = true;
+    const slots = machine.boot();
+    await install(slots, ONE);
+    expect(machine.primary).toBe('a');
+    await slots.activate(ONE.release.sha256, LIMITS);
+    expect(machine.primary).toBe('b');
+  });
+
+  it('are marked good when a trial was', async () => {
+    await commit(ONE);
+    expect(machine.told).toEqual(['active b', 'good b']);
+  });
+
   it('are known by their manifest, and none is of a slot that the agent did not write', async () => {
     expect(await machine.boot().manifest()).toBeNull();
     const slots = await commit(ONE);
