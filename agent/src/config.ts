@@ -321,7 +321,7 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
   const dataDir = resolve(home, config.dataDir);
   const { claim, enrol } = config.cloud;
   const { firmware, local, ...rest } = config;
-  const installed = firmwareConfig(firmware, home);
+  const installed = firmwareConfig(firmware, (path) => resolve(home, path));
   return {
     ...rest,
     file,

@@ -16,7 +16,10 @@ export function openInstaller(directory: string): Installer & { close(): Promise
 }
 
 /** What does the work on a directory that blocks. */
-export function installerThread(directory: string): { readonly ask: AskInstaller; close(): Promise<void> } {
+export function installerThread(directory: string): {
+  readonly ask: AskInstaller;
+  readonly close: () => Promise<void>;
+} {
   const thread = new WorkThread(THREAD, directory, 'settle');
   const ask = ((name, given, waiting) => thread.ask(name, given, waiting)) as AskInstaller;
   return { ask, close: () => thread.close() };

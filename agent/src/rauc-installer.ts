@@ -14,7 +14,7 @@ export function openRauc(
   directory: string,
   commands: RaucCommands,
   parts: Omit<SlotParts, 'rauc'>,
-): { readonly installer: Installer; readonly launcher: Launcher; close(): Promise<void> } {
+): { readonly installer: Installer; readonly launcher: Launcher; readonly close: () => Promise<void> } {
   mkdirSync(directory, { recursive: true });
   const calls = createTreeCalls(directory);
   const { ask, close } = installerThread(directory);

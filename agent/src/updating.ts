@@ -117,7 +117,7 @@ export async function openUpdating(
 }
 
 interface Slots extends Pick<UpdateParts, 'installer' | 'launcher' | 'slotPath'> {
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** What a slot is, and who starts it: a directory and the launcher, or a root file system and the bootloader. */

@@ -81,11 +81,15 @@ function slotsIn(text: string): RaucSlot[] {
   if (!Status.Check(status)) throw new InstallError('install_rauc_failed', 'its status cannot be read');
   const { boot_primary: primary = null, slots } = status;
   return slots.flatMap((each) =>
-    Object.entries(each).flatMap(([name, { class: group, bootname, state, slot_status: { checksum, installed } = {} }]) => {
-      if (bootname === null) return [];
-      const stamp = installed ? `${installed.count} ${installed.timestamp} ${checksum?.sha256 ?? ''}`.trimEnd() : null;
-      return [{ name, group, isBooted: state === 'booted', isPrimary: name === primary, stamp }];
-    }),
+    Object.entries(each).flatMap(
+      ([name, { class: group, bootname, state, slot_status: { checksum, installed } = {} }]) => {
+        if (bootname === null) return [];
+        const stamp = installed
+          ? `${installed.count} ${installed.timestamp} ${checksum?.sha256 ?? ''}`.trimEnd()
+          : null;
+        return [{ name, group, isBooted: state === 'booted', isPrimary: name === primary, stamp }];
+      },
+    ),
   );
 }
 
@@ -120,7 +124,10 @@ async function succeeded(command: readonly string[], withinMs: number): Promise<
 const FAULTS = [
   [/already processing a different method/i, 'install_rauc_busy'],
   [/AccessDenied|Rejected send message/, 'install_rauc_denied'],
-  [/ServiceUnknown|not provided by any \.service|Could not connect|service disappeared|Error\.(Spawn|NoReply|Timeout|NameHasNoOwner)/, 'install_rauc_away'],
+  [
+    /ServiceUnknown|not provided by any \.service|Could not connect|service disappeared|Error\.(Spawn|NoReply|Timeout|NameHasNoOwner)/,
+    'install_rauc_away',
+  ],
 ] as const;
 
 function faultOf(run: Run, otherwise: InstallError['code']): InstallError {
@@ -151,7 +158,10 @@ function runProgram([file = '', ...args]: readonly string[], { withinMs, signal,
     hear?.(line);
     output = `${output}${line}\n`.slice(-MOST_OUTPUT_CHARACTERS);
   });
-  child.stderr.on('data', (chunk: Buffer) => void (errors = `${errors}${chunk}`.slice(-MOST_OUTPUT_CHARACTERS)));
+  child.stderr.on(
+    'data',
+    (chunk: Buffer) => void (errors = (errors + chunk.toString()).slice(-MOST_OUTPUT_CHARACTERS)),
+  );
   child.once('error', (cause) => reject(new InstallError('install_rauc_away', cause.message, { cause })));
   child.once('close', (code) => resolve({ code, output, errors }));
   return promise;

@@ -1,4 +1,3 @@
-import { resolve } from 'node:path';
 import { BUNDLE_NAME_PATTERN } from '@paddock/shared/manifest.ts';
 import type { Static } from 'typebox';
 import * as Type from 'typebox';
@@ -56,17 +55,20 @@ export function firmwareProblems(firmware: Written | undefined): Problem[] {
     : [invalid(['firmware', 'rauc'], 'cannot stand beside firmware.slots: a device has one installer')];
 }
 
-/** With absolute paths. Undefined where nothing is installed. */
-export function firmwareConfig(firmware: Written | undefined, home: string): FirmwareConfig | undefined {
+/** @param at makes a path absolute @returns undefined where nothing is installed */
+export function firmwareConfig(
+  firmware: Written | undefined,
+  at: (path: string) => string,
+): FirmwareConfig | undefined {
   if (firmware === undefined) return undefined;
   const { slots, rauc, root, appDir, ...rest } = firmware;
   const both = {
     ...rest,
-    ...(root !== undefined && { root: resolve(home, root) }),
-    ...(appDir !== undefined && { appDir: resolve(home, appDir) }),
+    ...(root !== undefined && { root: at(root) }),
+    ...(appDir !== undefined && { appDir: at(appDir) }),
   };
-  if (rauc !== undefined) return { ...both, rauc: { ...rauc, directory: resolve(home, rauc.directory) } };
-  return slots === undefined ? undefined : { ...both, slots: resolve(home, slots) };
+  if (rauc !== undefined) return { ...both, rauc: { ...rauc, directory: at(rauc.directory) } };
+  return slots === undefined ? undefined : { ...both, slots: at(slots) };
 }
 
 /** Where downloads lie, in a directory of one agent alone. */

@@ -151,7 +151,10 @@ export class RaucSlots {
     // The other one first: no moment has none that can be started.
     await this.#mark('active', pair, otherSlot(slot));
     if (isBad) await this.#mark('bad', pair, slot);
-    const slots = isBad && held ? { ...record.slots, [slot]: { ...held, ...stampOf(pair, slot), standing: 'bad' as const } } : record.slots;
+    const slots =
+      isBad && held
+        ? { ...record.slots, [slot]: { ...held, ...stampOf(pair, slot), standing: 'bad' as const } }
+        : record.slots;
     const left = pair.booted === slot ? { slot, bootId } : null;
     await this.#write({ ...record, slots, trial: null, left });
   }
@@ -164,7 +167,10 @@ export class RaucSlots {
       this.#isMarked = true;
     } catch (cause) {
       if (!(cause instanceof InstallError)) throw cause;
-      this.#parts.log.warn({ code: codeOf(cause), err: cause }, 'The slot that runs cannot be marked good for this start');
+      this.#parts.log.warn(
+        { code: codeOf(cause), err: cause },
+        'The slot that runs cannot be marked good for this start',
+      );
     }
   }
 
@@ -208,5 +214,10 @@ function vacated({ record, pair }: Known, slot: Slot): RaucRecord {
   const { booted } = pair;
   const now = heldIn({ record, pair }, booted);
   const standsIn = now?.standing === 'good' ? { slot: booted, sha256: now.release.sha256 } : null;
-  return { ...record, committed: record.committed?.slot === slot ? standsIn : record.committed, trial: null, left: null };
+  return {
+    ...record,
+    committed: record.committed?.slot === slot ? standsIn : record.committed,
+    trial: null,
+    left: null,
+  };
 }

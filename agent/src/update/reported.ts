@@ -15,11 +15,12 @@ const MOST_DETAIL = 256;
 /** What reports say of updates. @param share of the download, or of writing the slot, 0 to 1; null: of neither */
 export function reportedOf(
   { state, target, error, quarantined }: Pick<Journal, 'state' | 'target' | 'error' | 'quarantined'>,
-  { running, lost, fault }: InstallerStatus,
+  slots: InstallerStatus,
   versions: Versions | null,
   share: number | null,
 ): ReportedFirmware {
-  const told = fault ?? (lost === null ? error : lostError(lost, error));
+  const { running } = slots;
+  const told = toldOf(slots, error);
   return {
     status: statusOf(state, error?.code),
     state,
@@ -33,6 +34,9 @@ export function reportedOf(
     ...(quarantined.length > 0 && { quarantined: quarantined.slice(0, MOST_QUARANTINED).map(({ sha256 }) => sha256) }),
   };
 }
+
+const toldOf = ({ fault, lost }: InstallerStatus, error: Journal['error']): Journal['error'] =>
+  fault ?? (lost === null ? error : lostError(lost, error));
 
 /** What is wrong besides is said behind it. */
 const lostError = (lost: string, error: Journal['error']): NonNullable<Journal['error']> => ({

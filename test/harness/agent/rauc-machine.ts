@@ -140,7 +140,9 @@ export class RaucMachine {
     writeFileSync(join(directory, 'manifest.raucm'), manifest);
     const file = `${directory}.raucb`;
     const [cert, key] = [this.#path(`${signer}.pem`), this.#path(`${signer}.key`)];
-    execFileSync(programPath('rauc'), ['bundle', `--cert=${cert}`, `--key=${key}`, directory, file], { stdio: 'ignore' });
+    execFileSync(programPath('rauc'), ['bundle', `--cert=${cert}`, `--key=${key}`, directory, file], {
+      stdio: 'ignore',
+    });
     return readFileSync(file);
   }
 

@@ -77,8 +77,12 @@ const state = (): string | undefined => updating?.reported().state;
 const error = (): string | undefined => updating?.reported().error?.code;
 const detail = (): string => updating?.reported().error?.detail ?? '';
 const desire = (release: Release): unknown => updating?.handler.apply({ ...release, repository: server.base });
-const untilTold = (what: string): Promise<unknown> => expect.poll(() => machine.told, WITHIN).toContain(what);
-const untilState = (what: string): Promise<unknown> => expect.poll(state, WITHIN).toBe(what);
+async function untilTold(what: string): Promise<void> {
+  await expect.poll(() => machine.told, WITHIN).toContain(what);
+}
+async function untilState(what: string): Promise<void> {
+  await expect.poll(state, WITHIN).toBe(what);
+}
 
 describe('a kiosk with RAUC', () => {
   it('installs a release into the slot that does not run, keeps what is well, and goes back from what is not', async () => {
