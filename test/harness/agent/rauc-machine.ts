@@ -36,7 +36,7 @@ const busConfig = (socket: string, isDenied: boolean): string => `<!DOCTYPE busc
  "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN" "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type><listen>unix:path=${socket}</listen><auth>EXTERNAL</auth>
-  <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
+  <policy context="default"><allow user="*"/><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
   ${isDenied ? '<policy context="mandatory"><deny send_destination="de.pengutronix.rauc"/></policy>' : ''}
 </busconfig>
 `;
