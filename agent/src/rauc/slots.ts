@@ -96,7 +96,11 @@ export class RaucSlots {
     const { record, pair } = await this.#look();
     // RAUC may be told to have it started at once; when that is, is said by windows and locks.
     if (pair.slots[slot].isPrimary) await this.#mark('active', pair, pair.booted);
-    const staged: Held = { ...held, standing: 'staged', stamp: pair.slots[slot].stamp };
+    const { stamp } = pair.slots[slot];
+    // Without it nobody could tell later whether this is what lies there.
+    if (stamp === null || stamp === known.pair.slots[slot].stamp)
+      throw new InstallError('install_rauc_failed', 'its status does not tell of what it wrote: it needs a statusfile');
+    const staged: Held = { ...held, standing: 'staged', stamp };
     await this.#write({ ...record, slots: { ...record.slots, [slot]: staged } });
   }
 

@@ -35,6 +35,8 @@ export class FakeRaucMachine {
   cutAt: number | null = null;
   /** RAUC itself has the slot started that it wrote. */
   activatesInstalled = false;
+  /** RAUC keeps a status of its slots. */
+  keepsStatus = true;
   /** The bootloader does not do as it is told. */
   startsAlways: Slot | null = null;
   /** Why RAUC cannot be asked. */
@@ -71,7 +73,7 @@ export class FakeRaucMachine {
         group: 'rootfs',
         isBooted: slot === this.booted,
         isPrimary: slot === this.primary,
-        stamp: this.slots[slot].installed === 0 ? null : `${this.slots[slot].installed}`,
+        stamp: this.slots[slot].installed === 0 || !this.keepsStatus ? null : `${this.slots[slot].installed}`,
       }));
     },
     install: async (file, progress) => {

@@ -25,10 +25,13 @@ cd "$(dirname "$0")"
 case "$1" in
   get-primary) cat primary ;;
   get-state) cat "state.$2" ;;
-  set-primary) echo "$2" >primary; echo good >"state.$2"; echo "primary $2" >>told ;;
-  set-state) echo "$3" >"state.$2"; echo "$3 $2" >>told ;;
+  set-primary) mark="primary $2"; echo "$2" >primary; echo good >"state.$2" ;;
+  set-state) mark="$3 $2"; echo "$3" >"state.$2" ;;
 esac
-case "$1" in set-*) if [ -e slow ]; then sleep 0.3; fi ;; esac
+[ -n "$mark" ] || exit 0
+echo "$mark" >>told
+while [ -e held ] && [ "$(cat held)" = "$mark" ]; do sleep 0.05; done
+exit 0
 `;
 
 /** Everybody may do everything on it, or nobody may speak to RAUC. */
@@ -91,10 +94,15 @@ export class RaucMachine {
     return isGood ? primary : primary === 'A' ? 'B' : 'A';
   }
 
-  /** Marks take their time from now on, so that somebody may be killed behind one. */
-  slowDown(isSlow: boolean): void {
-    if (isSlow) writeFileSync(this.#path('slow'), '');
-    else rmSync(this.#path('slow'), { force: true });
+  /** This mark of the bootloader does not come to its end from now on, so that somebody may be killed behind it. */
+  hold(mark: string): void {
+    writeFileSync(this.#path('held'), mark);
+  }
+
+  /** It does, and RAUC is at its end, too. */
+  async letGo(): Promise<void> {
+    rmSync(this.#path('held'));
+    await until(() => this.#answers());
   }
 
   /** Starts it, from this slot. @returns the id of the boot */
@@ -110,8 +118,7 @@ export class RaucMachine {
     const args = [`--conf=${this.#path('system.conf')}`, `--mount=${this.#path('mounted')}`, 'service'];
     const env = { ...process.env, DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${this.#path('bus')}` };
     this.#service = spawn(programPath('rauc'), [...args, `--override-boot-slot=${letter}`], { env, stdio: 'ignore' });
-    const [program = '', ...before] = this.settings.program;
-    await until(() => isDone(program, [...before, 'status']));
+    await until(() => this.#answers());
   }
 
   async stopService(): Promise<void> {
@@ -123,8 +130,7 @@ export class RaucMachine {
   async deny(isDenied = true): Promise<void> {
     writeFileSync(this.#path('bus.conf'), busConfig(this.#path('bus'), isDenied));
     this.#bus?.kill('SIGHUP');
-    const [program = '', ...before] = this.settings.program;
-    await until(() => isDone(program, [...before, 'status']) !== isDenied);
+    await until(() => this.#answers() !== isDenied);
   }
 
   /** What a slot begins with. */
@@ -158,6 +164,11 @@ export class RaucMachine {
     const args = [`--config-file=${this.#path('bus.conf')}`, '--nofork', '--nopidfile'];
     this.#bus = spawn(programPath('dbus-daemon'), args, { stdio: 'ignore' });
     await until(() => existsSync(this.#path('bus')));
+  }
+
+  #answers(): boolean {
+    const [program = '', ...before] = this.settings.program;
+    return isDone(program, [...before, 'status']);
   }
 
   #path = (name: string): string => join(this.home, name);

@@ -6,13 +6,14 @@ import type { Updating } from '@paddock/agent/updating.ts';
 import type { Recipe } from '@paddock/cloud/bundles/recipe.ts';
 import type { Release } from '@paddock/shared/firmware.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createRauc } from '@paddock/agent/adapters/rauc.ts';
 import { beginKiosk, lastingRepository, publish, type KioskStart } from '../../harness/agent/rauc-kiosk.ts';
 import { RaucMachine } from '../../harness/agent/rauc-machine.ts';
 import { serveRepository } from '../../harness/agent/repository-server.ts';
 import type { UpdateRepository } from '../../harness/agent/update-device.ts';
 
 const AGENT = join(import.meta.dirname, '../../harness/agent/rauc-agent.ts');
-const WITHIN = { timeout: 20_000, interval: 20 };
+const WITHIN = { timeout: 30_000, interval: 20 };
 const HEALTH = { withinSeconds: 1, settleSeconds: 0, sensors: false };
 const NEVER_WELL = { ...HEALTH, probe: { command: ['false'], timeoutSeconds: 5 } };
 
@@ -58,16 +59,20 @@ const startOf = (release: Release, bootId: string): KioskStart => ({
 });
 const begin = (release: Release, bootId: string): Promise<Updating> => beginKiosk(startOf(release, bootId));
 
-/** An agent as a process, which is killed as soon as the bootloader is told this. */
-async function killed(release: Release, bootId: string, told: string): Promise<void> {
+/** An agent as a process, which is killed before this mark of the bootloader has come to its end. */
+async function killed(release: Release, bootId: string, mark: string, meanwhile = async () => {}): Promise<void> {
+  machine.forget();
+  machine.hold(mark);
   const child = spawn(process.execPath, [AGENT, JSON.stringify(startOf(release, bootId))], { stdio: 'ignore' });
   const ended = once(child, 'exit');
   try {
-    await untilTold(told);
+    await untilTold(mark);
   } finally {
     child.kill('SIGKILL');
     await ended;
   }
+  await meanwhile();
+  await machine.letGo();
 }
 
 const forRauc = (counter: number, bundle: Buffer, more: Partial<Recipe> = {}): Promise<Release> =>
@@ -134,8 +139,9 @@ describe('an agent that is killed', () => {
   it('goes on from wherever it was: while RAUC writes, and behind each mark of the bootloader', async () => {
     const one = await forRauc(1, machine.bundle({ content: 'one' }));
     const first = await machine.boot();
-    machine.slowDown(true);
-    await killed(one, first, 'bad B');
+    await killed(one, first, 'bad B', async () => {
+      await expect(createRauc(machine.settings).slots()).rejects.toMatchObject({ code: 'install_rauc_busy' });
+    });
     await killed(one, first, 'primary B');
     expect(machine.content('B')).toBe('one');
     updating = await begin(one, first);

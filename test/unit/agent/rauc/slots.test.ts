@@ -43,6 +43,13 @@ describe('slots of RAUC', () => {
     expect(machine.primary).toBe('b');
   });
 
+  it('are not started when RAUC keeps no account of what it wrote', async () => {
+    machine.keepsStatus = false;
+    const slots = machine.boot();
+    await expect(install(slots, ONE)).rejects.toMatchObject({ code: 'install_rauc_failed' });
+    await expect(slots.activate(ONE.release.sha256, LIMITS)).rejects.toMatchObject({ code: 'install_not_staged' });
+  });
+
   it('are marked good when a trial was', async () => {
     await commit(ONE);
     expect(machine.told).toEqual(['active b', 'good b']);

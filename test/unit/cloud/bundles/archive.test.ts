@@ -214,13 +214,13 @@ describe('an archive', () => {
     expect((await read(archive)).manifest).toMatchObject({ installer: 'rauc', files: 1 });
     const built = (tree: Tree, recipe: Partial<Recipe> = {}): Promise<string | null> =>
       refusalOf(() => archiveOf(tree, { installer: 'rauc', ...recipe }));
-    for (const tree of [
+    const wrong: Tree[] = [
       { ...one, other: '' },
       { kiosk: 'a bundle' },
       { 'deep/kiosk.raucb': '' },
-      { logs: TREE['logs'] ?? '' },
-    ])
-      expect([tree, await built(tree)]).toEqual([tree, 'manifest_payload']);
+      { 'kiosk.raucb': { kind: 'directory' } },
+    ];
+    for (const tree of wrong) expect([tree, await built(tree)]).toEqual([tree, 'manifest_payload']);
     expect(await built(one, { run: { command: ['node'] } })).toBe('manifest_payload');
     expect(await built(one, { hooks: { before: { command: ['sync'], timeoutSeconds: 5 } } })).toBeNull();
     const others = await archiveOf(TREE);
