@@ -9,7 +9,7 @@ import { programPath } from '../system.ts';
 type Letter = 'A' | 'B';
 const SLOT_BYTES = 65_536;
 const COMPATIBLE = 'demo-kiosk';
-const ANSWERS = { timeoutMs: 10_000, everyMs: 20 };
+const ANSWERS = { timeoutMs: 10_000, everyMs: 100 };
 
 /** A bundle of RAUC's, as it may be wrong. */
 interface BundleWish {
