@@ -16,6 +16,7 @@ export const ARROWS: Readonly<Record<string, readonly string[]>> = {
   'agent/launcher': ['report', 'slots'],
   'agent/local': ['report', 'update'],
   'agent/past': ['report'],
+  'agent/rauc': ['report', 'slots'],
   'agent/report': ['clock'],
   'agent/start': ['slots'],
   'agent/tuf': ['report'],
@@ -85,7 +86,7 @@ const ADAPTER_NAME = `${ADAPTER}([^/.]+)`;
 /** Everything with decisions in it: the features and the HTTP room. */
 const ROOM = `${PROGRAM}(?!adapters/)([^/]+)/`;
 const HTTP = '^cloud/src/http/';
-const PORTS = '^$1/src/ports(-driver|-firmware|-gpio|-local|-past|-systemd)?[.]ts$';
+const PORTS = '^$1/src/ports(-driver|-firmware|-gpio|-local|-past|-rauc|-systemd)?[.]ts$';
 const BUILTIN = '^(node:)?[a-z_/]+$';
 
 /** Patterns of the files of a room, and of an adapter with its parts. */
@@ -178,7 +179,7 @@ const FIXED = {
   },
   'ports-import-shared-only': {
     comment: 'A port speaks the words of the contract, not those of a feature or a vendor.',
-    from: { path: `${PROGRAM}ports(-driver|-firmware|-gpio|-local|-past|-systemd)?[.]ts$` },
+    from: { path: `${PROGRAM}ports(-driver|-firmware|-gpio|-local|-past|-rauc|-systemd)?[.]ts$` },
     to: { path: ['^$1/src/', '(^|/)node_modules/', BUILTIN] },
   },
   'no-cycles': {

@@ -8,7 +8,7 @@ import { isOutputPort, kindsOn, outputSchema, type ActConfig, type OutputConfig 
 import { brokerUrlFault } from './config/broker-url.ts';
 import { KeySchema, keyConfig, type KeyConfig } from './config/key-settings.ts';
 import { cloudProblems, EnrolSchema } from './config/cloud-rules.ts';
-import { FirmwareSchema } from './config/firmware-settings.ts';
+import { firmwareConfig, firmwareProblems, FirmwareSchema, type FirmwareConfig } from './config/firmware-settings.ts';
 import { localProblems, LocalSchema } from './config/local-settings.ts';
 import { checkAgainst, invalid, namesNothing, type Path, type Problem, type ProblemCode } from './config/problems.ts';
 import { outputProblems } from './config/output-rules.ts';
@@ -111,8 +111,9 @@ type Basics = Static<typeof AgentSchema>;
 
 /** The agent's whole configuration, defaults included; every path is absolute. */
 export interface AgentConfig
-  extends Omit<Basics, 'key' | 'ports' | 'sensors' | 'events' | 'outputs'>, SenseConfig, ActConfig {
+  extends Omit<Basics, 'key' | 'firmware' | 'ports' | 'sensors' | 'events' | 'outputs'>, SenseConfig, ActConfig {
   readonly key: KeyConfig;
+  readonly firmware?: FirmwareConfig;
   /** The file it was read from. */
   readonly file: string;
 }
@@ -195,6 +196,7 @@ function check(value: unknown): { config: (Basics & SenseConfig & ActConfig) | n
     ...outputs.problems,
     ...ruleProblems({ ...sense, outputs: outputs.good }),
     ...outputProblems({ outputs: outputs.good }, sensors.good),
+    ...(basics.problems.length > 0 ? [] : firmwareProblems((basics.value as Basics).firmware)),
     ...(basics.problems.length > 0 ? [] : localProblems((basics.value as Basics).local, sensors.good)),
     ...lineProblems(sense.sensors, outputs.good),
   ];
@@ -318,9 +320,10 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
   const home = dirname(file);
   const dataDir = resolve(home, config.dataDir);
   const { claim, enrol } = config.cloud;
-  const { firmware, local } = config;
+  const { firmware, local, ...rest } = config;
+  const installed = firmwareConfig(firmware, (path) => resolve(home, path));
   return {
-    ...config,
+    ...rest,
     file,
     dataDir,
     ports: Object.fromEntries(Object.entries(config.ports).map(([name, port]) => [name, portAt(home, port)])),
@@ -331,14 +334,7 @@ function withAbsolutePaths(config: Basics & SenseConfig & ActConfig, file: strin
       ...(claim !== undefined && { claim: resolve(home, claim) }),
       ...(enrol !== undefined && { enrol: { ...enrol, root: resolve(home, enrol.root) } }),
     },
-    ...(firmware !== undefined && {
-      firmware: {
-        ...firmware,
-        slots: resolve(home, firmware.slots),
-        ...(firmware.root !== undefined && { root: resolve(home, firmware.root) }),
-        ...(firmware.appDir !== undefined && { appDir: resolve(home, firmware.appDir) }),
-      },
-    }),
+    ...(installed !== undefined && { firmware: installed }),
     ...(local !== undefined && { local: { ...local, socket: resolve(home, local.socket) } }),
   };
 }

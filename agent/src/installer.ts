@@ -11,7 +11,16 @@ const THREAD = new URL(`./installer-thread${extname(import.meta.url)}`, import.m
 /** The slots in a directory, which is made where it is missing. */
 export function openInstaller(directory: string): Installer & { close(): Promise<void> } {
   mkdirSync(directory, { recursive: true });
+  const { ask, close } = installerThread(directory);
+  return { ...createInstaller(createTreeCalls(directory), ask), close };
+}
+
+/** What does the work on a directory that blocks. */
+export function installerThread(directory: string): {
+  readonly ask: AskInstaller;
+  readonly close: () => Promise<void>;
+} {
   const thread = new WorkThread(THREAD, directory, 'settle');
   const ask = ((name, given, waiting) => thread.ask(name, given, waiting)) as AskInstaller;
-  return { ...createInstaller(createTreeCalls(directory), ask), close: () => thread.close() };
+  return { ask, close: () => thread.close() };
 }

@@ -10,6 +10,7 @@ import { BUILT_AT } from './built-at.ts';
 import type { Outputs } from './act/outputs.ts';
 import { holdOutputs } from './acting.ts';
 import type { AgentConfig } from './config.ts';
+import { directoryOf } from './config/firmware-settings.ts';
 import type { EnrolmentParts } from './enrol/parts.ts';
 import type { Pin } from './enrol/pin.ts';
 import { speakingSigner } from './enrol/key-change.ts';
@@ -105,7 +106,7 @@ export async function runAgent(
 function lockDirectories({ dataDir, firmware }: AgentConfig, log: Log): () => void {
   const unlock = lockDataDir(dataDir);
   try {
-    const unlockSlots = firmware === undefined ? () => {} : lockSlots(firmware.slots);
+    const unlockSlots = firmware === undefined ? () => {} : lockSlots(directoryOf(firmware));
     return () => {
       unlockSlots();
       unlock();

@@ -1,3 +1,4 @@
+import type { DesiredError } from '@paddock/shared/desired.ts';
 import type { Release, Slot } from '@paddock/shared/firmware.ts';
 import type { UptimeMs } from '@paddock/shared/time.ts';
 
@@ -60,6 +61,8 @@ export interface InstallerStatus {
   readonly other: Release | null;
   /** The digest of what was committed and is not whole any more; null when all is well. */
   readonly lost: Release['sha256'] | null;
+  /** Why nobody can say how the slots stand just now; the rest is what was known last. */
+  readonly fault?: DesiredError;
 }
 
 /** Objects (contents of files) that arrived and whose hash was checked. They outlive restarts, and are hashed again when used. */
@@ -79,13 +82,20 @@ export interface ObjectStore {
   keepOnly(sha256s: ReadonlySet<string>): Promise<void>;
 }
 
+/** Whose slots these are: the agent's own directories, or RAUC's. A release names the one that it is for. */
+export type InstallerKind = 'slots' | 'rauc';
+
 /**
  * Two slots, and which of them is run. A promise that resolves means that a power cut in the next instant leaves what
- * was done; whatever is cut leaves a slot that runs. Implementations: directories with the launcher, RAUC.
+ * was done; whatever is cut leaves a slot that runs. Implementations: directories with the launcher, RAUC with the
+ * bootloader.
  */
 export interface Installer {
+  readonly kind: InstallerKind;
   status(): Promise<InstallerStatus>;
-  /** Of the slot that runs; null when there is none. */
+  /** Of the release that runs, as it was signed; null when there is none, or none that is known. */
+  manifest(): Promise<Uint8Array | null>;
+  /** Of the slot that runs, where its files can be read one by one; null when there is none, or they cannot. */
   content(): Promise<(SlotContent & { readonly slot: Slot }) | null>;
   /** A file of a slot; null when there is none, or it is longer than `most`. Nothing of it is checked. */
   read(slot: Slot, path: string, most: number): Promise<Uint8Array | null>;
@@ -100,7 +110,7 @@ export interface Installer {
   stage(content: SlotContent, signal: AbortSignal, progress?: (bytes: number) => void): Promise<void>;
   /**
    * The next start of the launcher is a trial of what was staged. It goes back by itself after so many starts, and when
-   * a trial is neither marked good nor rolled back within that time of running.
+   * a trial is neither marked good nor rolled back within that time of running. A bootloader counts starts as it likes.
    * @throws InstallError `install_not_staged`
    */
   activate(sha256: string, limits: TrialLimits): Promise<void>;
@@ -141,6 +151,14 @@ export const INSTALL_ERRORS = {
   install_no_other: 'There is nothing to go back to',
   install_trial_running: 'The slot that would be written runs: its trial has to end first',
   install_interrupted: 'The thread that installs broke',
+  install_rauc_away: 'RAUC cannot be asked: the program or its service is not there',
+  install_rauc_denied: 'The bus does not let this user speak to RAUC',
+  install_rauc_busy: 'RAUC is at work for somebody',
+  install_rauc_refused: 'RAUC refuses the bundle',
+  install_rauc_failed: 'RAUC failed',
+  install_rauc_unfit: 'RAUC does not have two slots to start from, or runs from neither',
+  install_boot_wrong: 'The bootloader started the slot that was given up',
+  install_reboot_failed: 'The machine cannot be started again',
 } as const satisfies Record<string, string>;
 
 export class InstallError extends Error {

@@ -14,21 +14,26 @@ import { zstd } from './adapters/zstd.ts';
 import type { AgentConfig } from './config.ts';
 import type { Standing } from './enrol/membership.ts';
 import type { Pin } from './enrol/pin.ts';
+import { directoryOf } from './config/firmware-settings.ts';
 import { openInstaller } from './installer.ts';
 import type { OwnRelease } from './own-release.ts';
 import type { Clock, Disk, ServerTrust } from './ports.ts';
 import type { Launcher } from './ports-firmware.ts';
+import { openRauc } from './rauc-installer.ts';
 import { codeOf, type Log } from './report/log.ts';
 import type { Timekeeper } from './report/timekeeper.ts';
 import { hasSettled } from './report/triggers.ts';
 import { APP_DIRECTORY, slotEnvironment } from './slots/environment.ts';
 import type { FirstRoot } from './tuf/beginning.ts';
+import type { UpdateParts } from './update/parts.ts';
 import type { UpdateSensors } from './update/trial.ts';
 import { openUpdates, type Updates } from './update/updates.ts';
 
 const HTTPS_PORT = 443;
 /** Where the launcher answers, in the directory of the slots. */
 const SOCKET = 'launcher.sock';
+/** What runs from one of RAUC's slots. */
+const ROOT_DIRECTORY = '/';
 /** How long work under way may take to end when the agent stops: it is gone on with at the next start. */
 const ENDS_WITHIN_MS = 2_000;
 /** What a slow sensor may take until it tells something. */
@@ -82,10 +87,10 @@ export async function openUpdating(
   firmware: NonNullable<AgentConfig['firmware']>,
   parts: UpdatingParts,
 ): Promise<Updates & { close(): Promise<void> }> {
-  const { slots, root, model, appDir: appDirectory = join(slots, APP_DIRECTORY) } = firmware;
+  const { root, model, appDir: appDirectory = join(directoryOf(firmware), APP_DIRECTORY) } = firmware;
   const { clock, disk, log, time, bootId, pin, standing, readings, applicationFault } = parts;
   giveBackFreedMemory();
-  const installer = openInstaller(slots);
+  const { installer, launcher, slotPath, close } = openSlots(firmware, parts);
   const rootFile = root === undefined ? null : await readRoot(root, log);
   const own = pin === null ? null : `${pin.url.replace(/\/$/, '')}/firmware/`;
   const updates = await openUpdates({
@@ -93,7 +98,7 @@ export async function openUpdating(
     disk,
     log,
     installer,
-    launcher: endingWith(connectLauncher(join(slots, SOCKET)), parts.ownRelease),
+    launcher,
     programs: createPrograms(clock, (own, nodeDirectory) => slotEnvironment({ appDirectory, nodeDirectory }, own)),
     zstd,
     time: time.at,
@@ -103,12 +108,26 @@ export async function openUpdating(
       createRepository({ base, clock, connect: connectorOf(base, () => trustOf(base === own, parts), clock) }),
     model: () => model ?? pin?.model ?? null,
     bootId,
-    slotPath: (slot) => join(slots, slot),
+    slotPath,
     sensors: createUpdateSensors(clock, readings),
     ...(applicationFault && { applicationFault }),
     random: Math.random,
   });
-  return { ...updates, close: () => installer.close() };
+  return { ...updates, close };
+}
+
+interface Slots extends Pick<UpdateParts, 'installer' | 'launcher' | 'slotPath'> {
+  readonly close: () => Promise<void>;
+}
+
+/** What a slot is, and who starts it: a directory and the launcher, or a root file system and the bootloader. */
+function openSlots(firmware: NonNullable<AgentConfig['firmware']>, parts: UpdatingParts): Slots {
+  if (firmware.rauc !== undefined)
+    return { ...openRauc(firmware.rauc.directory, firmware.rauc, parts), slotPath: () => ROOT_DIRECTORY };
+  const { slots } = firmware;
+  const installer = openInstaller(slots);
+  const launcher = endingWith(connectLauncher(join(slots, SOCKET)), parts.ownRelease);
+  return { installer, launcher, slotPath: (slot) => join(slots, slot), close: () => installer.close() };
 }
 
 /**

@@ -6,6 +6,7 @@ export const BUNDLE_ERRORS = {
   manifest_invalid: 'The manifest does not fit its schema',
   manifest_version_unsupported: 'The manifest has a version that this program does not take',
   manifest_command: 'A command names a path that is no program of the payload',
+  manifest_payload: 'The payload is not what the installer takes that the manifest names',
   index_invalid: 'The index is not one, or not in its canonical form',
   index_too_large: 'The index names more than a bundle may hold',
   path_invalid: 'A path is not one that every slot can hold',

@@ -67,7 +67,7 @@ export const ReportedFirmware = Type.Object({
   committed: Type.Boolean(),
   /** Where it goes to, while it is on its way or has failed to. */
   target: Type.Optional(Release),
-  /** Of the download, 0 to 100. */
+  /** Of the download, or of writing the slot, 0 to 100. */
   progressPercent: Type.Optional(Type.Integer({ minimum: 0, maximum: 100 })),
   /** Why the last update to `target` did not come to its end. */
   error: Type.Optional(DesiredError),

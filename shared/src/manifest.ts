@@ -63,6 +63,8 @@ export const Manifest = Type.Object(
     models: Type.Array(Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' }), { minItems: 1, maxItems: 64 }),
     /** The least counter that a device must run to come from; absent means any, and none. */
     fromCounter: Type.Optional(ReleaseCounter),
+    /** What installs it; absent: the agent itself, into a slot of its own. */
+    installer: Type.Optional(Type.Literal('rauc')),
     index: Hashed,
     /** CycloneDX 1.6. */
     sbom: Hashed,

@@ -19,6 +19,10 @@ export const PROGRAMS = {
   setpriv: 'util-linux',
   'deb-systemd-helper': 'init-system-helpers',
   'systemd-analyze': 'systemd',
+  // Another installer, what speaks to it, and what its bundles are made with.
+  rauc: 'rauc',
+  'dbus-daemon': 'dbus-daemon',
+  mksquashfs: 'squashfs-tools',
   // Modules of Debian's Python, which only it looks for.
   securesystemslib: 'python3-securesystemslib',
   cryptography: 'python3-cryptography',

@@ -1,8 +1,11 @@
 import type { Release } from '@paddock/shared/firmware.ts';
+import { MAX_FILE_BYTES } from '@paddock/shared/manifest.ts';
 import type { OpenTreeFile, SlotContent, TreeCalls, TrialLimits } from '../ports-firmware.ts';
 import { SlotDirectory } from './directory.ts';
 import type { StageWatch } from './hash-files.ts';
+import { objectPath } from './object-path.ts';
 import { Objects } from './objects.ts';
+import { hashOf } from './record-file.ts';
 import { stage } from './stage.ts';
 
 /** What the other slot holds is tried once, for as long as the slowest health check may take. */
@@ -34,6 +37,11 @@ export function createInstallerWork(calls: TreeCalls, watch?: StageWatch) {
     list: (): Map<string, number> => objects.list(),
     put: (sha256: string, content: Uint8Array): void => objects.put(sha256, content),
     settle: (): void => objects.settle(),
+    /** What it is on the disk, by its hash; null when it is not there. */
+    hashOf(sha256: string): string | null {
+      objects.settle();
+      return hashOf(calls, objectPath(sha256), MAX_FILE_BYTES);
+    },
     partBytes: (sha256: string): number => objects.partBytes(sha256),
     appendPart: (sha256: string, bytes: Uint8Array): void => objects.appendPart(sha256, bytes),
     dropPart: (sha256: string): void => objects.dropPart(sha256),

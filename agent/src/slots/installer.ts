@@ -18,7 +18,9 @@ export type AskInstaller = <Name extends keyof InstallerWork>(
 export function createInstaller(calls: TreeCalls, ask: AskInstaller): Installer {
   const slots = new SlotDirectory(calls);
   return {
+    kind: 'slots',
     status: async () => look(() => slots.status()),
+    manifest: async () => look(() => slots.content()?.manifest ?? null),
     content: async () => look(() => slots.content()),
     read: async (slot, path, most) => look(() => readWhole(calls, `${slot}/${path}`, most)),
     freeBytes: async () => look(() => calls.freeBytes()),
@@ -47,7 +49,7 @@ function look<T>(work: () => T): T {
   }
 }
 
-function objectStore(ask: AskInstaller): ObjectStore {
+export function objectStore(ask: AskInstaller): ObjectStore {
   return {
     list: () => ask('list', []),
     put: (sha256, content) => ask('put', [sha256, alone(content)]),

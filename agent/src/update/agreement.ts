@@ -1,6 +1,8 @@
 import type { DesiredFirmware } from '@paddock/shared/desired.ts';
 import type { Release } from '@paddock/shared/firmware.ts';
 import type { Manifest } from '@paddock/shared/manifest.ts';
+import { checkRaucManifest } from '@paddock/shared/rauc-payload.ts';
+import type { Installer } from '../ports-firmware.ts';
 import { UpdateError } from './update-error.ts';
 
 /** A release on which desired state and metadata agree, and that fits this device. */
@@ -24,6 +26,7 @@ export interface AgreementParts {
     ): Promise<{ readonly manifest: Manifest; readonly bytes: Uint8Array }>;
   };
   readonly model: () => string | null;
+  readonly installer: Pick<Installer, 'kind'>;
 }
 
 /**
@@ -32,7 +35,7 @@ export interface AgreementParts {
  * @throws TufError, FetchError, BundleError, UpdateError
  */
 export async function agree(
-  { tuf, model }: AgreementParts,
+  { tuf, model, installer }: AgreementParts,
   desired: DesiredFirmware,
   before: Before | null,
   signal: AbortSignal,
@@ -43,6 +46,7 @@ export async function agree(
   if (version !== desired.version)
     throw new UpdateError('update_mismatch', `${version} in place of ${desired.version}`);
   checkModel(manifest, model());
+  checkInstaller(manifest, installer);
   checkFrom(manifest, before);
   return { release: { name, version, counter, sha256: desired.sha256 }, manifest, bytes };
 }
@@ -50,6 +54,12 @@ export async function agree(
 function checkModel({ models }: Manifest, model: string | null): void {
   if (model === null) throw new UpdateError('update_model_unknown');
   if (!models.includes(model)) throw new UpdateError('update_model_wrong', `${model} is none of ${models.join(', ')}`);
+}
+
+function checkInstaller(manifest: Manifest, { kind }: Pick<Installer, 'kind'>): void {
+  const { installer = 'slots' } = manifest;
+  if (installer !== kind) throw new UpdateError('update_installer_wrong', `${installer} in place of ${kind}`);
+  if (installer === 'rauc') checkRaucManifest(manifest);
 }
 
 function checkFrom({ name, fromCounter }: Manifest, before: Before | null): void {

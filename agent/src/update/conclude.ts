@@ -54,7 +54,8 @@ function afterFailure(journal: Journal, action: Action, error: DesiredError): Co
     return { journal: { ...counted, error }, pause: 'network' };
   }
   // It can only be tried again: to stop half way would leave what nobody wants.
-  if (isSteering(action)) return { journal: counted, pause: 'network' };
+  if (isSteering(action))
+    return { journal: TELLS_OF_STEERING.includes(journal.state) ? { ...counted, error } : counted, pause: 'network' };
   switch (dispositionOf(error.code)) {
     case 'wait':
       return { journal: { ...journal, error }, pause: 'settling' };
@@ -68,6 +69,9 @@ function afterFailure(journal: Journal, action: Action, error: DesiredError): Co
       return { journal: failed(counted, error), pause: 'trouble' };
   }
 }
+
+/** In others the error says why a trial ended, which stays. */
+const TELLS_OF_STEERING: readonly UpdateState[] = ['armed', 'switched', 'trial'];
 
 const isSteering = (action: Action): boolean =>
   action === 'activate' ||

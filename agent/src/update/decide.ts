@@ -12,11 +12,14 @@ import { duringWatch } from './decide-watch.ts';
  * The whole machine: what to do next, from what is on the disk and what holds now. Nothing else is remembered, so a
  * restart at any moment goes on here.
  *
+ * Nothing is done while the installer cannot say how its slots stand.
+ *
  * Invariants: nothing is activated unless `agreed` names it at that moment and it is the target; a digest in quarantine
  * and a counter below the floor never become a target that is fetched; what is on trial comes to its end first.
  */
 export function decide(journal: Journal, facts: Facts): Decision<Journal> {
-  const { running, trial } = facts.slots;
+  const { running, trial, fault } = facts.slots;
+  if (fault !== undefined) return rest(LOOK_EVERY_MS);
   const raised = running?.committed === true ? withFloor(journal, running.release) : journal;
   if (raised !== journal) return note(raised);
   const { watch } = journal;

@@ -6,11 +6,12 @@ export type Disposition =
   | 'final' // it follows from the release itself: only other desired state changes it
   | 'later'; // everything else: failed, and begun anew with long pauses
 
-/** For the first exchange, and for the list of keys that names the first root. */
-const WAITS = new Set(['tuf_time_unknown', 'tuf_root_missing']);
+/** For the first exchange, for the list of keys that names the first root, and for what an agent before began. */
+const WAITS = new Set(['tuf_time_unknown', 'tuf_root_missing', 'install_rauc_busy']);
 const FINAL = new Set([
   'update_mismatch',
   'update_model_wrong',
+  'update_installer_wrong',
   'update_from_wrong',
   'update_counter_old',
   'update_quarantined',

@@ -26,7 +26,7 @@ const SPARE_BYTES_PER_FILE = 4_096;
 
 export interface DownloadParts {
   readonly repository: Pick<Repository, 'part'>;
-  readonly installer: Pick<Installer, 'content' | 'read' | 'freeBytes' | 'objects' | 'status'>;
+  readonly installer: Pick<Installer, 'kind' | 'content' | 'read' | 'freeBytes' | 'objects' | 'status'>;
   readonly zstd: Zstd;
   readonly clock: Pick<Clock, 'monotonic' | 'sleep'>;
 }
@@ -158,7 +158,8 @@ async function missingOf(
 
 /**
  * Before the first byte: the objects, the largest of them once more as it is on its way, and what the slot that is
- * written grows by. What lies in that slot now is about what runs, where it holds anything.
+ * written grows by. What lies in that slot now is about what runs, where it holds anything. RAUC's slots have room of
+ * their own.
  */
 async function checkSpace(
   installer: DownloadParts['installer'],
@@ -170,8 +171,9 @@ async function checkSpace(
   const onItsWay = missing.reduce((most, { bytes }) => Math.max(most, bytes), 0);
   const isFilled = (await installer.status()).other !== null;
   const growth = Math.max(0, manifest.bytes - (isFilled ? (running?.bytes ?? 0) : 0));
+  const inSlot = installer.kind === 'slots' ? growth : 0;
   const files = missing.length * SPARE_BYTES_PER_FILE;
-  const needed = objects + onItsWay + growth + files;
+  const needed = objects + onItsWay + inSlot + files;
   const free = await installer.freeBytes();
   if (needed > free) throw new UpdateError('update_no_space', `${needed} bytes are needed, ${free} are free`);
 }

@@ -120,7 +120,9 @@ export class Machine {
 
   async #facts(): Promise<Facts> {
     const { clock, installer, launcher } = this.#parts;
+    const before = this.slots.fault?.code;
     this.slots = await installer.status();
+    if (this.slots.fault?.code !== before) this.#say();
     const runs = await statusOf(launcher);
     const { firmware, isOpen } = this.wanted ?? { firmware: undefined, isOpen: () => true };
     const holder = await this.#own.lock.holder();
@@ -193,6 +195,10 @@ export class Machine {
     if (state === 'committed' || state === 'idle') await this.#dropObjects();
     this.slots = await installer.status();
     log.info({ code: 'update_state', state, target: target?.sha256, error: error?.code }, `The update is ${state}`);
+    this.#say();
+  }
+
+  #say(): void {
     for (const changed of this.listeners) changed();
   }
 

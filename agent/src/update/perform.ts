@@ -17,7 +17,7 @@ import { UpdateError } from './update-error.ts';
 export interface Known {
   agreed: (Agreed & { readonly at: UptimeMs }) | null;
   index: Uint8Array | null;
-  /** Of the download; null when nothing is fetched. */
+  /** Of the download, or of writing the slot; null when neither goes on. */
   share: number | null;
 }
 
@@ -38,7 +38,7 @@ const DONE: Outcome = { kind: 'done' };
 export const ACTIONS: Readonly<Record<Action, Work>> = {
   async look({ parts, tuf, desired, slots, known, journal }, signal) {
     if (desired === null) return DONE;
-    const agreed = await agree({ tuf, model: parts.model }, desired, beforeOf(desired, slots, journal), signal);
+    const agreed = await agree({ tuf, ...parts }, desired, beforeOf(desired, slots, journal), signal);
     known.agreed = { ...agreed, at: parts.clock.monotonic() };
     return DONE;
   },
@@ -59,9 +59,18 @@ export const ACTIONS: Readonly<Record<Action, Work>> = {
   },
   async stage(setting, signal) {
     const { parts, known } = setting;
-    const { release, bytes } = agreedOf(setting);
+    const { release, manifest, bytes } = agreedOf(setting);
     if (known.index === null) throw new UpdateError('update_failed', 'staged before it was fetched');
-    await parts.installer.stage({ release, manifest: bytes, index: known.index }, signal);
+    let done = 0;
+    const progress = (more: number): void => {
+      done += more;
+      known.share = Math.min(1, done / Math.max(1, manifest.bytes));
+    };
+    try {
+      await parts.installer.stage({ release, manifest: bytes, index: known.index }, signal, progress);
+    } finally {
+      known.share = null;
+    }
     return DONE;
   },
   async before(setting, signal) {
@@ -124,9 +133,9 @@ function agreedOf({ known, journal }: Setting): Agreed {
 }
 
 async function runningManifest({ installer }: UpdateParts): Promise<Manifest> {
-  const content = await installer.content();
-  if (content === null) throw new UpdateError('update_failed', 'the slot on trial holds nothing whole');
-  return parseManifest(content.manifest);
+  const manifest = await installer.manifest();
+  if (manifest === null) throw new UpdateError('update_failed', 'the slot on trial holds nothing whole');
+  return parseManifest(manifest);
 }
 
 async function hook(

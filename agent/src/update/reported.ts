@@ -12,14 +12,15 @@ import type { UpdateErrorCode } from './update-error.ts';
 const MOST_QUARANTINED = 8;
 const MOST_DETAIL = 256;
 
-/** What reports say of updates. @param share of the download, 0 to 1; null when nothing is fetched */
+/** What reports say of updates. @param share of the download, or of writing the slot, 0 to 1; null: of neither */
 export function reportedOf(
   { state, target, error, quarantined }: Pick<Journal, 'state' | 'target' | 'error' | 'quarantined'>,
-  { running, lost }: InstallerStatus,
+  slots: InstallerStatus,
   versions: Versions | null,
   share: number | null,
 ): ReportedFirmware {
-  const told = lost === null ? error : lostError(lost, error);
+  const { running } = slots;
+  const told = toldOf(slots, error);
   return {
     status: statusOf(state, error?.code),
     state,
@@ -33,6 +34,9 @@ export function reportedOf(
     ...(quarantined.length > 0 && { quarantined: quarantined.slice(0, MOST_QUARANTINED).map(({ sha256 }) => sha256) }),
   };
 }
+
+const toldOf = ({ fault, lost }: InstallerStatus, error: Journal['error']): Journal['error'] =>
+  fault ?? (lost === null ? error : lostError(lost, error));
 
 /** What is wrong besides is said behind it. */
 const lostError = (lost: string, error: Journal['error']): NonNullable<Journal['error']> => ({
@@ -49,7 +53,7 @@ const errorOf = ({ code, detail }: NonNullable<Journal['error']>): NonNullable<R
 const FAILURES: readonly (readonly [RegExp, FirmwareStatus])[] = [
   [/^tuf_/, 'InvalidSignature'],
   [/^update_mismatch$/, 'InvalidSignature'],
-  [/^install_verification_failed$/, 'InstallVerificationFailed'],
+  [/^install_(verification_failed|rauc_refused)$/, 'InstallVerificationFailed'],
   [/^(fetch|bundle|manifest|index|path|kind|mode|link|hash|size)_/, 'DownloadFailed'],
 ];
 

@@ -6,6 +6,7 @@ export const UPDATE_ERRORS = {
   update_mismatch: 'What is desired and what was signed differ in the version',
   update_model_unknown: 'Nobody told this device which model it is',
   update_model_wrong: 'The release is not for this model',
+  update_installer_wrong: 'The release is for another installer than this device has',
   update_from_wrong: 'The release does not install over what runs here',
   update_counter_old: 'A release with this counter, or a larger one, was committed before',
   update_quarantined: 'The release failed on this device before',

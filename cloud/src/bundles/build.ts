@@ -1,6 +1,7 @@
 import { BundleError } from '@paddock/shared/bundle-error.ts';
 import { formatIndex, isFile, parseIndex, type IndexedFile, type IndexEntry } from '@paddock/shared/bundle-index.ts';
 import { MAX_MANIFEST_BYTES, parseManifest, type Manifest } from '@paddock/shared/manifest.ts';
+import { checkPayload } from '@paddock/shared/rauc-payload.ts';
 import { packObjects } from '@paddock/shared/pack.ts';
 import { checkCommands } from './commands.ts';
 import { HELD_BYTES, held, sha256Of, verified } from './content.ts';
@@ -29,6 +30,7 @@ export async function prepareBundle(recipe: Recipe, payload: PayloadFiles): Prom
   checkCommands(recipe, entries);
   const sbomBytes = await makeSbom(recipe, payload);
   const manifest = manifestOf(recipe, entries, { indexBytes, sbomBytes });
+  checkPayload(manifest, entries);
   const manifestBytes = new TextEncoder().encode(`${JSON.stringify(manifest, null, 2)}\n`);
   if (manifestBytes.length > MAX_MANIFEST_BYTES) throw new BundleError('manifest_invalid', 'it is too long');
   return { manifest: parseManifest(manifestBytes), manifestBytes, indexBytes, entries, sbomBytes, payload };
@@ -48,6 +50,7 @@ function manifestOf(
     counter: recipe.counter,
     models: recipe.models,
     ...(recipe.fromCounter !== undefined && { fromCounter: recipe.fromCounter }),
+    ...(recipe.installer !== undefined && { installer: recipe.installer }),
     index: { sha256: sha256Of(indexBytes), bytes: indexBytes.length },
     sbom: { sha256: sha256Of(sbomBytes), bytes: sbomBytes.length },
     files: files.length,

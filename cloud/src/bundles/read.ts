@@ -2,6 +2,7 @@ import { commandMissing, missingPrograms } from '@paddock/shared/bundle-commands
 import { BundleError } from '@paddock/shared/bundle-error.ts';
 import { isFile, parseIndex, type IndexEntry } from '@paddock/shared/bundle-index.ts';
 import { MAX_INDEX_BYTES, MAX_MANIFEST_BYTES, parseManifest, type Manifest } from '@paddock/shared/manifest.ts';
+import { checkPayload } from '@paddock/shared/rauc-payload.ts';
 import { packObjects, type PackObject } from '@paddock/shared/pack.ts';
 import type { StillFile } from '../ports-firmware.ts';
 import type { Bundle, PackedObject } from './bundle.ts';
@@ -38,6 +39,7 @@ export async function readBundle(file: StillFile): Promise<Bundle> {
   checkSums(manifest, entries);
   const [missing] = missingPrograms(manifest, entries);
   if (missing !== undefined) throw commandMissing(missing);
+  checkPayload(manifest, entries);
   const sbom = await memberAt(file, endOf(index), SBOM_MEMBER, MAX_SBOM_BYTES, 'bundle_malformed');
   const sbomBytes = hashed(await contentOf(file, sbom), manifest.sbom, SBOM_MEMBER);
   const objects = await placeObjects(file, endOf(sbom), packObjects(entries, null));

@@ -10,7 +10,7 @@ import { RecipeError, type RecipeProblem } from './recipe-error.ts';
 export const RECIPE_FILE = 'bundle.yaml';
 export const MAX_RECIPE_BYTES = 65_536;
 
-const { name, version, counter, models, fromCounter, run, hooks, health } = Manifest.properties;
+const { name, version, counter, models, fromCounter, installer, run, hooks, health } = Manifest.properties;
 const Directory = Type.String({ minLength: 1, maxLength: 1024 });
 
 /** What is written by hand: the manifest without what follows from the payload. */
@@ -21,6 +21,7 @@ export const RecipeSchema = Type.Object(
     counter,
     models,
     fromCounter,
+    installer,
     /** Directories, relative to the recipe's. */
     payload: Type.Union([Directory, Type.Array(Directory, { minItems: 1, maxItems: 16 })], { default: 'payload' }),
     run,
@@ -43,6 +44,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
   models: 'must be a list of 1 to 64 ids of models',
   'models.*': 'must be the id of a model: 1 to 63 of a-z, 0-9 and -, not beginning with -',
   fromCounter: 'must be a whole number from 1 on',
+  installer: 'must be `rauc`, or left out: the agent installs it itself',
   payload: 'must be a directory, or a list of up to 16',
 };
 

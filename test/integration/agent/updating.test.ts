@@ -39,7 +39,7 @@ afterEach(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-async function begin(firmware: Partial<Parameters<typeof beginUpdating>[0]>): Promise<Updating> {
+async function begin(firmware: { readonly root: string; readonly model?: string }): Promise<Updating> {
   const hear = (fields: object): void => void ('code' in fields && told.push(String(fields.code)));
   const now = { earliest: wallMs(Date.now()), latest: wallMs(Date.now() + 1_000) };
   const parts: UpdatingParts = {

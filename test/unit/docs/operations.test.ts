@@ -287,7 +287,8 @@ describe('the tables of agent.yaml', () => {
   it.each(SECTIONS)('$head has the defaults', ({ head, schemas }) => {
     const known = schemas.flatMap((schema) => keysOf(schema)).filter(([, fallback]) => fallback !== undefined);
     const expected = new Map(known.map(([path, fallback]) => [code(path), written(fallback)]));
-    const listed = rowsUnder(head).map(([key = '', , , fallback = '']) => [key, fallback] as const);
+    const names = cellsOf(page.split('\n').find((line) => line.startsWith(head)) ?? '');
+    const listed = rowsUnder(head).map((cells) => [cells[0] ?? '', cells[names.indexOf('default')] ?? ''] as const);
     expect(new Map(listed.filter(([key]) => expected.has(key)))).toEqual(expected);
   });
 

@@ -38,7 +38,22 @@ describe('firmware in agent.yaml', () => {
     expect(firmware).toEqual({ slots: '/var/lib/paddock/slots' });
   });
 
+  it('names RAUC in place of slots, with the command that starts the machine again', () => {
+    const { firmware } = readConfig(
+      `${HEAD}firmware: { rauc: { directory: bundles, reboot: [systemctl, reboot] } }\n`,
+      FILE,
+    );
+    expect(firmware).toEqual({
+      rauc: { directory: '/etc/paddock/bundles', reboot: ['systemctl', 'reboot'], program: ['rauc'] },
+    });
+  });
+
   it.each([
+    ['{ rauc: { directory: d } }', '3 firmware.rauc.reboot config_invalid: is missing'],
+    ['{ rauc: { directory: d, reboot: [] } }', '3 firmware.rauc.reboot config_invalid'],
+    ['{ rauc: { directory: d, reboot: reboot } }', '3 firmware.rauc.reboot config_invalid: must be array'],
+    ['{ rauc: { reboot: [reboot] } }', '3 firmware.rauc.directory config_invalid: is missing'],
+    ['{ slots: s, rauc: { directory: d, reboot: [r] } }', '3 firmware.rauc config_invalid: cannot stand beside'],
     ['{}', '3 firmware.slots config_invalid: is missing'],
     ['{ slots: "" }', '3 firmware.slots config_invalid: must not have fewer than 1 characters'],
     ['{ slots: 7 }', '3 firmware.slots config_invalid: must be string'],

@@ -96,6 +96,7 @@ async function arrives(to: Bundle, from: Bundle | null, pack: Buffer): Promise<R
     index: from.indexBytes,
   };
   const installer = {
+    kind: 'slots' as const,
     content: async () => content,
     read: async (_slot: string, asked: string) => Buffer.from(OLD[asked] ?? ''),
     freeBytes: async () => 1_000_000_000,

@@ -183,6 +183,25 @@ test('what runs and is committed is the floor, whatever became of the journal', 
   expect(decision).toMatchObject({ kind: 'note', journal: { floors: FLOORS } });
 });
 
+describe('an installer that cannot say how its slots stand', () => {
+  it('is waited for, whatever there is to be done, and nothing is undone meanwhile', () => {
+    const fault = { code: 'install_rauc_away' };
+    for (const state of ['offered', 'staging', 'armed', 'trial', 'rolling-back'] as const) {
+      const slots = { running: null, trial: null, other: null, lost: null, fault };
+      expect([state, decide(journalOf({ state }), factsOf({ slots }))]).toMatchObject([state, { kind: 'rest' }]);
+    }
+  });
+
+  it('is no reason to put a release away when what it is told does not come right, and says why', () => {
+    const error = { code: 'install_reboot_failed', detail: 'not allowed' };
+    const { journal, pause } = conclude(journalOf({ state: 'armed' }), 'restart', { kind: 'failed', error });
+    expect({ journal, pause }).toMatchObject({ journal: { state: 'armed', error, failures: 1 }, pause: 'network' });
+    const verdict = { code: 'update_probe_failed' };
+    const back = journalOf({ state: 'rolling-back', error: verdict });
+    expect(conclude(back, 'restart', { kind: 'failed', error }).journal).toMatchObject({ error: verdict });
+  });
+});
+
 describe('what was not fetched in this start of the agent', () => {
   it('is not staged: the download says first what is there, and waits for the window', () => {
     const journal = journalOf({ state: 'staging' });

@@ -327,6 +327,11 @@ describe('attacks on a device', () => {
     await expectRefusal(await onOne({ repository: repositoryWith(ONE, later) }), later, 'update_from_wrong');
   });
 
+  it('by a release for another installer, of which nothing is fetched', async () => {
+    const rauc = remade(releaseOf(2, { 'kiosk.raucb': 'whole' }), { installer: 'rauc' });
+    await expectRefusal(await onOne({ repository: repositoryWith(ONE, rauc) }), rauc, 'update_installer_wrong');
+  });
+
   it('by an older release, and by another one with the same counter', async () => {
     const zero = remade(releaseOf(2, { 'bin/kiosk': 'old' }), { counter: 1, version: '1.0.9' });
     const repository = repositoryWith(ONE);

@@ -3,6 +3,7 @@ import { zstdCompressSync } from 'node:zlib';
 import { formatIndex, isFile, parseIndex } from '@paddock/shared/bundle-index.ts';
 import { verified } from '@paddock/cloud/bundles/content.ts';
 import { readBundle } from '@paddock/cloud/bundles/read.ts';
+import type { Recipe } from '@paddock/cloud/bundles/recipe.ts';
 import { BLOCK_BYTES, formatHead, paddingOf } from '@paddock/cloud/bundles/tar.ts';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -205,6 +206,30 @@ describe('an archive', () => {
     expect(await run('node')).toBeNull();
     for (const program of ['../../bin/sh', '/bin/sh', 'bin/none', './bin/app', 'web/page.html'])
       expect([program, await run(program)]).toEqual([program, 'manifest_command']);
+  });
+
+  it('for RAUC is one bundle of its own, and is refused with anything else, whoever built it', async () => {
+    const one: Tree = { 'kiosk.raucb': 'a bundle' };
+    const archive = await archiveOf(one, { installer: 'rauc' });
+    expect((await read(archive)).manifest).toMatchObject({ installer: 'rauc', files: 1 });
+    const built = (tree: Tree, recipe: Partial<Recipe> = {}): Promise<string | null> =>
+      refusalOf(() => archiveOf(tree, { installer: 'rauc', ...recipe }));
+    const wrong: Tree[] = [
+      { ...one, other: '' },
+      { kiosk: 'a bundle' },
+      { 'deep/kiosk.raucb': '' },
+      { 'kiosk.raucb': { kind: 'directory' } },
+    ];
+    for (const tree of wrong) expect([tree, await built(tree)]).toEqual([tree, 'manifest_payload']);
+    expect(await built(one, { run: { command: ['node'] } })).toBe('manifest_payload');
+    expect(await built(one, { hooks: { before: { command: ['sync'], timeoutSeconds: 5 } } })).toBeNull();
+    const others = await archiveOf(TREE);
+    expect(await refused(withManifest(others, (manifest) => ({ ...manifest, installer: 'rauc' })))).toBe(
+      'manifest_payload',
+    );
+    expect(await refused(withManifest(archive, (manifest) => ({ ...manifest, installer: 'swupdate' })))).toBe(
+      'manifest_invalid',
+    );
   });
 
   it('is refused with a manifest of another version, or with an unknown key', async () => {

@@ -1,0 +1,30 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { createRauc, type RaucCommands } from './adapters/rauc.ts';
+import { createTreeCalls } from './adapters/tree-calls.ts';
+import { installerThread } from './installer.ts';
+import type { Installer, Launcher } from './ports-firmware.ts';
+import { createRaucInstaller, createRaucLauncher } from './rauc/installer.ts';
+import { RaucSlots, type SlotParts } from './rauc/slots.ts';
+import { objectStore } from './slots/installer.ts';
+import { objectPath } from './slots/object-path.ts';
+
+/** RAUC's slots, and downloads for it in a directory, which is made where it is missing. */
+export function openRauc(
+  directory: string,
+  commands: RaucCommands,
+  parts: Omit<SlotParts, 'rauc'>,
+): { readonly installer: Installer; readonly launcher: Launcher; readonly close: () => Promise<void> } {
+  mkdirSync(directory, { recursive: true });
+  const calls = createTreeCalls(directory);
+  const { ask, close } = installerThread(directory);
+  const rauc = createRauc(commands);
+  const slots = new RaucSlots({ ...parts, rauc });
+  const installer = createRaucInstaller(slots, {
+    objects: objectStore(ask),
+    hashOf: (sha256) => ask('hashOf', [sha256]),
+    pathOf: (sha256) => join(directory, objectPath(sha256)),
+    freeBytes: async () => calls.freeBytes(),
+  });
+  return { installer, launcher: createRaucLauncher(slots, rauc), close };
+}
