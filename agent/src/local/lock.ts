@@ -1,5 +1,7 @@
 import type { Clock } from '../ports.ts';
 import { LOCK_ERRORS, type LockError, type LockHolder, type UpdateLock } from '../update/lock.ts';
+import { createAllowance, LOCK_TAKES } from './budget.ts';
+import { LocalError } from './problem.ts';
 import type { ShownLock } from './state.ts';
 
 /** The HTTP status of why a lock could not be taken or let go. */
@@ -22,6 +24,7 @@ export const lockProblem = ({ code, message }: LockError) => ({
 export class LocalLock {
   readonly #lock: UpdateLock;
   readonly #clock: Pick<Clock, 'monotonic'>;
+  readonly #hasRoom = createAllowance(LOCK_TAKES);
   #last: Promise<unknown> = Promise.resolve();
 
   constructor(lock: UpdateLock, clock: Pick<Clock, 'monotonic'>) {
@@ -34,9 +37,18 @@ export class LocalLock {
     return holder && this.#show(holder);
   }
 
-  /** @throws LockError */
+  /** @throws LockError, LocalError `too_many_lock_takes` */
   async take(owner: string, reason: string, ms: number): Promise<ShownLock> {
-    return this.#show(await this.#inTurn(() => this.#lock.take(owner, reason, ms)));
+    return this.#show(await this.#inTurn(() => this.#take(owner, reason, ms)));
+  }
+
+  /** Whoever asks for what another one holds costs the disk nothing, and may ask as often as for anything else. */
+  async #take(owner: string, reason: string, ms: number): Promise<LockHolder> {
+    const held = await this.#lock.holder();
+    const isWritten = held === null || held.owner === owner;
+    if (isWritten && !this.#hasRoom(this.#clock.monotonic()))
+      throw new LocalError('too_many_lock_takes', undefined, { retryAfterSeconds: 1 / LOCK_TAKES.perSecond });
+    return this.#lock.take(owner, reason, ms);
   }
 
   /** @throws LockError */
