@@ -80,6 +80,12 @@ describe('the lock', () => {
 });
 
 it('a method that an address does not take is refused with those that it takes', async () => {
-  const reply = await served.answer({ method: 'POST', path: '/v1/lock/a', query: new Map(), body: '', gone: gone.signal });
+  const reply = await served.answer({
+    method: 'POST',
+    path: '/v1/lock/a',
+    query: new Map(),
+    body: '',
+    gone: gone.signal,
+  });
   expect(reply).toMatchObject({ status: 405, allow: 'PUT, DELETE' });
 });
