@@ -23,6 +23,7 @@ export const LOCAL_PROBLEMS = {
   too_many_listeners: { status: 503, title: 'Too many listeners: close those that are not used' },
   outbox_full: { status: 503, title: 'The outbox is full of events that the cloud has not answered: none is taken' },
   event_unkept: { status: 503, title: 'The disk does not take the event: it is in memory alone, and was not accepted' },
+  lock_unkept: { status: 503, title: 'The disk does not take the change of the lock: it was not made' },
   stopping: { status: 503, title: 'The agent stops' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type LocalProblem = keyof typeof LOCAL_PROBLEMS;

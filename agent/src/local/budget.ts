@@ -27,7 +27,7 @@ export function createAllowance(allowance: Allowance): (now: UptimeMs) => boolea
   let bucket: Bucket | null = null;
   return (now) => {
     const tokens = bucket === null ? allowance.most : filled(bucket, allowance, now);
-    bucket = { tokens: tokens, at: now };
+    bucket = { tokens: tokens < 1 ? tokens : tokens - 1, at: now };
     return tokens >= 1;
   };
 }
