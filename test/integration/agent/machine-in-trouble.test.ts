@@ -6,6 +6,7 @@ import { PaddockLocal } from '../../../agent/client/paddock-local.mjs';
 import { AnsweredKiosk } from '../../harness/agent/answered-kiosk.ts';
 import { agent } from '../../harness/agent/cli.ts';
 import { until } from '../../harness/agent/fake-clock.ts';
+import { RawClient } from '../../harness/agent/local-client.ts';
 
 /** What the machine has, and beside it what another one would have. */
 const HARDWARE = `
@@ -39,6 +40,7 @@ beforeAll(async () => {
 afterEach(() => kiosk.end('SIGKILL'));
 afterAll(() => kiosk.close());
 
+const socket = (): string => join(kiosk.home, 'run/agent.sock');
 const newest = () => kiosk.received.at(-1)?.report;
 async function reports(): Promise<void> {
   const { length } = kiosk.received;
@@ -59,6 +61,29 @@ it('a configuration for other hardware costs what is not there, each by its code
   });
   const ended = await kiosk.end('SIGTERM');
   expect([ended?.code, newest()?.trigger.kind]).toEqual([0, 'shutdown']);
+});
+
+it('programs of the kiosk that send garbage, flood or never read cost nobody else anything', async () => {
+  kiosk.start();
+  await until(() => existsSync(socket()), 'the socket is there');
+  const hostile = (first: string): RawClient => {
+    const client = new RawClient(socket());
+    client.say(first);
+    return client;
+  };
+  const GET = 'GET /v1/state HTTP/1.1\r\nhost: kiosk\r\n\r\n';
+  const garbage = hostile('\0\xff'.repeat(50));
+  const flood = hostile(GET.repeat(2_000));
+  const deaf = Array.from({ length: 6 }, () => hostile(GET.replace('state', 'changes')));
+  for (const { socket: one } of deaf) one.pause();
+  expect((await garbage.closed).split('\r\n')[0]).toBe('HTTP/1.1 400 The request is not HTTP that can be read');
+  expect(await flood.closed).toContain('"code":"too_many_requests"');
+  await reports();
+  const state = await new PaddockLocal(socket()).state();
+  expect(state.connection.online).toBe(true);
+  await reports();
+  for (const { socket: one } of deaf) one.destroy();
+  expect((await kiosk.end('SIGTERM'))?.code).toBe(0);
 });
 
 describe('a disk', () => {
@@ -105,10 +130,9 @@ describe('a disk', () => {
 
   it('that becomes read-only, or full, costs what must be on it, and the agent reports on and is whole again', async () => {
     kiosk.start();
-    const socket = join(kiosk.home, 'run/agent.sock');
-    await until(() => existsSync(socket), 'the socket is there');
+    await until(() => existsSync(socket()), 'the socket is there');
     await reports();
-    const paddock = new PaddockLocal(socket);
+    const paddock = new PaddockLocal(socket());
     const troubles = [
       freeze,
       () => {
