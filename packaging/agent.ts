@@ -10,15 +10,17 @@ import { dirname, join, resolve } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import agent from '../agent/package.json' with { type: 'json' };
-import { ARCHITECTURES, isArchitecture, ownArchitecture, type Architecture } from './architectures.ts';
+import { ARCHITECTURES, isArchitecture, type Architecture } from './architectures.ts';
 import { buildDeb } from './deb.ts';
 import { placeNatives } from './natives.ts';
 import { packageAt, packageFor, placeOf, REPOSITORY, type NpmPackage } from './npm-packages.ts';
-import { copyrightOf, sbomOf, type Made } from './papers.ts';
-import { locateTool } from './tools.ts';
+import { changelogOf, copyrightOf, sbomOf, type Made } from './papers.ts';
+import { strip } from './strip.ts';
 
 const run = promisify(execFile);
 const NAME = 'paddock-agent';
+/** Nobody has an address yet: one that can never be somebody else's. */
+const MAINTAINER = 'Paddock <agent@paddock.invalid>';
 const LIB = 'usr/lib/paddock';
 const SOURCES = join(import.meta.dirname, 'agent');
 const SHEBANG = `#!/usr/bin/env -S /${LIB}/bin/node --lite-mode --max-semi-space-size=1 --disable-sigusr1`;
@@ -33,6 +35,7 @@ const FILES = {
   'no-machine-code.conf': `usr/share/doc/${NAME}/examples/no-machine-code.conf`,
   'set-clock.conf': `usr/share/doc/${NAME}/examples/set-clock.conf`,
   'tpm.conf': `usr/share/doc/${NAME}/examples/tpm.conf`,
+  'lintian-overrides': `usr/share/lintian/overrides/${NAME}`,
   postinst: 'DEBIAN/postinst',
   prerm: 'DEBIAN/prerm',
   postrm: 'DEBIAN/postrm',
@@ -147,11 +150,9 @@ async function placeNode(lib: string, architecture: Architecture): Promise<{ npm
   await mkdir(dirname(program), { recursive: true });
   await cp(join(npm.directory, 'bin/node'), program);
   await chmod(program, 0o755);
-  const strip = locateTool(`${tools}-strip`) ?? (architecture === ownArchitecture() ? locateTool('strip') : null);
-  if (strip === null)
-    return { npm, missing: [`a smaller Node: its symbols are still in it (binutils-${tools.replace('_', '-')})`] };
-  await run(strip, ['--strip-unneeded', program]);
-  return { npm, missing: [] };
+  const isSmall = await strip(program, architecture);
+  const words = `a smaller Node: its symbols are still in it (binutils-${tools.replace('_', '-')})`;
+  return { npm, missing: isSmall ? [] : [words] };
 }
 
 async function placeFiles(root: string): Promise<void> {
@@ -171,6 +172,7 @@ async function placePapers(root: string, made: Made, node: NpmPackage): Promise<
   await writeFile(join(doc, 'sbom.cdx.json'), sbomOf(made));
   await writeFile(join(doc, 'copyright'), await copyrightOf(made));
   await gzipped(join(doc, 'LICENSE.node.gz'), await readFile(join(node.directory, 'LICENSE')));
+  await gzipped(join(doc, 'changelog.gz'), Buffer.from(changelogOf(made, MAINTAINER)));
   await gzipped(join(doc, 'CHANGELOG.md.gz'), await readFile(join(REPOSITORY, 'CHANGELOG.md')));
 }
 
@@ -183,7 +185,7 @@ const controlOf = (architecture: Architecture) => ({
   Package: NAME,
   Version: flags['deb-version'],
   Architecture: architecture,
-  Maintainer: 'Paddock <paddock@localhost>',
+  Maintainer: MAINTAINER,
   Section: 'admin',
   Priority: 'optional',
   // What Node asks for, and what the maintainer scripts call.

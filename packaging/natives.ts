@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { ARCHITECTURES, ownArchitecture, type Architecture } from './architectures.ts';
 import { packageAt, packageFor, REPOSITORY, type NpmPackage } from './npm-packages.ts';
+import { strip } from './strip.ts';
 import { locateTool } from './tools.ts';
 
 const run = promisify(execFile);
@@ -70,6 +71,7 @@ async function placeToken(into: string, architecture: Architecture): Promise<Npm
     await compileToken(compiler, token.directory, to);
   } else if (existsSync(built)) await put(built, to);
   else return 'keys on a token: pkcs11js was not compiled by npm ci (g++, make, python3)';
+  await strip(to, architecture);
   await putScripts(token.directory, into);
   return token;
 }

@@ -90,6 +90,12 @@ export async function copyrightOf({ name, packages, programs }: Made): Promise<s
   ].join('\n');
 }
 
+/** Debian's form of a changelog, which tools read the version from; what changed is told in our own. */
+export function changelogOf({ name, version, epoch }: Made, maintainer: string): string {
+  const date = new Date(epoch * 1000).toUTCString().replace('GMT', '+0000');
+  return `${name} (${version}) unstable; urgency=medium\n\n  * See CHANGELOG.md.gz beside this file.\n\n -- ${maintainer}  ${date}\n`;
+}
+
 const LICENCE_FILE = /^(licen[cs]e|copying|notice)([.-].*)?$/i;
 
 async function licenceOf({ name, version, license, directory }: NpmPackage): Promise<string> {

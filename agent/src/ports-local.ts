@@ -15,6 +15,7 @@ export const LOCAL_PROBLEMS = {
   body_too_large: { status: 413, title: 'The body is larger than this interface takes' },
   event_data_too_large: { status: 413, title: 'The data of the event are larger than a report takes' },
   too_many_requests: { status: 429, title: 'Too many requests: wait a moment' },
+  too_many_lock_takes: { status: 429, title: 'The lock is taken too often: wait a moment' },
   too_many_events: { status: 429, title: 'Too many events just now: this one was not taken' },
   headers_too_large: { status: 431, title: 'The headers are larger than this interface takes' },
   internal: { status: 500, title: 'The agent failed; its log says more' },
@@ -22,6 +23,7 @@ export const LOCAL_PROBLEMS = {
   too_many_listeners: { status: 503, title: 'Too many listeners: close those that are not used' },
   outbox_full: { status: 503, title: 'The outbox is full of events that the cloud has not answered: none is taken' },
   event_unkept: { status: 503, title: 'The disk does not take the event: it is in memory alone, and was not accepted' },
+  lock_unkept: { status: 503, title: 'The disk does not take the change of the lock: it was not made' },
   stopping: { status: 503, title: 'The agent stops' },
 } as const satisfies Record<string, { status: number; title: string }>;
 export type LocalProblem = keyof typeof LOCAL_PROBLEMS;
@@ -56,9 +58,15 @@ export interface LocalRequest {
 }
 
 /** What is answered: something once, or a stream of server-sent events. */
-export type LocalReply =
-  | { readonly status: number; readonly body: object; readonly retryAfterSeconds?: number }
-  | { readonly listen: (listener: LocalListener) => void };
+export type LocalReply = LocalAnswer | { readonly listen: (listener: LocalListener) => void };
+
+export interface LocalAnswer {
+  readonly status: number;
+  readonly body: object;
+  readonly retryAfterSeconds?: number;
+  /** The methods that the address takes. */
+  readonly allow?: string;
+}
 
 /** Somebody at the other end of a stream. */
 export interface LocalListener {

@@ -20,7 +20,7 @@ export function outputProblems({ outputs }: ActConfig, sensors: SenseConfig['sen
       ...awayProblems(output, ['outputs', name]),
       ...targetProblems(output, ['outputs', name, 'target']),
     ]),
-    ...sharedRegisterProblems(entries),
+    ...sharedTargetProblems(entries),
   ];
 }
 
@@ -75,15 +75,24 @@ function registerProblems(output: OutputConfig, { table, type, scale }: Register
   return fits ? [] : [invalid([...path, 'type'], `${type} does not hold the whole range`)];
 }
 
-/** Two owners of one register would undo each other for ever. */
-function sharedRegisterProblems(entries: readonly (readonly [string, OutputConfig])[]): Problem[] {
+/** Two owners of one register, or of one command, would undo each other for ever. */
+function sharedTargetProblems(entries: readonly (readonly [string, OutputConfig])[]): Problem[] {
   const owner = new Map<string, string>();
   return entries.flatMap(([name, { target }]) => {
-    if (target.kind !== 'modbus-rtu') return [];
-    const { port, unit, table, address } = target;
-    const key = JSON.stringify([port, unit, table, address]);
-    const other = owner.get(key);
-    if (other === undefined) owner.set(key, name);
-    return other === undefined ? [] : [invalid(['outputs', name, 'target', 'address'], `is that of output ${other}`)];
+    const place = placeOf(target);
+    if (place === null) return [];
+    const other = owner.get(place.key);
+    if (other === undefined) owner.set(place.key, name);
+    return other === undefined ? [] : [invalid(['outputs', name, 'target', place.at], `is that of output ${other}`)];
   });
+}
+
+/** What nobody else may set, and where a target says so; null for a line of GPIO, which sensors take, too. */
+function placeOf(target: OutputConfig['target']): { readonly key: string; readonly at: string } | null {
+  if (target.kind === 'gpio') return null;
+  const { port } = target;
+  if (target.kind === 'modbus-rtu')
+    return { key: JSON.stringify([port, target.unit, target.table, target.address]), at: 'address' };
+  const words = Object.entries(target.words ?? {}).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return { key: JSON.stringify([port, target.send, words]), at: 'send' };
 }

@@ -11,6 +11,9 @@ export interface Allowance {
 export const PER_CONNECTION: Allowance = { most: 20, perSecond: 10 };
 export const ALL_TOGETHER: Allowance = { most: 100, perSecond: 50 };
 
+/** What makes flash wear out: each is written, and so is its release. */
+export const LOCK_TAKES: Allowance = { most: 30, perSecond: 0.2 };
+
 interface Bucket {
   readonly tokens: number;
   readonly at: UptimeMs;
@@ -18,6 +21,16 @@ interface Bucket {
 
 const filled = ({ tokens, at }: Bucket, { most, perSecond }: Allowance, now: UptimeMs): number =>
   Math.min(most, tokens + ((now - at) * perSecond) / 1000);
+
+/** @returns what says whether there is room for one more, and counts it then */
+export function createAllowance(allowance: Allowance): (now: UptimeMs) => boolean {
+  let bucket: Bucket | null = null;
+  return (now) => {
+    const tokens = bucket === null ? allowance.most : filled(bucket, allowance, now);
+    bucket = { tokens: tokens < 1 ? tokens : tokens - 1, at: now };
+    return tokens >= 1;
+  };
+}
 
 /**
  * Who may ask now: every connection by itself, so that one that floods takes nothing from the others, and all together,

@@ -12,7 +12,7 @@ import { isTooDeep, type EventBody } from './shapes.ts';
 
 /** How often it is looked whether somebody still has to wait. */
 const LOOK_EVERY_MS = 100;
-const AGAIN_AFTER_SECONDS = 1;
+const LATER = { retryAfterSeconds: 1 };
 
 /** Where events go, as the session has it. */
 export interface EventsParts {
@@ -91,7 +91,7 @@ export class LocalEvents {
       if (why === null) await clock.sleep(LOOK_EVERY_MS, gone);
     }
     // Nobody has promised anything: it may be sent all the same, and its id stays its own.
-    if (this.#isOnDisk(id) === false) throw new LocalError('event_unkept', undefined, AGAIN_AFTER_SECONDS);
+    if (this.#isOnDisk(id) === false) throw new LocalError('event_unkept', undefined, LATER);
     return { status: 202, body: { id, state: 'kept', why } };
   }
 
@@ -120,9 +120,9 @@ export class LocalEvents {
 
   async #make(id: string, event: EventBody, content: string): Promise<void> {
     if (this.#isStopping) throw new LocalError('stopping');
-    if (this.#parts.isFull()) throw new LocalError('outbox_full', undefined, AGAIN_AFTER_SECONDS);
+    if (this.#parts.isFull()) throw new LocalError('outbox_full', undefined, LATER);
     const reported = this.#parts.report({ ...event, id });
-    if (reported === null) throw new LocalError('too_many_events', undefined, AGAIN_AFTER_SECONDS);
+    if (reported === null) throw new LocalError('too_many_events', undefined, LATER);
     const made = reported.then((report) => this.#keep(id, content, report)).finally(() => this.#making.delete(id));
     this.#making.set(id, { content, made });
     await made;

@@ -84,7 +84,7 @@ export class LocalInterface implements LocalServed {
     this.#quiet((times) =>
       this.#parts.log.warn({ ...fields, times }, 'A program of this kiosk asks too often: it was refused'),
     );
-    return refusal('too_many_requests', 1);
+    return refusal('too_many_requests', { retryAfterSeconds: 1 });
   }
 
   closed(connection: number): void {
@@ -93,7 +93,7 @@ export class LocalInterface implements LocalServed {
 
   async answer(request: LocalRequest): Promise<LocalReply> {
     const kind = request.path.startsWith('/v1/events/') ? 'events' : 'others';
-    if (this.#answering[kind] >= MOST_ANSWERING) return refusal('too_many_requests', 1);
+    if (this.#answering[kind] >= MOST_ANSWERING) return refusal('too_many_requests', { retryAfterSeconds: 1 });
     this.#answering[kind] += 1;
     try {
       const { handler, name } = routeOf(request);
@@ -106,7 +106,7 @@ export class LocalInterface implements LocalServed {
   }
 
   #problemOf(cause: unknown): LocalReply {
-    if (cause instanceof LocalError) return problemReply(cause, cause.retryAfterSeconds);
+    if (cause instanceof LocalError) return problemReply(cause, cause.heads);
     if (cause instanceof LockError) return problemReply(lockProblem(cause));
     this.#parts.log.error({ code: codeOf(cause), err: cause }, 'A request of the local interface failed');
     return refusal('internal');
@@ -118,7 +118,8 @@ function routeOf({ method, path }: LocalRequest): { readonly handler: Handler; r
   const methods = ROUTES[`/${version}/${room}${name === undefined ? '' : '/:'}`];
   if (methods === undefined || rest.length > 0) throw new LocalError('not_found');
   const handler = Object.hasOwn(methods, method) ? methods[method] : undefined;
-  if (handler === undefined) throw new LocalError('method_not_allowed', Object.keys(methods).join(', '));
+  const allow = Object.keys(methods).join(', ');
+  if (handler === undefined) throw new LocalError('method_not_allowed', allow, { allow });
   return { handler, name: nameOf(name ?? '') };
 }
 

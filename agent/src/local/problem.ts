@@ -1,4 +1,7 @@
-import { LOCAL_PROBLEMS, type LocalProblem, type LocalReply } from '../ports-local.ts';
+import { LOCAL_PROBLEMS, type LocalAnswer, type LocalProblem } from '../ports-local.ts';
+
+/** What the head of an answer says besides. */
+type Heads = Omit<LocalAnswer, 'status' | 'body'>;
 
 /** Thrown by whoever answers a request; becomes the body of the answer. */
 export class LocalError extends Error {
@@ -8,28 +11,28 @@ export class LocalError extends Error {
   readonly status: number;
   readonly title: string;
   readonly detail: string | undefined;
-  readonly retryAfterSeconds: number | undefined;
+  readonly heads: Heads;
 
-  constructor(code: LocalProblem, detail?: string, retryAfterSeconds?: number) {
+  constructor(code: LocalProblem, detail?: string, heads: Heads = {}) {
     super(detail === undefined ? LOCAL_PROBLEMS[code].title : `${LOCAL_PROBLEMS[code].title}: ${detail}`);
     this.code = code;
     this.status = LOCAL_PROBLEMS[code].status;
     this.title = LOCAL_PROBLEMS[code].title;
     this.detail = detail;
-    this.retryAfterSeconds = retryAfterSeconds;
+    this.heads = heads;
   }
 }
 
 /** Problem details (RFC 9457). */
 export const problemReply = (
   { status, title, code, detail }: Pick<LocalError, 'status' | 'title' | 'code' | 'detail'>,
-  retryAfterSeconds?: number,
-): LocalReply => ({
+  heads: Heads = {},
+): LocalAnswer => ({
   status,
   body: { type: 'about:blank', title, status, code, ...(detail !== undefined && { detail }) },
-  ...(retryAfterSeconds !== undefined && { retryAfterSeconds }),
+  ...heads,
 });
 
 /** Of a code of the table. */
-export const refusal = (code: LocalProblem, retryAfterSeconds?: number): LocalReply =>
-  problemReply({ ...LOCAL_PROBLEMS[code], code, detail: undefined }, retryAfterSeconds);
+export const refusal = (code: LocalProblem, heads: Heads = {}): LocalAnswer =>
+  problemReply({ ...LOCAL_PROBLEMS[code], code, detail: undefined }, heads);

@@ -11,17 +11,22 @@ export function keepSchedule(
   stop: AbortSignal,
 ): () => void {
   let changed = new AbortController();
+  const begin = (): (() => void) =>
+    scheduler.schedule(pace.now().cron, () => void clock.sleep(jitterOf(device, jitterMs), stop).then(report));
   const report = (): void => void (stop.aborted || reporter.report({ kind: 'schedule' }));
   const guard = async (): Promise<void> => {
     while (!stop.aborted) {
       const { signal } = changed;
       const leftMs = overdueAt(reporter.reportedAt(), pace.now().gapMs, jitterMs) - clock.monotonic();
       if (leftMs > 0) await clock.sleep(leftMs, AbortSignal.any([stop, signal]));
-      else await reporter.report({ kind: 'schedule' });
+      else {
+        // Cron waits for a moment of a wall clock that is another one now, for years perhaps.
+        end();
+        end = begin();
+        await reporter.report({ kind: 'schedule' });
+      }
     }
   };
-  const begin = (): (() => void) =>
-    scheduler.schedule(pace.now().cron, () => void clock.sleep(jitterOf(device, jitterMs), stop).then(report));
   let end = begin();
   const forget = pace.onChange(() => {
     end();

@@ -18,6 +18,9 @@ export interface GpioPortOptions {
 /** The chip itself, rather than one of its lines. */
 const OF_THE_CHIP: readonly GpioCode[] = ['gpio_chip_gone', 'gpio_chip_missing', 'gpio_chip_foreign', 'gpio_denied'];
 
+/** A question to a chip stops the whole agent until it is answered: after one that took so long others have their turn. */
+const SLOW_MS = 20;
+
 /** A GPIO chip, whose lines are asked for one by one: one that is in use is no reason not to have the others. */
 export class GpioPort implements SensorPort {
   readonly name: string;
@@ -81,8 +84,12 @@ export class GpioPort implements SensorPort {
     while (!signal.aborted) {
       const startedAt = clock.monotonic();
       this.#rest.nextRound();
-      for (const [index, { sensor, line }] of this.#lines.entries())
-        if (!signal.aborted && !this.#rest.isResting(index)) this.#look(index, sensor, line);
+      for (const [index, { sensor, line }] of this.#lines.entries()) {
+        if (signal.aborted || this.#rest.isResting(index)) continue;
+        const askedAt = clock.monotonic();
+        this.#look(index, sensor, line);
+        if (clock.monotonic() - askedAt > SLOW_MS) await clock.sleep(0, signal);
+      }
       if (!signal.aborted) this.#life.note({ state: 'open', detail: this.#detail() });
       await clock.sleep(Math.max(0, config.pollMs - (clock.monotonic() - startedAt)), signal);
     }

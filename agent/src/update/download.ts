@@ -1,5 +1,6 @@
+import { commandMissing, missingPrograms } from '@paddock/shared/bundle-commands.ts';
 import { BundleError } from '@paddock/shared/bundle-error.ts';
-import { isFile, parseIndex } from '@paddock/shared/bundle-index.ts';
+import { isFile, parseIndex, type IndexEntry } from '@paddock/shared/bundle-index.ts';
 import type { Slot } from '@paddock/shared/firmware.ts';
 import { parseManifest, type Manifest } from '@paddock/shared/manifest.ts';
 import type { Installer, Repository, Zstd } from '../ports-firmware.ts';
@@ -86,7 +87,11 @@ async function planned(
   const brake = createBrake(parts.clock, bytesPerSecond);
   const pack = await openPack(parts.repository, manifest.index.sha256, running?.sha256 ?? null, brake, signal);
   const index = await fetchIndex(parts, pack, manifest, running, signal);
-  const { objects, runs } = objectsOf(pack, index, running);
+  const entries = parseIndex(index);
+  // Before its contents are paid for: what cannot be started is refused in its trial at the latest.
+  const [missingProgram] = missingPrograms(manifest, entries);
+  if (missingProgram !== undefined) throw commandMissing(missingProgram);
+  const { objects, runs } = objectsOf(pack, entries, running);
   const missing = await missingOf(parts, pack, { objects, runs, index: manifest.index.sha256 });
   await checkSpace(parts.installer, manifest, missing, running);
   const { path, read } = pack;
@@ -104,12 +109,12 @@ async function runningOf(installer: Pick<Installer, 'content'>): Promise<Running
 /** All objects of the pack, and the hashes of what runs where the pack does not come from it. */
 function objectsOf(
   pack: OpenPack & { readonly isFrom: boolean },
-  index: Uint8Array,
+  index: readonly IndexEntry[],
   running: Running | null,
 ): { readonly objects: readonly PlannedObject[]; readonly runs: ReadonlySet<string> } {
   const old = running === null ? null : parseIndex(running.index);
   const offset = pack.offset + pack.head.index.bytes;
-  const objects = planPack(pack.head, parseIndex(index), pack.isFrom ? old : null, offset);
+  const objects = planPack(pack.head, index, pack.isFrom ? old : null, offset);
   const runs = pack.isFrom || old === null ? [] : old.filter(isFile).map(({ sha256 }) => sha256);
   return { objects, runs: new Set(runs) };
 }

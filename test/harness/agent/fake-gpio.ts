@@ -34,6 +34,8 @@ export class FakeGpio implements Gpio {
   tellsEdges = true;
   /** Nobody is woken, as while the event loop stands still. */
   isHeldBack = false;
+  /** Hears of each question for a line. */
+  hears: (line: number | string) => void = () => {};
   #asked = new Map<number | string, Asked>();
 
   chips(): ChipFacts[] {
@@ -70,6 +72,7 @@ export class FakeGpio implements Gpio {
   }
 
   #take(line: number | string, user: string): void {
+    this.hears(line);
     if (this.isMissing) throw new GpioError('gpio_chip_missing', 'bench');
     const code = this.refused.get(line);
     if (code !== undefined) throw new GpioError(code, String(line));

@@ -1,15 +1,18 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { CloudProcess } from '../cloud-process.ts';
 import { newHome } from './cli.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
 const LAUNCHER = join(ROOT, 'agent/bin/paddock-agent.cjs');
+const STARTER = join(ROOT, 'agent/bin/paddock-start.cjs');
 const PADDOCK = join(ROOT, 'cloud/bin/paddock.cjs');
 const SHIFTED = new URL('./shifted-wall-clock.ts', import.meta.url);
 
+const AGAIN_AFTER_MS = 50;
 const CONFIGURATION = `
 cloud: { claim: claim.jwt }
 report: { schedule: '*/2 * * * * *', jitterSeconds: 0 }
@@ -35,6 +38,7 @@ export class MemberProcess {
   log = '';
   #child: ChildProcess | null = null;
   #ended: Promise<number | null> = Promise.resolve(null);
+  #isSupervised = false;
 
   /** @param more of its configuration */
   static async prepare(claim: string, more = ''): Promise<MemberProcess> {
@@ -47,8 +51,21 @@ export class MemberProcess {
   /** @param wallShiftMs by how much its wall clock is wrong */
   start(wallShiftMs = 0): void {
     const load = wallShiftMs === 0 ? [] : ['--import', SHIFTED.href];
-    const env = { ...process.env, WALL_CLOCK_SHIFT_MS: String(wallShiftMs) };
-    const child = spawn(process.execPath, [...load, LAUNCHER, 'run'], { cwd: this.home, env });
+    this.#run([...load, LAUNCHER, 'run'], { WALL_CLOCK_SHIFT_MS: String(wallShiftMs) });
+  }
+
+  /** As the service does: whatever paddock-start becomes is started again, soon, when it has ended. Resolves behind {@link stop}. */
+  async supervise(slots: string): Promise<void> {
+    this.#isSupervised = true;
+    while (this.#isSupervised) {
+      this.#run([STARTER, '--slots', slots, '--starts', join(this.home, 'starts.json'), '--', 'run']);
+      await this.#ended;
+      await sleep(AGAIN_AFTER_MS);
+    }
+  }
+
+  #run(args: readonly string[], environment: object = {}): void {
+    const child = spawn(process.execPath, args, { cwd: this.home, env: { ...process.env, ...environment } });
     child.stdout.on('data', (chunk: Buffer) => void (this.out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => void (this.log += chunk.toString()));
     this.#child = child;
@@ -67,6 +84,7 @@ export class MemberProcess {
   }
 
   async stop(): Promise<void> {
+    this.#isSupervised = false;
     this.#child?.kill('SIGTERM');
     await this.#ended;
   }

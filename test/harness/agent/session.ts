@@ -30,6 +30,8 @@ export class SessionBench {
   readings: Record<string, Reading> = { door: { value: true, ageMs: 0 } };
   /** Fires the schedule. */
   tick: () => void = () => {};
+  /** Which are running. */
+  schedules = 0;
   #sensors: SensorEvents | null = null;
   readonly disk: MemoryDisk;
   readonly cloud: FakeCloud;
@@ -63,7 +65,8 @@ export class SessionBench {
     const scheduler: Scheduler = {
       schedule: (_cron, task) => {
         this.tick = task;
-        return () => {};
+        this.schedules += 1;
+        return () => void (this.schedules -= 1);
       },
     };
     const sensors: SensorSource = {

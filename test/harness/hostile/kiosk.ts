@@ -20,10 +20,15 @@ const PROGRAM = '#!/bin/sh\nexec sleep 1000\n';
 const HEALTH = { withinSeconds: 60, settleSeconds: 0, sensors: true };
 
 /** A release that no other is like, and that is mostly one file. @param seed of that file */
-export const plainRelease = (counter: number, other: object = {}, seed = String(counter)): TestRelease =>
+export const plainRelease = (
+  counter: number,
+  other: object = {},
+  seed = String(counter),
+  files: TestRelease['files'] = {},
+): TestRelease =>
   releaseOf(
     counter,
-    { 'app.txt': digests(seed), 'bin/kiosk': PROGRAM, 'same.txt': 'the same in every release\n'.repeat(500) },
+    { ...files, 'app.txt': digests(seed), 'bin/kiosk': PROGRAM, 'same.txt': 'the same in every release\n'.repeat(500) },
     { health: HEALTH, ...other },
   );
 const digests = (seed: string): string =>
@@ -53,14 +58,19 @@ export class HostileKiosk {
     this.launcher = launcher;
   }
 
-  /** Runs its first release. */
-  static async start(): Promise<HostileKiosk> {
+  /**
+   * Runs its first release.
+   * @param isSupervised its agent is started by `paddock-start`, and again whenever it ends, as a service does
+   */
+  static async start(isSupervised = false): Promise<HostileKiosk> {
     const cloud = await HostileCloud.open();
     const launcher = new LauncherProcess();
     const agent = await MemberProcess.prepare(cloud.claim, `firmware: { slots: ${launcher.root} }\n`);
     const kiosk = new HostileKiosk(cloud, agent, launcher);
     launcher.start();
-    await kiosk.startAgent();
+    if (isSupervised) void agent.supervise(launcher.root);
+    else await kiosk.startAgent();
+    await kiosk.until('a first report', () => cloud.reports.length > 0);
     await kiosk.install(kiosk.publish());
     return kiosk;
   }
@@ -78,9 +88,10 @@ export class HostileKiosk {
     await this.until('more reports', () => this.cloud.reports.length >= length + count);
   }
 
-  /** The next release, signed by all who have to. @param other of its manifest */
-  publish(other: object = {}): TestRelease {
-    const release = plainRelease(this.genuine.length + 1, other);
+  /** The next release, signed by all who have to. @param other of its manifest @param files more of them */
+  publish(other: object = {}, files: TestRelease['files'] = {}): TestRelease {
+    const counter = this.genuine.length + 1;
+    const release = plainRelease(counter, other, String(counter), files);
     this.cloud.repository.publishRelease(release, this.genuine.slice(-2));
     this.genuine.push(release);
     return release;

@@ -212,6 +212,18 @@ describe('a disk that is too small', () => {
   });
 });
 
+it('a release whose program is not in its index is refused before any of its contents is fetched', async () => {
+  const { index } = OLD;
+  for (const command of ['bin/none', 'lib/big']) {
+    const broken = releaseOf(1, OLD.files, { run: { command: [command] } });
+    server.files.set(packPathOf(indexOf(broken), null), packOf(broken, null));
+    const before = server.sentBytes;
+    expect(await codeThrown(fetchAll(broken))).toBe('manifest_command');
+    expect(server.sentBytes - before).toBe(BEGINNING_BYTES);
+  }
+  expect(Buffer.compare(await fetchAll(OLD), index)).toBe(0);
+});
+
 it('a bandwidth limit is kept by a real transfer, but for what a second may bring at once', async () => {
   const { length } = publish(OLD, null, ['plain']);
   const bytesPerSecond = 2_500_000;

@@ -168,6 +168,7 @@ describe('the software of a kiosk', () => {
     expect(await told('GET', '/v1/state/')).toEqual([404, 'not_found']);
     expect(await told('DELETE', '/v1/lock/%E0%A4%A')).toEqual([404, 'not_found']);
     expect(await told('POST', '/v1/state')).toEqual([405, 'method_not_allowed']);
+    expect((await ask(socket, 'POST', '/v1/lock/screen')).headers['allow']).toBe('PUT, DELETE');
     expect(await told('PUT', '/v1/events/short', {})).toEqual([400, 'request_invalid']);
     expect(await told('PUT', '/v1/events/swipe-0003', '{')).toEqual([400, 'body_malformed']);
     expect(await told('PUT', '/v1/events/swipe-0003', { name: 'A' })).toEqual([400, 'request_invalid']);

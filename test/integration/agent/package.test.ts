@@ -98,6 +98,7 @@ describe('the package of the agent', () => {
     const said = await root.sh(`dpkg --install /root/${basename(first)}`);
     expect(said).toContain('paddock-agent-setup --claim claim.jwt');
     expect(await root.sh('id -nG paddock')).toMatch(/^paddock dialout gpio\n/);
+    expect(await root.sh('zcat /usr/share/doc/paddock-agent/changelog.gz')).toMatch(/^paddock-agent \(0\.1\.0\) /);
     expect(await root.sh('systemctl is-enabled paddock-agent paddock-launcher')).toBe('enabled\nenabled\n');
     expect(await root.sh('stat -c "%U %a" /etc/paddock /var/lib/paddock/agent')).toBe('paddock 750\npaddock 700\n');
   });

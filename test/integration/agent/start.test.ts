@@ -19,6 +19,7 @@ const says = (name: string): string => `process.stdout.write('${name} ' + proces
 const FIRST = releaseOf(1, { [AGENT]: says('first') });
 const NEXT = releaseOf(2, { [AGENT]: says('next') });
 const PLAIN = releaseOf(3, { data: 'without an agent' });
+const HOLLOW = releaseOf(4, { [AGENT]: null });
 
 let home: string;
 let slots: string;
@@ -60,6 +61,27 @@ describe('what is started as the agent', () => {
     expect(await started()).toBe('own');
     install(calls, PLAIN);
     expect(await started()).toBe('own');
+    install(calls, HOLLOW);
+    expect(await started()).toBe('own');
+  });
+
+  it("is the package's own where the slots cannot be read", async () => {
+    writeFileSync(slots, 'no directory');
+    expect(await started()).toBe('own');
+  });
+
+  it('is that of the release although nobody can read how often it was started, which is counted anew', async () => {
+    install(directory(), FIRST);
+    writeFileSync(join(home, 'starts.json'), '{');
+    expect(await started()).toBe('first --version');
+    expect(JSON.parse(readFileSync(join(home, 'starts.json'), 'utf8'))).toMatchObject({ starts: 1 });
+  });
+
+  it('is counted where the service has its runtime files', async () => {
+    install(directory(), FIRST);
+    const env = { ...process.env, RUNTIME_DIRECTORY: home };
+    await promisify(execFile)(process.execPath, [START, '--slots', slots, '--', 'run'], { env });
+    expect(JSON.parse(readFileSync(join(home, 'agent-starts.json'), 'utf8'))).toMatchObject({ starts: 1 });
   });
 
   it('is that of the release, with what it is called with', async () => {
@@ -122,6 +144,16 @@ describe('an agent ends', () => {
     expect(await tried?.over).toBe('kiosk-app 1.1.0');
     install(calls, PLAIN);
     expect(await own(FIRST.release.sha256)?.over).toBe('kiosk-app 1.3.0');
+  });
+
+  it('not because the slots cannot be read', async () => {
+    install(directory(), FIRST);
+    const clock = new FakeClock();
+    const own = openOwnRelease({ PADDOCK_AGENT_SLOTS: slots, PADDOCK_AGENT_RELEASE: FIRST.release.sha256 }, clock);
+    rmSync(slots, { recursive: true });
+    writeFileSync(slots, 'no directory');
+    await clock.advance(60_000);
+    expect(own?.isOver()).toBe(false);
   });
 
   it('never when it was started by hand', () => {

@@ -89,6 +89,7 @@ describe('a release that is genuine, and not for this kiosk,', () => {
     ['in a manifest of a later version', { v: 2 }, 'manifest_version_unsupported'],
     ['in a manifest with a key that nobody knows', { surprise: true }, 'manifest_invalid'],
     ['that runs a program out of its slot', { run: { command: ['../../bin/sh'] } }, 'manifest_command'],
+    ['whose hook is not in it', { hooks: { after: { command: ['bin/none'], timeoutSeconds: 5 } } }, 'manifest_command'],
   ])('is not installed: one %s', async (_, manifest, code) => {
     expect(await kiosk.attacked(kiosk.publish(manifest))).toEqual(harmless(code));
     await kiosk.recovers(kiosk.publish());

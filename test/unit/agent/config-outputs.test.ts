@@ -37,6 +37,13 @@ describe('outputs in the configuration', () => {
     expect(outputs.pump).toMatchObject({ whenAway: 'revert', awaySeconds: 600 });
   });
 
+  it('may have one command with words of their own', () => {
+    const lamp = (name: string): string =>
+      `  ${name}: { kind: binary, target: { port: line, send: "{value}\\n", words: { true: ${name} on, false: ${name} off } } }\n`;
+    const { outputs } = configOf(`${WHOLE}${lamp('red')}${lamp('green')}`);
+    expect(Object.keys(outputs)).toEqual(['mode', 'fan', 'pump', 'red', 'green']);
+  });
+
   it.each([
     ['kind: enum', 'kind: lamp', 'outputs.mode.kind names no kind of output on such a port: lamp'],
     ['kind: number, range', 'kind: text, range', 'outputs.fan.kind names no kind of output on such a port: text'],
@@ -60,6 +67,11 @@ describe('outputs in the configuration', () => {
     ['(?<value>.*)', '(?<value>.*', 'config_invalid outputs.mode.target.told'],
     ['send:', 'answer: OK, answerPattern: "^OK", send:', 'answerPattern is there besides answer'],
     ['table: coil, address: 3', 'table: holding, address: 3', 'outputs.pump.target.address is that of output fan'],
+    [
+      '  fan: {',
+      '  other: { kind: text, target: { port: line, send: "MODE {value}\\n" } }\n  fan: {',
+      'config_invalid outputs.other.target.send is that of output mode',
+    ],
     ['  mains:', '  output.fan:', 'config_invalid sensors.output.fan is the reading of output fan'],
     ['port: bus, unit: 1, table: holding, address: 3 }', 'port: line, field: x }', 'ports.line needs either format'],
     ['  fan: {', `  ${'f'.repeat(60)}: {`, 'is too long: its reading is called output.f'],

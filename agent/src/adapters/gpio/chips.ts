@@ -32,12 +32,16 @@ function openPath(path: string): number {
   try {
     return openSync(path, constants.O_RDWR);
   } catch (cause) {
-    const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
-    throw new GpioError(OPENING[why] ?? 'gpio_chip_foreign', `${path} (${why})`, { cause });
+    throw openingError(path, cause);
   }
 }
 
-/** What it means when the device does not open. */
+function openingError(path: string, cause: unknown): GpioError {
+  const why = cause instanceof Error && 'code' in cause ? String(cause.code) : String(cause);
+  return new GpioError(OPENING[why] ?? 'gpio_chip_foreign', `${path} (${why})`, { cause });
+}
+
+/** What it means when the device, or the directory of all devices, does not open. */
 const OPENING: Readonly<Record<string, GpioCode>> = {
   ENOENT: 'gpio_chip_missing',
   ENODEV: 'gpio_chip_missing',
@@ -91,10 +95,18 @@ export const chipFacts = (calls: GpioCalls): ChipFacts[] =>
   );
 
 const chipPaths = (): string[] =>
-  readdirSync(DEVICES)
+  devices()
     .filter((name) => CHIP.test(name))
     .toSorted((a, b) => a.localeCompare(b, 'en', { numeric: true }))
     .map((name) => `${DEVICES}/${name}`);
+
+function devices(): string[] {
+  try {
+    return readdirSync(DEVICES);
+  } catch (cause) {
+    throw openingError(DEVICES, cause);
+  }
+}
 
 /** One that is denied, or goes away meanwhile, is left out. */
 function look<T>(calls: GpioCalls, path: string, work: (open: OpenChip) => T, denied: () => void = () => {}): T[] {

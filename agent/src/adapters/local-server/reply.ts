@@ -10,7 +10,7 @@ const typeOf = (status: number): string => (status < 400 ? 'application/json' : 
 export function send(response: ServerResponse, reply: LocalReply, isLast = false): void {
   if (response.destroyed) return;
   if ('listen' in reply) return stream(response, reply.listen);
-  const { status, body, retryAfterSeconds } = reply;
+  const { status, body, retryAfterSeconds, allow } = reply;
   const text = `${JSON.stringify(body)}\n`;
   const headers: OutgoingHttpHeaders = {
     'content-type': typeOf(status),
@@ -18,6 +18,7 @@ export function send(response: ServerResponse, reply: LocalReply, isLast = false
     'cache-control': 'no-store',
   };
   if (retryAfterSeconds !== undefined) headers['retry-after'] = String(retryAfterSeconds);
+  if (allow !== undefined) headers.allow = allow;
   if (isLast) headers.connection = 'close';
   response.writeHead(status, headers);
   response.end(text);

@@ -1,7 +1,7 @@
 import { OutputsKey } from '@paddock/agent/act/desired-outputs.ts';
 import { createOutputs } from '@paddock/agent/act/outputs.ts';
 import { uptimeMs } from '@paddock/shared/time.ts';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { FakeClock } from '../../../harness/agent/fake-clock.ts';
 import { FakeGpio } from '../../../harness/agent/fake-gpio.ts';
 import { quietLog } from '../../../harness/agent/quiet-log.ts';
@@ -146,6 +146,32 @@ describe('the key outputs', () => {
     expect(pins()[1]).toBe(false);
     answered();
     expect(pins()[1]).toBe(true);
+    await close();
+  });
+
+  it('takes up on a chip that comes back what still holds, and nothing whose time is over', async () => {
+    const { key, gpio, apply, pins, answered, close, clock } = await bench();
+    answered();
+    gpio.pull();
+    gpio.levels.clear();
+    await clock.advance(1_000);
+    await apply({ lamp: true, heater: true, gate: { value: false, leaseSeconds: 600 } });
+    expect(states(key)).toEqual(['failed', 'failed', 'failed']);
+    await clock.advance(120_000);
+    expect(pins()).toEqual([undefined, undefined, undefined]);
+    gpio.isMissing = false;
+    await clock.advance(30_000);
+    // Two minutes after its last word the cloud is away for the heater, and not yet for the gate.
+    expect(pins()).toEqual([true, false, false]);
+    expect(states(key)).toEqual(['applied', 'away', 'applied']);
+    gpio.pull();
+    await clock.advance(500_000);
+    gpio.isMissing = false;
+    const driven = vi.spyOn(gpio.levels, 'set');
+    await clock.advance(30_000);
+    expect(pins()).toEqual([true, false, true]);
+    // Not even for a moment.
+    expect(driven).not.toHaveBeenCalledWith(3, false);
     await close();
   });
 

@@ -30,6 +30,11 @@ describe('the service manager is told', () => {
     socket.close();
   });
 
+  it('at addresses as the kernel has them: a path ends with a zero, a name begins with one', () => {
+    expect([...(addressOf('/a') ?? [])]).toEqual([1, 0, 47, 97, 0]);
+    expect([...(addressOf('@a') ?? [])]).toEqual([1, 0, 0, 97]);
+  });
+
   it('nothing where nobody asked to be told', async () => {
     expect(await openServiceManager({})).toBeNull();
     expect(addressOf('relative/path')).toBeNull();

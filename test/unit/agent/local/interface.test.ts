@@ -1,9 +1,10 @@
 import { Applications } from '@paddock/agent/local/applications.ts';
 import { LocalInterface } from '@paddock/agent/local/interface.ts';
 import { Listeners } from '@paddock/agent/local/listeners.ts';
+import { LOCK_TAKES } from '@paddock/agent/local/budget.ts';
 import { LocalLock } from '@paddock/agent/local/lock.ts';
 import { openUpdateLock } from '@paddock/agent/update/lock.ts';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { LocalEventsBench, SWIPE } from '../../../harness/agent/local-events.ts';
 import { localState } from '../../../harness/agent/local-state.ts';
 import { quietLog } from '../../../harness/agent/quiet-log.ts';
@@ -50,4 +51,41 @@ describe('requests about events, which wait for the cloud', () => {
     expect(new Set((await Promise.all(waiting)).map(String))).toEqual(new Set(['202,']));
     expect(await ask('GET', '/v1/events/swipe-0099')).toEqual([404, 'event_unknown']);
   });
+});
+
+describe('the lock', () => {
+  it('is written as often as a disk can bear it, whoever takes it, and can always be let go', async () => {
+    await clock.advance(600_000);
+    const replace = vi.spyOn(disk, 'replace');
+    const body = { reason: 'a customer pays', seconds: 60 };
+    const statuses: unknown[] = [];
+    for (let n = 0; n < 200; n += 1) {
+      statuses.push(await ask('PUT', `/v1/lock/app-${n % 7}`, body));
+      await ask('DELETE', `/v1/lock/app-${n % 7}`);
+    }
+    const refused = [429, 'too_many_lock_takes'];
+    expect(statuses.slice(0, LOCK_TAKES.most).every((said) => String(said) === '200,')).toBe(true);
+    expect(new Set(statuses.slice(LOCK_TAKES.most).map(String))).toEqual(new Set([String(refused)]));
+    expect(replace).toHaveBeenCalledTimes(LOCK_TAKES.most);
+    await clock.advance(5_000);
+    expect(await ask('PUT', '/v1/lock/payment', body)).toEqual([200, '']);
+    // Who asks for what another one holds writes nothing, and hears that it is held.
+    for (let n = 0; n < 50; n += 1) expect(await ask('PUT', '/v1/lock/screen', body)).toEqual([409, 'lock_held']);
+    expect(await ask('PUT', '/v1/lock/payment', body)).toEqual(refused);
+    expect(await ask('DELETE', '/v1/lock/payment')).toEqual([200, '']);
+    await clock.advance(5_000);
+    expect(await ask('PUT', '/v1/lock/screen', body)).toEqual([200, '']);
+    expect(replace).toHaveBeenCalledTimes(LOCK_TAKES.most + 2);
+  });
+});
+
+it('a method that an address does not take is refused with those that it takes', async () => {
+  const reply = await served.answer({
+    method: 'POST',
+    path: '/v1/lock/a',
+    query: new Map(),
+    body: '',
+    gone: gone.signal,
+  });
+  expect(reply).toMatchObject({ status: 405, allow: 'PUT, DELETE' });
 });

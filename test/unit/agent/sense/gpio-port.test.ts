@@ -15,9 +15,12 @@ const SENSORS = new Map([
   ['meter', pin(5, {}, true)],
 ]);
 
-async function bench(sensors: ReadonlyMap<string, WantedPin> = SENSORS, change: (gpio: FakeGpio) => void = () => {}) {
+async function bench(
+  sensors: ReadonlyMap<string, WantedPin> = SENSORS,
+  change: (gpio: FakeGpio, clock: FakeClock) => void = () => {},
+) {
   const [clock, gpio, listener] = [new FakeClock(), new FakeGpio(), new Listener()];
-  change(gpio);
+  change(gpio, clock);
   const config = { chip: 'bench', pollMs: 1000 };
   const port = new GpioPort({
     name: 'pins',
@@ -113,6 +116,21 @@ describe('a port of GPIO lines', () => {
     await clock.advance(20_000);
     expect(told()).toContainEqual({ sensor: 'door', value: false });
     expect(port.status()).toEqual({ state: 'open', detail: null });
+    await port.close();
+  });
+
+  it('lets everything else have its turn between two lines whose chip lets the agent wait', async () => {
+    const order: string[] = [];
+    const { port, clock } = await bench(SENSORS, (gpio, time) => {
+      for (const line of ['DOOR', 5]) gpio.refused.set(line, 'gpio_no_answer');
+      gpio.hears = (line) => {
+        order.push(String(line));
+        time.skip(1000);
+      };
+      void time.sleep(500).then(() => order.push('others'));
+    });
+    await clock.advance(1000);
+    expect(order.slice(0, 3)).toEqual(['DOOR', 'others', '5']);
     await port.close();
   });
 

@@ -7,6 +7,8 @@ import { daysLater, EPOCH } from '../../../harness/tuf/simulator.ts';
 
 const ONE = releaseOf(1, { 'bin/kiosk': 'one', 'web/app.js': 'a'.repeat(3_000), 'web/same.js': 'same' });
 const TWO = releaseOf(2, { 'bin/kiosk': 'two', 'web/app.js': `${'a'.repeat(3_000)}b`, 'web/same.js': 'same' });
+/** With what hooks and probes may be. */
+const EQUIPPED = releaseOf(2, { ...TWO.files, 'bin/before': 'hook', 'bin/after': 'hook', 'bin/probe': 'probe' });
 const devices: UpdateDevice[] = [];
 afterEach(async () => {
   for (const device of devices.splice(0)) await device.stop();
@@ -104,7 +106,7 @@ describe('an update', () => {
   });
 
   it('runs hooks from the new slot, before and behind the switch', async () => {
-    const hooked = remade(TWO, {
+    const hooked = remade(EQUIPPED, {
       hooks: {
         before: { command: ['bin/before', '-x'], timeoutSeconds: 9 },
         after: { command: ['node', 'after.js'], timeoutSeconds: 9 },
@@ -145,7 +147,7 @@ const packOfTwo = ({ repository }: UpdateDevice): string =>
   [...repository.files.keys()].find((path) => path.includes('/from-')) ?? '';
 
 describe('a trial', () => {
-  const probed = remade(TWO, {
+  const probed = remade(EQUIPPED, {
     health: {
       withinSeconds: 30,
       settleSeconds: 5,
@@ -199,11 +201,11 @@ describe('a trial', () => {
   });
 
   it('whose hook behind the switch fails ends likewise; one before it ends the update without a trial', async () => {
-    const after = remade(TWO, { hooks: { after: { command: ['bin/after'], timeoutSeconds: 9 } } });
+    const after = remade(EQUIPPED, { hooks: { after: { command: ['bin/after'], timeoutSeconds: 9 } } });
     const device = await onOne({ repository: repositoryWith(ONE, after) });
     device.program = async () => ({ code: 3, timedOut: false, output: '' });
     await expectRollback(device, after, 'update_hook_failed');
-    const before = remade(TWO, { hooks: { before: { command: ['bin/before'], timeoutSeconds: 9 } } });
+    const before = remade(EQUIPPED, { hooks: { before: { command: ['bin/before'], timeoutSeconds: 9 } } });
     const other = await onOne({ repository: repositoryWith(ONE, before) });
     other.program = device.program;
     await other.desire(before);

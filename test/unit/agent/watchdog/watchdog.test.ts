@@ -57,6 +57,17 @@ describe('the service manager', () => {
     expect(said.at(-1)).toEqual({ STATUS: 'Connected', WATCHDOG: '1' });
   });
 
+  it('is not told by a loop that came too late, and is again when it comes in time', async () => {
+    watch();
+    await clock.advance(MINUTE_MS);
+    clock.skip(MINUTE_MS);
+    said.length = 0;
+    await clock.advance(0);
+    expect(said).toEqual([{ STATUS: expect.stringContaining('The event loop came') }]);
+    expect(codes).toEqual(['watchdog_late']);
+    expect(await pings(MINUTE_MS)).toBe(4);
+  });
+
   it('is not told any more when a disk hangs, and is again when it goes on', async () => {
     const { disk, letGo } = hangingDisk();
     const watched = pulse.disk(disk);
