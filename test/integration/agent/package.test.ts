@@ -8,6 +8,7 @@ import { buildAgentPackage } from '../../harness/agent-package.ts';
 import { claimFile } from '../../harness/agent/claimed.ts';
 import { NotifySocket } from '../../harness/agent/notify-socket.ts';
 import { startCloudProcess, type CloudProcess } from '../../harness/cloud-process.ts';
+import { programPath } from '../../harness/system.ts';
 import { ThrowawayRoot } from '../../harness/throwaway-root.ts';
 
 const UNIT = '/usr/lib/systemd/system/paddock-agent.service';
@@ -28,7 +29,7 @@ it('a package is the same, byte by byte, when it is built again', async () => {
 });
 
 it('a package has a manual page for every program that people call', () => {
-  const stdout = execFileSync('dpkg-deb', ['--contents', first], { encoding: 'utf8' });
+  const stdout = execFileSync(programPath('dpkg-deb'), ['--contents', first], { encoding: 'utf8' });
   const names = stdout.split('\n').map((line) => line.split(/\s+/)[5] ?? '');
   const called = names.flatMap((name) => /^\.\/usr\/s?bin\/(.+)$/.exec(name)?.[1] ?? []);
   expect(called.toSorted()).toEqual(['paddock-agent', 'paddock-agent-setup']);
