@@ -6,6 +6,7 @@ import { openDisk } from './adapters/disk.ts';
 import { createMachine } from './adapters/machine.ts';
 import { createSystemClock } from './adapters/system-clock.ts';
 import { createWallClock } from './adapters/system-clock-set.ts';
+import { machineGoesDown } from './adapters/systemd/going-down.ts';
 import { BUILT_AT } from './built-at.ts';
 import type { Outputs } from './act/outputs.ts';
 import { holdOutputs } from './acting.ts';
@@ -160,7 +161,13 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     const keys = await openIdentityKeys(config, key);
     const own = { ...prepared, log: past.log, disk, signer: speakingSigner(keys), machine, time, start, past, pulse };
     const agent = await beginAgent(config, { ...own, agentVersion: AGENT_VERSION }, keys);
-    const stop = (word: EndWord = { how: 'clean' }) => stopRemembering(past, word, () => agent.stop()).finally(release);
+    const stop = (word: EndWord = { how: 'clean' }) =>
+      stopRemembering(
+        past,
+        word,
+        () => agent.stop(),
+        () => machineGoesDown(clock),
+      ).finally(release);
     return { ...agent, stop };
   } catch (cause) {
     past.broke(cause);
@@ -172,10 +179,15 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
  * Why it ends is written down before anything of it stops, and the end behind everything else, so that it says that all
  * of it came to its end.
  */
-async function stopRemembering(past: Remembering, word: EndWord, stop: () => Promise<void>): Promise<void> {
+async function stopRemembering(
+  past: Remembering,
+  word: EndWord,
+  stop: () => Promise<void>,
+  askGoesDown: () => Promise<boolean | null>,
+): Promise<void> {
   past.stopping(word);
-  await stop();
-  await past.ended(word);
+  const [goesDown] = await Promise.all([askGoesDown(), stop()]);
+  await past.ended(goesDown === null ? word : { ...word, goesDown });
 }
 
 const openTime = (

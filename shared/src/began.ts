@@ -24,6 +24,7 @@ export const END_BASES = {
   'new-boot': 'the machine was booted since',
   'no-clean-end': 'nothing says that the agent was stopped before',
   'clean-end': 'the agent wrote down that it was stopped',
+  'machine-stayed': 'the machine was not being shut down when the agent stopped',
   'stop-begun': 'the agent was told to stop, and did not get to the end of it',
   'uncaught-error': 'the agent wrote down the error that ended it',
   'node-report': 'Node wrote a report of an error from which it cannot go on',

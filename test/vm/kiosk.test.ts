@@ -9,7 +9,7 @@ import { PackagedKiosk, PINS, type Start } from '../harness/vm/packaged-kiosk.ts
 /** Software emulation on a machine that may be busy: everything takes its time. */
 const WITHIN = { timeout: 180_000, interval: 500 };
 const CUTS = 10;
-const CUT_WITHIN_MS = 6_000;
+const CUT_WITHIN_MS = 4_000;
 const STOPPED_MS = 4_000;
 
 let box: PackagedKiosk;
@@ -140,8 +140,7 @@ test('an event loop that hangs is ended by the watchdog; outputs are safe, and t
   await expect.poll(newest, WITHIN).toMatchObject({ began: { agent: { reason: 'watchdog', detail: 'killed ABRT' } } });
   const lastCrash = async (): Promise<unknown> => (await box.shown<{ items: unknown[] }>('/crashes')).items[0];
   await expect.poll(lastCrash, WITHIN).toMatchObject({ reason: 'watchdog', detail: 'killed ABRT' });
-  await box.kiosk.succeed(`rm ${dropIn}; systemctl daemon-reload; systemctl restart paddock-agent`);
-  await expect.poll(newest, WITHIN).toMatchObject({ began: { agent: { reason: 'clean' } } });
+  await box.kiosk.succeed(`rm ${dropIn}; systemctl daemon-reload`);
 });
 
 test('a signed release with an agent of its own is installed through a reboot', async () => {
@@ -161,6 +160,7 @@ test('a release that is not well is gone back from', async () => {
     .poll(firmware, WITHIN)
     .toMatchObject({ committed: true, running: { version: '1.0' }, error: { code: 'update_probe_failed' } });
   await expect.poll(agentRuns, WITHIN).toBe(before);
+  await expect.poll(newest, WITHIN).toMatchObject({ began: { agent: { reason: 'update', detail: 'kiosk 1.0' } } });
 });
 
 test(`comes back from ${CUTS} power cuts at random moments, and says each time why it was silent`, async () => {

@@ -97,11 +97,23 @@ function endedCleanly({ run }: Known): Found | null {
   return run.stopping !== null && run.end === null ? { basedOn: ['stop-begun'] } : null;
 }
 
+/** It ended in good order while the machine stayed, so its end does not tell why the machine was booted. */
+const stayed =
+  (hows: readonly EndWord['how'][], basedOn: EndBasis) =>
+  ({ run: { end } }: Known): Found | null =>
+    end?.kind === 'end' && end.more['goesDown'] === false && hows.some((how) => end.more['how'] === how)
+      ? { basedOn: ['machine-stayed', basedOn] }
+      : null;
+
 const afterBoot = (found: Found | null): Found | null => found && { ...found, basedOn: [...found.basedOn, 'new-boot'] };
 
 const MACHINE: readonly Rule[] = [
   { reason: 'kernel_panic', fits: ({ traces }) => afterBoot(panicked(traces)) },
   { reason: 'watchdog', fits: ({ traces }) => afterBoot(barked(traces)) },
+  // It would have been started again at once.
+  { reason: 'power', fits: (known) => afterBoot(stayed(['update'], 'no-clean-end')(known)) },
+  // Somebody had stopped it: nobody watched from there on.
+  { reason: 'unknown', fits: (known) => afterBoot(stayed(['clean', 'command'], 'clean-end')(known)) },
   { reason: 'update', fits: (known) => afterBoot(endsBy('update')(known)) },
   { reason: 'command', fits: (known) => afterBoot(endsBy('command')(known)) },
   { reason: 'clean', fits: (known) => afterBoot(endedCleanly(known)) },
@@ -112,6 +124,8 @@ const NOTHING_SAID: Found = { basedOn: ['no-clean-end'] };
 const AGENT_BEFORE_BOOT: readonly Rule[] = [
   { reason: 'out_of_memory', fits: heapFull },
   { reason: 'agent_crash', fits: uncaught },
+  { reason: 'command', fits: (known) => stayed(['command'], 'clean-end')(known) && endsBy('command')(known) },
+  { reason: 'clean', fits: (known) => stayed(['clean'], 'clean-end')(known) && endedCleanly(known) },
 ];
 
 const AGENT: readonly Rule[] = [

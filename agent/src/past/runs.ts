@@ -31,6 +31,8 @@ export interface EndWord {
   readonly how: 'clean' | 'update' | 'command';
   /** The release; what the operator did. */
   readonly detail?: string;
+  /** Whether the machine was being shut down then; absent where nobody says so. */
+  readonly goesDown?: boolean;
 }
 
 const ENDS: readonly EntryKind[] = ['end', 'error'];

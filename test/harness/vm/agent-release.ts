@@ -38,7 +38,7 @@ models: [${MODEL}]
 payload: [../agent-payload, payload]
 run: { command: [bin/application] }
 health:
-  withinSeconds: ${probe === 0 ? 120 : 40}
+  withinSeconds: ${probe === 0 ? 120 : 20}
   settleSeconds: 10
   sensors: true
   probe: { command: [bin/probe], timeoutSeconds: 20 }

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { createOverseer } from '@paddock/agent/adapters/systemd.ts';
 import { createAsk } from '@paddock/agent/adapters/systemd/ask.ts';
 import { findDevices } from '@paddock/agent/adapters/systemd/devices.ts';
+import { machineGoesDown } from '@paddock/agent/adapters/systemd/going-down.ts';
 import { createSystemClock } from '@paddock/agent/adapters/system-clock.ts';
 import type { Overseen } from '@paddock/agent/ports-systemd.ts';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -196,5 +197,28 @@ describe('devices', () => {
     expect(await findDevices('/', ['/dev/stdin', '/proc/self/root/dev/null'], PROC)).toContainEqual(
       expect.objectContaining({ path: '/dev/null' }),
     );
+  });
+});
+
+describe('whether the machine is being shut down', () => {
+  const asked = (): Promise<boolean | null> =>
+    machineGoesDown(clock, { root: home, path: `${join(home, 'bin')}:/usr/bin:/bin` });
+
+  it.each([
+    ['echo stopping; exit 1', true],
+    ['echo running', false],
+    ['echo degraded; exit 1', false],
+    ['echo unknown; exit 1', null],
+    ['exit 1', null],
+    ['sleep 60', null],
+  ])('by systemctl that does %j', async (script, goesDown) => {
+    program('systemctl', script);
+    expect(await asked()).toBe(goesDown);
+  });
+
+  it('nobody says where systemd does not run it', async () => {
+    program('systemctl', 'echo stopping');
+    rmSync(join(home, 'run'), { recursive: true });
+    expect(await asked()).toBeNull();
   });
 });

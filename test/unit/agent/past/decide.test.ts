@@ -67,6 +67,20 @@ const decided = (entries: readonly Kept[], traces: Partial<FoundTraces> = {}, mo
 const REBOOTED = { bootId: OTHER };
 const signal = (result: string, code = 'killed', status = 'SEGV') => ({ supervisor: { result, code, status } });
 
+describe('an agent that ended in good order, and a machine that was booted since', () => {
+  it.each([
+    ['update', true, 'update: clean-end new-boot', 'update: clean-end new-boot'],
+    // The next agent would have been started at once.
+    ['update', false, 'power: machine-stayed no-clean-end new-boot', 'power: machine-stayed no-clean-end new-boot'],
+    ['clean', true, 'clean: clean-end new-boot', 'clean: clean-end new-boot'],
+    // Stopped by somebody: what the machine did after that is not known.
+    ['clean', false, 'unknown: machine-stayed clean-end new-boot', 'clean: clean-end'],
+    ['command', false, 'unknown: machine-stayed clean-end new-boot', 'command: clean-end'],
+  ])('by %s, the machine going down: %s', (how, goesDown, machine, agent) => {
+    expect(decided(ended(how, { goesDown }), {}, REBOOTED)).toMatchObject({ machine, agent });
+  });
+});
+
 describe('why the start before ended, in the same boot', () => {
   it.each([
     ['nothing is written down', LIVED, {}, 'agent_crash: no-clean-end'],
