@@ -11,7 +11,7 @@ const KINDS = {
   unit: { testTimeout: 20_000, parallel: true, globalSetup: [] },
   integration: { testTimeout: 120_000, parallel: true, globalSetup: [SYSTEM] },
   scenarios: { testTimeout: 240_000, parallel: false, globalSetup: [SYSTEM] },
-  vm: { testTimeout: 600_000, parallel: true, globalSetup: [MACHINE] },
+  vm: { testTimeout: 600_000, parallel: false, globalSetup: [MACHINE] },
   chaos: { testTimeout: 300_000, parallel: false, globalSetup: [SYSTEM] },
 } as const;
 
@@ -23,7 +23,7 @@ const projects = Object.entries(KINDS).map(([name, { testTimeout, parallel, glob
     hookTimeout: Math.max(60_000, testTimeout),
     globalSetup: [...globalSetup],
     env: { NODE_COMPILE_CACHE: COMPILED },
-    // Brokers, databases and machines are processes of their own: two files at once keep two processors busy.
+    // Brokers and databases are processes of their own: two files at once keep two processors busy.
     maxWorkers: parallel ? 2 : 1,
     // One kind after the other, quickest first.
     sequence: { groupOrder },

@@ -4,6 +4,7 @@ import type { Reading } from '@paddock/shared/report.ts';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import type { GpioProgramState, Order } from '../harness/agent/gpio-orders.ts';
 import type { Chip } from '../harness/vm/gpio.ts';
+import { bundlePrograms, type GuestPrograms } from '../harness/vm/guest-programs.ts';
 import { bootKiosk, type Kiosk } from '../harness/vm/kiosk.ts';
 import { CAN_BOOT, needsMachine } from '../harness/vm/needs-machine.ts';
 
@@ -31,9 +32,12 @@ outputs:
 
 let kiosk: Kiosk;
 let chip: Chip;
+let programs: GuestPrograms;
 
 beforeAll(async () => {
   if (!CAN_BOOT) return;
+  const sources = ['gpio-program.ts', 'draw-pin.ts'].map((name) => join(REPOSITORY, 'test/harness/agent', name));
+  programs = await bundlePrograms(sources);
   kiosk = await bootKiosk({ init: 'bare', shares: { paddock: REPOSITORY } });
   chip = await kiosk.gpio.addChip('panel', LINES);
   await kiosk.succeed(`
@@ -45,17 +49,20 @@ beforeAll(async () => {
     echo 0 > /sys/devices/system/cpu/cpu1/online
     cat > ${STATE}/agent.yaml <<'YAML'\n${CONFIG}\nYAML`);
 });
-afterAll(async () => kiosk?.close());
+afterAll(async () => {
+  await kiosk?.close();
+  await programs?.remove();
+});
 beforeEach(needsMachine);
 
 const pullOf = (line: (typeof LINES)[number]): string => `${chip.directory}/sim_gpio${LINES.indexOf(line)}/pull`;
-const file = (name: string): string => `${HERE}/test/harness/agent/${name}`;
+const program = (name: string): string => `${NODE} ${HERE}/${programs.directory}/${name}`;
 
 /** Starts the sensors and outputs of the configuration in the kiosk. @returns how that ended, when it has */
 function startProgram(): Promise<unknown> {
-  const program = `${NODE} ${file('gpio-program.ts')} ${STATE}/agent.yaml ${STATE}`;
+  const started = `${program('programs/gpio-program.mjs')} ${STATE}/agent.yaml ${STATE}`;
   const run = kiosk.run(
-    `rm -f ${STATE}/*.json ${STATE}/*.done; ${program} & echo $! > ${STATE}/pid; wait $!`,
+    `rm -f ${STATE}/*.json ${STATE}/*.done; ${started} & echo $! > ${STATE}/pid; wait $!`,
     FOREVER_MS,
   );
   // A test that fails leaves it running when the kiosk is switched off.
@@ -89,7 +96,7 @@ async function order(what: Order): Promise<Record<string, unknown>> {
 }
 
 const draw = (line: (typeof LINES)[number], edges: number, everyMicros: number, done = ''): Promise<string> =>
-  kiosk.succeed(`${NODE} ${file('draw-pin.ts')} ${pullOf(line)} ${edges} ${everyMicros} ${done}`);
+  kiosk.succeed(`${program('programs/draw-pin.mjs')} ${pullOf(line)} ${edges} ${everyMicros} ${done}`);
 
 let ended: Promise<unknown> = Promise.resolve();
 
@@ -115,7 +122,7 @@ test('a line that somebody else has is named with its holder, the others are rea
 });
 
 test('paddock-agent gpio lists the chip with its lines, and who has them', async () => {
-  const { chips } = JSON.parse(await kiosk.succeed(`${NODE} ${HERE}/agent/bin/paddock-agent.cjs gpio --json`)) as {
+  const { chips } = JSON.parse(await kiosk.succeed(`${program('paddock-agent.cjs')} gpio --json`)) as {
     chips: ChipFacts[];
   };
   const panel = chips.find(({ label }) => label === 'panel');
@@ -170,9 +177,7 @@ test('edges that come faster than they are taken are still counted, and a contac
 test('an output is set and read back, and nobody else can have it', async () => {
   expect(await order({ kind: 'set', output: 'lock', level: false })).toEqual({ level: false });
   expect(await kiosk.gpio.readPin(chip, 4)).toBe(0);
-  const safe = await kiosk.run(
-    `${NODE} ${HERE}/agent/bin/paddock-agent.cjs outputs safe --json --config ${STATE}/agent.yaml`,
-  );
+  const safe = await kiosk.run(`${program('paddock-agent.cjs')} outputs safe --json --config ${STATE}/agent.yaml`);
   expect(safe.code).toBe(1);
   expect(JSON.parse(safe.stdout)).toMatchObject({ outputs: [{ output: 'lock', fault: { code: 'gpio_line_busy' } }] });
   expect(await kiosk.gpio.readPin(chip, 4)).toBe(0);
@@ -197,9 +202,7 @@ test('after an exit and after a kill the line is what its driver makes of it, an
   await ended;
   // gpio-sim lets it fall back to its resistor, as some chips do.
   expect(await kiosk.gpio.readPin(chip, 4)).toBe(1);
-  const safe = await kiosk.run(
-    `${NODE} ${HERE}/agent/bin/paddock-agent.cjs outputs safe --json --config ${STATE}/agent.yaml`,
-  );
+  const safe = await kiosk.run(`${program('paddock-agent.cjs')} outputs safe --json --config ${STATE}/agent.yaml`);
   expect(safe).toMatchObject({ code: 0, stdout: expect.stringContaining('"fault":null') as unknown });
   await kiosk.gpio.setPin(chip, 4, 'down');
   ended = startProgram();
