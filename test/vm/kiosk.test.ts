@@ -149,6 +149,8 @@ test('a signed release with an agent of its own is installed through a reboot', 
   await expect.poll(firmware, WITHIN).toMatchObject({ state: 'trial', running: { version: '1.0' } });
   await box.kiosk.rebooted('systemctl reboot');
   await expect.poll(firmware, WITHIN).toMatchObject({ committed: true, running: { version: '1.0' } });
+  const reasons = async (): Promise<unknown[]> => (await box.starts()).map(({ began }) => began?.machine?.reason);
+  expect(await reasons()).toContain('clean');
   expect(await agentRuns()).toMatch(/^\/var\/lib\/paddock\/slots\/[ab]\/paddock-agent\/paddock-agent[.]cjs$/);
 });
 

@@ -25,7 +25,10 @@ export class Commands {
   constructor(port: Socket) {
     this.#port = port;
     port.on('error', () => port.destroy());
-    createInterface({ input: port }).on('line', (line) => {
+    const lines = createInterface({ input: port });
+    // The machine was switched off in the middle of a word.
+    lines.on('error', () => {});
+    lines.on('line', (line) => {
       const [first = '', second = '', stdout, stderr] = line.split(' ');
       if (first === 'ready') return this.#ready(second);
       this.#waiting.get(first)?.resolve({ code: Number(second), stdout: decoded(stdout), stderr: decoded(stderr) });

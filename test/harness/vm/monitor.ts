@@ -17,7 +17,10 @@ export class Monitor {
   private constructor(port: Socket) {
     this.#port = port;
     port.on('error', () => port.destroy());
-    createInterface({ input: port }).on('line', (line) => {
+    const lines = createInterface({ input: port });
+    // The machine was switched off in the middle of a word.
+    lines.on('error', () => {});
+    lines.on('line', (line) => {
       const said: Said = JSON.parse(line);
       if (said.event === undefined && said.QMP === undefined) this.#waiting.shift()?.(said);
     });
