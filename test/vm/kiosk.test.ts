@@ -57,8 +57,8 @@ const agentRuns = async (): Promise<string> =>
 test('installed from its package it starts with the machine, enrols, and reports pins and lines', async () => {
   journalOnFailure();
   await box.install();
-  await box.kiosk.cutPower();
-  await box.kiosk.powerOn();
+  // Anything that makes it boot would do.
+  await box.kiosk.rebooted('modprobe ramoops; echo c > /proc/sysrq-trigger');
   await box.kiosk.usb.plug();
   board = await box.kiosk.gpio.chip('board');
   await vi.waitUntil(async () => {
@@ -75,6 +75,15 @@ test('installed from its package it starts with the machine, enrols, and reports
   await expect.poll(readings, WITHIN).toMatchObject({ lid: { value: true }, heat: { value: 21 }, meter: { value: 2 } });
   expect(await agentRuns()).toBe('/usr/lib/paddock/paddock-agent.cjs');
   expect(await box.kiosk.succeed('systemctl is-system-running --wait')).toBe('running\n');
+});
+
+test('that the kernel broke before is told of, by what it said', async () => {
+  journalOnFailure();
+  await expect
+    .poll(newest, WITHIN)
+    .toMatchObject({
+      began: { machine: { reason: 'kernel_panic', detail: expect.stringContaining('sysrq') as unknown } },
+    });
 });
 
 test('what runs as the same user without the directory of the key does not find it by way of the agent', async () => {

@@ -83,7 +83,8 @@ export class PackagedKiosk {
       dpkg --install /mnt/factory/agent.deb
       paddock-agent-setup --claim /mnt/factory/claim.jwt`);
     await this.kiosk.writeFile('/etc/paddock/agent.yaml', CONFIGURATION);
-    await this.kiosk.succeed('sync');
+    // As a board with memory of its own for it has it built in.
+    await this.kiosk.succeed('echo ramoops > /etc/modules-load.d/ramoops.conf; sync');
   }
 
   /** What the API has of the device. @param path behind the device's own */

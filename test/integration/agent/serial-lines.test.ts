@@ -129,7 +129,7 @@ describe('a port', () => {
     const rival = await Kiosk.create();
     try {
       const sensors = rival.start(JSON_PANEL.replace('TTY', kiosk.path));
-      await rival.sees('door', because('unplugged'));
+      await rival.sees('door', because('busy'));
       expect(sensors.ports()[0]?.detail).toContain('another program');
     } finally {
       await rival.stop();
