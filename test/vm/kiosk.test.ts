@@ -79,11 +79,9 @@ test('installed from its package it starts with the machine, enrols, and reports
 
 test('that the kernel broke before is told of, by what it said', async () => {
   journalOnFailure();
-  await expect
-    .poll(newest, WITHIN)
-    .toMatchObject({
-      began: { machine: { reason: 'kernel_panic', detail: expect.stringContaining('sysrq') as unknown } },
-    });
+  await expect.poll(newest, WITHIN).toMatchObject({
+    began: { machine: { reason: 'kernel_panic', detail: expect.stringContaining('sysrq') as unknown } },
+  });
 });
 
 test('what runs as the same user without the directory of the key does not find it by way of the agent', async () => {
