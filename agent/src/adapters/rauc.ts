@@ -63,8 +63,9 @@ export const createRauc = ({ program, reboot }: RaucCommands): Rauc => ({
       if (percent !== undefined) progress(Math.min(100, Number(percent)));
       isWriting ||= step === 'Updating slots';
     };
-    const run = await runProgram([...program, 'install', file], { withinMs: INSTALL_WITHIN_MS, signal, hear });
-    signal.throwIfAborted();
+    const installing = runProgram([...program, 'install', file], { withinMs: INSTALL_WITHIN_MS, signal, hear });
+    // Ended by us: no fault of RAUC's.
+    const run = await installing.finally(() => signal.throwIfAborted());
     if (run.code !== 0) throw faultOf(run, isWriting ? 'install_rauc_failed' : 'install_rauc_refused');
   },
   async reboot() {
