@@ -193,7 +193,7 @@ function stopOnSignal(
   tell: (fields: object, message: string) => void,
 ): void {
   let [stopping, signals] = [false, 0];
-  const stop = (why: object, code: number, word: EndWord): void => {
+  const stop = (why: object, code: number, word?: EndWord): void => {
     if (stopping) return;
     stopping = true;
     tell(why, 'The agent stops');
@@ -204,7 +204,7 @@ function stopOnSignal(
   const hear = (signal: string): void => {
     signals += 1;
     if (signals > 1) process.exit(EXIT.failed);
-    stop({ signal }, EXIT.ok, { how: 'clean' });
+    stop({ signal }, EXIT.ok);
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, hear);
   void ownRelease?.over.then((release) =>

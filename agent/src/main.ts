@@ -161,7 +161,7 @@ async function runLocked(config: AgentConfig, prepared: Prepared): Promise<Runni
     const keys = await openIdentityKeys(config, key);
     const own = { ...prepared, log: past.log, disk, signer: speakingSigner(keys), machine, time, start, past, pulse };
     const agent = await beginAgent(config, { ...own, agentVersion: AGENT_VERSION }, keys);
-    const stop = (word: EndWord = { how: 'clean' }) =>
+    const stop = (word = past.expected()) =>
       stopRemembering(
         past,
         word,

@@ -41,6 +41,10 @@ export interface Remembering {
   readonly log: Log;
   /** Tells the cloud, as soon as the device has a name and a connection. */
   speak(device: string, link: Pick<Link, 'publish'>, signer: Signer): PastSource & { stop(): Promise<void> };
+  /** What the agent will be told to stop for, if it is; null: nothing of the kind. */
+  expects(word: EndWord | null): void;
+  /** What it is told to stop for, where it is not told why. */
+  expected(): EndWord;
   /** The agent begins to stop. */
   stopping(word: EndWord): void;
   /** It has stopped in good order: durable when this resolves. */
@@ -187,8 +191,11 @@ function remembering(
 ): Remembering {
   const log = recordingLog(said, recorder, () => pulse.diskFailed());
   const pulse = startPulse({ clock, vitals: createVitals(dataDir), recorder, log });
+  let next: EndWord | null = null;
   return {
     log,
+    expects: (word) => void (next = word),
+    expected: () => next ?? { how: 'clean' },
     speak(device, link, signer) {
       const parts = {
         clock,

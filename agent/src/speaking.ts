@@ -47,7 +47,7 @@ export interface Own {
   readonly scheduleGapMs: number;
   readonly agentVersion: string;
   /** What is known of the starts before. */
-  readonly past: Pick<Remembering, 'speak'>;
+  readonly past: Pick<Remembering, 'speak' | 'expects'>;
   /** Whether it is the agent of the release that runs; null: nobody asks. */
   readonly ownRelease: OwnRelease | null;
   /** Counts what gets done. */
@@ -173,6 +173,7 @@ async function beginUpdating(
     ...own,
     ...(enrolled ?? BY_HAND),
     bootId: await own.machine.bootId(),
+    expectsEnd: (word) => own.past.expects(word),
     ...observed,
   });
 }

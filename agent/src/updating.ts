@@ -17,6 +17,7 @@ import type { Pin } from './enrol/pin.ts';
 import { directoryOf } from './config/firmware-settings.ts';
 import { openInstaller } from './installer.ts';
 import type { OwnRelease } from './own-release.ts';
+import type { EndWord } from './past/runs.ts';
 import type { Clock, Disk, ServerTrust } from './ports.ts';
 import type { Launcher } from './ports-firmware.ts';
 import { openRauc } from './rauc-installer.ts';
@@ -51,6 +52,8 @@ export interface UpdatingParts {
   readonly standing: () => Standing | null;
   /** Absent: no other agent runs in this one's place. */
   readonly ownRelease?: OwnRelease | null;
+  /** Hears what this agent will be told to stop for: a machine that it starts again for an update. */
+  readonly expectsEnd: (word: EndWord | null) => void;
   /** Of all sensors, now. */
   readonly readings: () => Readonly<Record<string, Reading>>;
   /** Of the kiosk's own software; absent where it has no interface. */

@@ -137,7 +137,7 @@ test('an event loop that hangs is ended by the watchdog; outputs are safe, and t
   await box.kiosk.succeed(`mkdir -p ${dropIn.replace(/[^/]+$/, '')}`);
   await box.kiosk.writeFile(
     dropIn,
-    '[Service]\nWatchdogSec=20\nEnvironment="NODE_OPTIONS=--import /opt/kiosk/hang.mjs"\n',
+    '[Service]\nWatchdogSec=15\nEnvironment="NODE_OPTIONS=--import /opt/kiosk/hang.mjs"\n',
   );
   await box.kiosk.succeed('systemctl daemon-reload; systemctl restart paddock-agent');
   await expect.poll(newest, WITHIN).toMatchObject({ began: { agent: { reason: 'clean' } } });

@@ -25,7 +25,7 @@ export interface PastRun {
 export interface EndWord {
   /**
    * - clean: it was told to by its machine, such as by a signal
-   * - update: the agent of another release takes over
+   * - update: the agent of another release takes over, or the machine is started again for one
    * - command: an operator ended it, through the cloud
    */
   readonly how: 'clean' | 'update' | 'command';

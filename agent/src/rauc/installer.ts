@@ -1,3 +1,4 @@
+import type { Release } from '@paddock/shared/firmware.ts';
 import { parseIndex } from '@paddock/shared/bundle-index.ts';
 import { raucBundleIn } from '@paddock/shared/rauc-payload.ts';
 import { InstallError, type Installer, type Launcher, type ObjectStore } from '../ports-firmware.ts';
@@ -44,8 +45,25 @@ export const createRaucInstaller = (slots: RaucSlots, downloads: Downloads): Ins
   rollBack: () => slots.rollBack(),
 });
 
+/** Hears what becomes of the machine. */
+export interface RestartEars {
+  /** @param next what it starts with then; null where that is no release */
+  restarts(next: Release | null): void;
+  /** It could not be started again. */
+  stays(): void;
+}
+
 /** The Launcher port: what the bootloader starts is chosen anew when the machine starts. */
-export const createRaucLauncher = (slots: RaucSlots, rauc: Pick<Rauc, 'reboot'>): Launcher => ({
+export const createRaucLauncher = (slots: RaucSlots, rauc: Pick<Rauc, 'reboot'>, hear: RestartEars): Launcher => ({
   status: () => slots.running(),
-  restart: () => rauc.reboot(),
+  async restart() {
+    // The machine may end this agent before it answers.
+    hear.restarts(slots.next());
+    try {
+      await rauc.reboot();
+    } catch (cause) {
+      hear.stays();
+      throw cause;
+    }
+  },
 });

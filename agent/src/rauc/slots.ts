@@ -1,4 +1,4 @@
-import type { Slot } from '@paddock/shared/firmware.ts';
+import type { Release, Slot } from '@paddock/shared/firmware.ts';
 import {
   InstallError,
   type InstallerStatus,
@@ -66,6 +66,14 @@ export class RaucSlots {
     const { booted } = known.pair;
     const sha256 = heldIn(known, booted)?.release.sha256 ?? null;
     return { slot: booted, sha256, pid: null, startedAt: uptimeMs(0), restarts: 0 };
+  }
+
+  /** What the machine will be started with; null where that is nothing of ours. */
+  next(): Release | null {
+    if (this.#last === null) return null;
+    const { pair, record } = this.#last;
+    const slot = isLeft(this.#last) ? otherSlot(pair.booted) : (record.trial?.slot ?? pair.booted);
+    return heldIn(this.#last, slot)?.release ?? null;
   }
 
   async manifest(): Promise<string | null> {

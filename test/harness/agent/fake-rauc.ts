@@ -1,6 +1,7 @@
 import type { Slot } from '@paddock/shared/firmware.ts';
 import type { Disk } from '@paddock/agent/ports.ts';
 import type { Rauc, RaucSlot } from '@paddock/agent/ports-rauc.ts';
+import type { RestartEars } from '@paddock/agent/rauc/installer.ts';
 import { RaucSlots } from '@paddock/agent/rauc/slots.ts';
 import { uptimeMs } from '@paddock/shared/time.ts';
 import { MemoryDisk } from './memory-disk.ts';
@@ -16,6 +17,9 @@ interface FakeSlot {
   installed: number;
   isBad: boolean;
 }
+
+/** Nobody is told that the machine starts again. */
+export const DEAF: RestartEars = { restarts() {}, stays() {} };
 
 /** RAUC, the bootloader and the agent's disk in memory, which a power cut leaves as they are between any two changes. */
 export class FakeRaucMachine {

@@ -33,6 +33,7 @@ export async function beginKiosk(start: KioskStart, hear: (fields: object) => vo
     bootId: start.bootId,
     pin: null,
     standing: () => null,
+    expectsEnd: () => {},
     readings: () => ({}),
   });
   await updating.handler.apply({ ...start.release, repository: start.repository });

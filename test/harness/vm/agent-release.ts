@@ -39,7 +39,7 @@ payload: [../agent-payload, payload]
 run: { command: [bin/application] }
 health:
   withinSeconds: ${probe === 0 ? 120 : 20}
-  settleSeconds: 10
+  settleSeconds: 5
   sensors: true
   probe: { command: [bin/probe], timeoutSeconds: 20 }
 `,

@@ -3,10 +3,13 @@ import { tool } from './tools.ts';
 
 const SUITE = 'bookworm';
 /** What a kiosk has, and what tests look into it with. */
-const PACKAGES =
-  'systemd systemd-sysv udev dbus kmod adduser procps iproute2 ca-certificates e2fsprogs gpiod busybox-static'.split(
+const PACKAGES = [
+  ...'systemd systemd-sysv udev dbus kmod adduser procps iproute2 ca-certificates e2fsprogs gpiod busybox-static'.split(
     ' ',
-  );
+  ),
+  // Of kiosks whose whole root is updated.
+  ...'rauc rauc-service polkitd grub-common'.split(' '),
+];
 /** Nobody reads manuals in there. */
 const LEFT_OUT = ['man', 'locale', 'info', 'doc'] as const;
 

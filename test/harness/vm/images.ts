@@ -24,6 +24,17 @@ const UNUSED = [
   'sys-kernel-debug.mount',
   'sys-kernel-tracing.mount',
   'systemd-network-generator.service',
+  'modprobe@dm_mod.service',
+  'modprobe@efi_pstore.service',
+  'modprobe@fuse.service',
+  'modprobe@loop.service',
+  'sys-fs-fuse-connections.mount',
+  'proc-sys-fs-binfmt_misc.automount',
+  'systemd-random-seed.service',
+  'systemd-remount-fs.service',
+  'systemd-sysusers.service',
+  'systemd-sysctl.service',
+  'systemd-tmpfiles-clean.timer',
 ];
 
 interface Parts {
@@ -32,11 +43,12 @@ interface Parts {
   readonly debian: string;
 }
 
-/** The text of everything of ours that is in the images. */
+/** What is left out of the images, and the text of everything of ours that is in them. */
 export async function imageIngredients(): Promise<string[]> {
   const entries = await readdir(GUEST, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map(({ parentPath, name }) => join(parentPath, name));
-  return Promise.all(files.toSorted().map(async (file) => `${relative(GUEST, file)}\n${await readFile(file, 'utf8')}`));
+  const texts = files.toSorted().map(async (file) => `${relative(GUEST, file)}\n${await readFile(file, 'utf8')}`);
+  return [...UNUSED, ...(await Promise.all(texts))];
 }
 
 /** Makes `base.img`, the root that all kiosks share, and `boot.cpio`, which joins it with the kiosk's own disk. */

@@ -17,8 +17,8 @@ export interface DebianKernel {
 /** What the guest loads, whatever it depends on included: what is not here is not in the guest. */
 const MODULES = {
   /** What the root needs: these are in the initial RAM file system. */
-  boot: 'virtio_pci virtio_blk ext4 crc32c_generic overlay'.split(' '),
-  root: 'virtio_console virtio_net virtio-rng 9p 9pnet_virtio xhci_pci ftdi_sio cdc_acm i6300esb softdog ramoops configfs loop dm-mod autofs4'.split(
+  boot: 'virtio_pci virtio_blk ext4 crc32c_generic overlay squashfs'.split(' '),
+  root: 'virtio_console virtio_net virtio-rng 9p 9pnet_virtio xhci_pci ftdi_sio cdc_acm i6300esb softdog ramoops configfs loop dm-mod dm-verity autofs4'.split(
     ' ',
   ),
 };
@@ -42,8 +42,8 @@ export const kernelIngredients = ({ release, version }: DebianKernel): string[] 
 ];
 
 /**
- * `vmlinux`, `modules/` as they are in the guest's root, and `boot-modules`: paths of those that the root needs, in
- * order.
+ * `vmlinuz`, as boot loaders take it, and `vmlinux`; `modules/` as they are in the guest's root, and `boot-modules`: paths
+ * of those that the root needs, in order.
  */
 export async function makeKernel(kernel: DebianKernel, directory: string): Promise<void> {
   const { release, series } = kernel;
@@ -63,7 +63,9 @@ export async function makeKernel(kernel: DebianKernel, directory: string): Promi
   await pipeline('for deb in linux-headers-*.deb linux-kbuild-*.deb; do dpkg-deb -x "$deb" headers; done', [], {
     directory: work,
   });
-  await unpackedKernel(join(whole, 'boot', `vmlinuz-${release}`), join(directory, 'vmlinux'));
+  const packed = join(directory, 'vmlinuz');
+  await copyFile(join(whole, 'boot', `vmlinuz-${release}`), packed);
+  await unpackedKernel(packed, join(directory, 'vmlinux'));
   const extra = join(whole, 'lib/modules', release, 'extra');
   await mkdir(extra);
   await copyFile(await buildGpioSim({ work, release, series }), join(extra, 'gpio-sim.ko'));

@@ -21,6 +21,8 @@ export interface KioskOptions {
   /** Directories of this machine that the guest may read: `mount -t 9p TAG DIRECTORY`. */
   readonly shares?: Readonly<Record<string, string>>;
   readonly diskMiB?: number;
+  /** What it starts from: the image of a disk that is its own from now on. */
+  readonly bootDisk?: string;
 }
 
 type Ends = Readonly<Record<SocketName, FarEnd>>;
@@ -43,11 +45,11 @@ export class Kiosk {
 
   /** Everything but the power. */
   static async assemble(parts: KioskParts, options: KioskOptions = {}): Promise<Kiosk> {
-    const { init = 'systemd', shares = {}, diskMiB = 512 } = options;
+    const { init = 'systemd', shares = {}, diskMiB = 512, bootDisk = null } = options;
     const home = await mkdtemp(join(tmpdir(), 'paddock-vm-'));
     const disk = await Disk.make(home, diskMiB);
     const memory = new Memory();
-    return new Kiosk(await listenFor(home), { home, parts, disk, memory, init: INITS[init], shares });
+    return new Kiosk(await listenFor(home), { home, parts, disk, bootDisk, memory, init: INITS[init], shares });
   }
 
   /** What is wired to /dev/ttyS1 and /dev/ttyS2; ttyS0 is the console. */

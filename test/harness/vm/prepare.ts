@@ -7,6 +7,8 @@ import { debianKernel, kernelIngredients, makeKernel } from './kernel.ts';
 /** What a virtual kiosk boots from; read only, shared by all of them. */
 export interface KioskParts {
   readonly kernel: string;
+  /** The same one, as boot loaders take it. */
+  readonly packedKernel: string;
   readonly ramDisk: string;
   readonly base: string;
 }
@@ -19,5 +21,10 @@ export async function prepareKiosk(): Promise<KioskParts> {
   const images = await cached('images', [kernel, debian, ...(await imageIngredients())], (directory) =>
     makeImages({ kernel, debian }, directory),
   );
-  return { kernel: join(kernel, 'vmlinux'), ramDisk: join(images, 'boot.cpio'), base: join(images, 'base.img') };
+  return {
+    kernel: join(kernel, 'vmlinux'),
+    packedKernel: join(kernel, 'vmlinuz'),
+    ramDisk: join(images, 'boot.cpio'),
+    base: join(images, 'base.img'),
+  };
 }

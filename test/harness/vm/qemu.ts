@@ -19,6 +19,8 @@ export interface Machine {
   /** A directory of its own, where its sockets are. */
   readonly home: string;
   readonly disk: Disk;
+  /** The image of a disk with a boot loader on it; without one QEMU loads the kernel. */
+  readonly bootDisk: string | null;
   readonly memory: Memory;
   /** The first program after the root is there. */
   readonly init: string;
@@ -91,10 +93,14 @@ const KERNEL_WORDS = [
   'memmap=1M$752M',
 ];
 
-function argumentsOf({ home, parts, disk, memory, init, shares }: Machine): string[] {
+/** What the kernel is told. @param init the first program after the root is there */
+export const kernelWords = (init: string): string => [...KERNEL_WORDS, `kiosk.init=${init}`].join(' ');
+
+function argumentsOf({ home, parts, disk, bootDisk, memory, init, shares }: Machine): string[] {
   const devices = [
     'virtio-blk-pci,drive=base',
     'virtio-blk-pci,drive=disk',
+    ...(bootDisk === null ? [] : ['virtio-blk-pci,drive=boot,bootindex=0']),
     'virtio-serial-pci',
     'virtserialport,chardev=commands,name=commands',
     'virtio-rng-pci',
@@ -106,8 +112,9 @@ function argumentsOf({ home, parts, disk, memory, init, shares }: Machine): stri
     ['-accel', 'tcg,thread=multi', '-cpu', PROCESSOR, '-smp', '2', '-m', `${MEMORY_MIB}`],
     ['-object', `memory-backend-file,id=ram,size=${MEMORY_MIB}M,mem-path=${memory.path},share=on`],
     ['-M', 'q35,memory-backend=ram'],
-    ['-kernel', parts.kernel, '-initrd', parts.ramDisk],
-    ['-append', [...KERNEL_WORDS, `kiosk.init=${init}`].join(' ')],
+    bootDisk === null
+      ? ['-kernel', parts.kernel, '-initrd', parts.ramDisk, '-append', kernelWords(init)]
+      : ['-blockdev', `driver=file,node-name=boot,filename=${bootDisk}`],
     ['-chardev', 'stdio,id=console,signal=off', '-serial', 'chardev:console'],
     SOCKETS.flatMap((name) => ['-chardev', `socket,id=${name},path=${join(home, name)}`]),
     ['-serial', 'chardev:uart0', '-serial', 'chardev:uart1', '-mon', 'chardev=monitor,mode=control'],

@@ -12,6 +12,13 @@ const PROGRAMS = {
   cpio: 'cpio',
   depmod: 'kmod',
   xz: 'xz-utils',
+  // Of a kiosk whose whole root is updated.
+  'grub-mkimage': 'grub-pc-bin',
+  'grub-editenv': 'grub-common',
+  sfdisk: 'fdisk',
+  mksquashfs: 'squashfs-tools',
+  rauc: 'rauc',
+  openssl: 'openssl',
 } as const;
 
 /** Vitest's global setup: everything that a virtual kiosk boots from is there before the first test. */

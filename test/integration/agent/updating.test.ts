@@ -50,6 +50,7 @@ async function begin(firmware: { readonly root: string; readonly model?: string 
     bootId: 'boot-1',
     pin: null,
     standing: () => null,
+    expectsEnd: () => {},
     readings: () => ({}),
   };
   updating = await beginUpdating({ slots: join(home, 'slots'), ...firmware }, parts);

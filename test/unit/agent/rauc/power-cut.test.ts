@@ -1,7 +1,7 @@
 import { createRaucLauncher } from '@paddock/agent/rauc/installer.ts';
 import type { RaucSlots } from '@paddock/agent/rauc/slots.ts';
 import { describe, expect, it } from 'vitest';
-import { BootOver, FakeRaucMachine } from '../../../harness/agent/fake-rauc.ts';
+import { DEAF, BootOver, FakeRaucMachine } from '../../../harness/agent/fake-rauc.ts';
 import { releaseOf, type TestRelease } from '../../../harness/agent/slots.ts';
 
 const ONE = releaseOf(1, { 'one.raucb': 'one' });
@@ -43,7 +43,7 @@ class Agent {
   /** @returns whether it is at rest */
   async #step(slots: RaucSlots, goal: TestRelease): Promise<boolean> {
     const { trial, running } = await slots.status();
-    const launcher = createRaucLauncher(slots, this.#machine.rauc);
+    const launcher = createRaucLauncher(slots, this.#machine.rauc, DEAF);
     if (trial !== null) {
       if (trial.starts === 0) await launcher.restart();
       const isOurs = trial.release.sha256 === goal.release.sha256;

@@ -5,7 +5,7 @@ import type { RaucSlots } from '@paddock/agent/rauc/slots.ts';
 import { InstallError } from '@paddock/agent/ports-firmware.ts';
 import type { RaucSlot } from '@paddock/agent/ports-rauc.ts';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { FakeRaucMachine } from '../../../harness/agent/fake-rauc.ts';
+import { DEAF, FakeRaucMachine } from '../../../harness/agent/fake-rauc.ts';
 import { releaseOf, type TestRelease } from '../../../harness/agent/slots.ts';
 
 const ONE = releaseOf(1, { 'one.raucb': 'one' });
@@ -31,7 +31,7 @@ async function commit(release: TestRelease): Promise<RaucSlots> {
 }
 
 const digestThatRuns = async (slots: RaucSlots): Promise<string | null | undefined> =>
-  (await createRaucLauncher(slots, machine.rauc).status())?.sha256;
+  (await createRaucLauncher(slots, machine.rauc, DEAF).status())?.sha256;
 
 describe('slots of RAUC', () => {
   it('are started when that is said, and not when RAUC has written one', async () => {
