@@ -50,9 +50,7 @@ test('nobody but root and the agent may speak to RAUC', async () => {
 test('a release of a whole root is written into the other slot, started by a restart, and kept', async () => {
   journalOnFailure();
   await box.release({ version: 1, isWell: true });
-  await expect
-    .poll(firmware, WITHIN)
-    .toMatchObject({ state: 'committed', slot: 'b', committed: true, running: { version: '1.0' } });
+  await expect.poll(firmware, WITHIN).toMatchObject({ slot: 'b', committed: true, running: { version: '1.0' } });
   expect([await version(), await bootedFrom()]).toEqual(['1', 'B']);
   expect(await marks()).toEqual(['A_OK=1', 'A_TRY=0', 'B_OK=1', 'B_TRY=0', 'ORDER=B A']);
   await expect.poll(reasons, WITHIN).toContainEqual(expect.objectContaining({ reason: 'update', detail: 'kiosk 1.0' }));
@@ -62,7 +60,6 @@ test('one that is not well is gone back from', async () => {
   journalOnFailure();
   await box.release({ version: 2, isWell: false });
   await expect.poll(firmware, WITHIN).toMatchObject({
-    state: 'rolled-back',
     committed: true,
     running: { version: '1.0' },
     error: { code: 'update_probe_failed' },
@@ -74,7 +71,6 @@ test('one that nothing can be started from is given up by the boot loader', asyn
   journalOnFailure();
   await box.releaseDead(3);
   await expect.poll(firmware, WITHIN).toMatchObject({
-    state: 'rolled-back',
     committed: true,
     running: { version: '1.0' },
     error: { code: 'update_given_up' },

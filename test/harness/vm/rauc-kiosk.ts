@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -103,7 +104,7 @@ export class RaucKiosk {
   /** Publishes one that nothing can be started from. */
   async releaseDead(version: number): Promise<void> {
     const image = join(this.#folder, `root-${version}.img`);
-    await writeFile(image, Buffer.alloc(1_048_576, 'dead'));
+    await writeFile(image, randomBytes(65_536));
     return this.#publish(version, image);
   }
 
