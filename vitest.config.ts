@@ -11,7 +11,7 @@ const COMPILED = join(import.meta.dirname, 'node_modules/.cache/compiled');
 const KINDS = {
   unit: { testTimeout: 20_000, parallel: true, globalSetup: [] },
   integration: { testTimeout: 120_000, parallel: true, globalSetup: [SYSTEM, DATABASES] },
-  scenarios: { testTimeout: 240_000, parallel: false, globalSetup: [SYSTEM] },
+  scenarios: { testTimeout: 240_000, parallel: true, globalSetup: [SYSTEM] },
   vm: { testTimeout: 600_000, parallel: false, globalSetup: [MACHINE] },
   chaos: { testTimeout: 300_000, parallel: false, globalSetup: [SYSTEM] },
 } as const;

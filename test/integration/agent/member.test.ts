@@ -160,19 +160,23 @@ describe.concurrent('an agent and its cloud', () => {
     await reporting(side);
   });
 
-  it('ends with its own code when it is retired, and at every start after that', { timeout: TEST_MS }, async (context) => {
-    const side = await prepare(context);
-    const { member, expect } = side;
-    member.start();
-    await reporting(side);
-    await cloud.call('POST', `/devices/${member.device}/retire`);
-    expect(await member.ended).toBe(3);
-    expect(member.out).toContain('The cloud has retired this device for good');
-    member.log = '';
-    member.start();
-    expect(await member.ended).toBe(3);
-    expect(member.log).toContain('"reason":"command","basedOn":"clean-end","detail":"retired"');
-  });
+  it(
+    'ends with its own code when it is retired, and at every start after that',
+    { timeout: TEST_MS },
+    async (context) => {
+      const side = await prepare(context);
+      const { member, expect } = side;
+      member.start();
+      await reporting(side);
+      await cloud.call('POST', `/devices/${member.device}/retire`);
+      expect(await member.ended).toBe(3);
+      expect(member.out).toContain('The cloud has retired this device for good');
+      member.log = '';
+      member.start();
+      expect(await member.ended).toBe(3);
+      expect(member.log).toContain('"reason":"command","basedOn":"clean-end","detail":"retired"');
+    },
+  );
 });
 
 /** Alone: nobody else may need the cloud meanwhile. */
