@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 const SYSTEM = './test/harness/system.ts';
+const DATABASES = './test/harness/database-servers.ts';
 const MACHINE = './test/harness/vm/setup.ts';
 /** Tests start hundreds of programs from their sources: Node compiles each file once for all of them. */
 const COMPILED = join(import.meta.dirname, 'node_modules/.cache/compiled');
@@ -9,8 +10,8 @@ const COMPILED = join(import.meta.dirname, 'node_modules/.cache/compiled');
 /** One row a kind of test: what is in it, how long one test may take, and what must be there before it starts. */
 const KINDS = {
   unit: { testTimeout: 20_000, parallel: true, globalSetup: [] },
-  integration: { testTimeout: 120_000, parallel: true, globalSetup: [SYSTEM] },
-  scenarios: { testTimeout: 240_000, parallel: false, globalSetup: [SYSTEM] },
+  integration: { testTimeout: 120_000, parallel: true, globalSetup: [SYSTEM, DATABASES] },
+  scenarios: { testTimeout: 240_000, parallel: true, globalSetup: [SYSTEM] },
   vm: { testTimeout: 600_000, parallel: false, globalSetup: [MACHINE] },
   chaos: { testTimeout: 300_000, parallel: false, globalSetup: [SYSTEM] },
 } as const;

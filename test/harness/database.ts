@@ -9,6 +9,7 @@ import type { Store } from '@paddock/cloud/ports.ts';
 import { migrate } from '@paddock/cloud/store/migrate.ts';
 import { keepPartitions } from '@paddock/cloud/store/partitions.ts';
 import { wallMs } from '@paddock/shared/time.ts';
+import { variableOf } from './database-servers.ts';
 
 /** A PostgreSQL that tests make their databases in. */
 export interface Server {
@@ -34,18 +35,32 @@ export async function startServer(): Promise<Server> {
   return { url: server.url, stop };
 }
 
+/** A database of a worker's server that has every migration, and that nobody else is connected to: to be copied. */
+const MIGRATED = 'paddock_migrated';
+
 interface Share {
   readonly server: Promise<Server>;
+  /** Where {@link MIGRATED} is there to be copied. */
+  readonly hasMigrated: boolean;
   users: number;
 }
 let shared: Share | undefined;
 
-/** One server for all databases of a test file; PADDOCK_TEST_DATABASE_URL names another one to use. */
+/**
+ * One server for all databases of a test file: the one that PADDOCK_TEST_DATABASE_URL names, else the worker's, else its
+ * own.
+ */
 function shareServer(): Share {
-  const url = process.env['PADDOCK_TEST_DATABASE_URL'];
-  shared ??= { server: url ? Promise.resolve({ url, stop: async () => undefined }) : startServer(), users: 0 };
+  shared ??= newShare();
   shared.users += 1;
   return shared;
+}
+
+function newShare(): Share {
+  const named = process.env['PADDOCK_TEST_DATABASE_URL'];
+  const url = named ?? process.env[variableOf(process.env['VITEST_POOL_ID'] ?? '')];
+  if (url === undefined) return { server: startServer(), hasMigrated: false, users: 0 };
+  return { server: Promise.resolve({ url, stop: async () => undefined }), hasMigrated: named === undefined, users: 0 };
 }
 
 /**
@@ -53,14 +68,15 @@ function shareServer(): Share {
  * @param given a server; by default one that is shared by the file's databases
  */
 export async function freshDatabase(given?: Server, options = { migrated: true }): Promise<FreshDatabase> {
-  const share = given ? { server: Promise.resolve(given), users: Infinity } : shareServer();
+  const share = given ? { server: Promise.resolve(given), hasMigrated: false, users: Infinity } : shareServer();
   const server = await share.server;
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await administer(server, `CREATE DATABASE ${name}`);
+  const isCopied = options.migrated && share.hasMigrated;
+  await administer(server, `CREATE DATABASE ${name} ${isCopied ? `TEMPLATE ${MIGRATED}` : ''}`);
   const url = withDatabase(server.url, name);
   const store = openPostgres({ url, connections: 4 });
   if (options.migrated) {
-    await migrate(store, await readMigrations());
+    if (!isCopied) await migrate(store, await readMigrations());
     await keepPartitions(store, wallMs(Date.now()), { retentionDays: 0, aheadDays: 1 });
   }
   const drop = async (): Promise<void> => {
@@ -73,7 +89,15 @@ export async function freshDatabase(given?: Server, options = { migrated: true }
   return { url, store, drop };
 }
 
-async function administer(server: Server, statement: string): Promise<void> {
+/** Makes {@link MIGRATED} on a server. */
+export async function makeMigrated(server: Server): Promise<void> {
+  await administer(server, `CREATE DATABASE ${MIGRATED}`);
+  const store = openPostgres({ url: withDatabase(server.url, MIGRATED), connections: 1 });
+  await migrate(store, await readMigrations());
+  await store.close();
+}
+
+export async function administer(server: Server, statement: string): Promise<void> {
   const store = openPostgres({ url: server.url, connections: 1 });
   try {
     await store.query(statement);

@@ -63,7 +63,8 @@ async function reportingAs(serialNumber: string): Promise<string> {
   }
 }
 
-describe('an agent with its key on a token', () => {
+/** Side by side: each has a token and an identity of its own, and waits for processes most of the time. */
+describe.concurrent('an agent with its key on a token', () => {
   it.each([
     ['P-256', DEVICE],
     ['Ed25519', 'kiosk-0003'],
@@ -135,7 +136,10 @@ describe('an agent with its key on a token', () => {
     },
     120_000,
   );
+});
 
+/** One after the other: what is done to one of them is done to every token, or to every process that is started. */
+describe('an agent whose token is not as it should be', () => {
   it('goes on reporting when its token was away for a moment', async () => {
     const home = newKiosk(
       'pulled',

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeEach, expect, it } from 'vitest';
 import { backUp, verifyBackup } from '@paddock/cloud/backup-run.ts';
 import { restore } from '@paddock/cloud/restore-run.ts';
 import { loadOnlineKey, openDataDir } from '@paddock/cloud/adapters/data-dir.ts';
@@ -10,26 +10,21 @@ import { openBulk, openPostgres } from '@paddock/cloud/adapters/postgres.ts';
 import { ALL_CUSTOMERS } from '@paddock/cloud/customers/scope.ts';
 import { sayAlive } from '@paddock/cloud/instances/register.ts';
 import { createCustomer } from '@paddock/cloud/customers/customers.ts';
-import { freshDatabase, startServer, type FreshDatabase, type Server } from '../../../harness/database.ts';
+import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
 
 const LOCK = { passphrase: 'correct horse battery' };
 const quiet = (): undefined => undefined;
 
-let server: Server;
 let source: FreshDatabase;
 let target: FreshDatabase;
 let home: string;
 let place: { dataDir: string; databaseUrl: string };
 let file: string;
 
-beforeAll(async () => {
-  server = await startServer();
-}, 60_000);
-afterAll(() => server.stop());
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'paddock-backup-'));
-  source = await freshDatabase(server);
-  target = await freshDatabase(server, { migrated: false });
+  source = await freshDatabase();
+  target = await freshDatabase(undefined, { migrated: false });
   place = { dataDir: join(home, 'from'), databaseUrl: source.url };
   file = join(home, 'one.backup');
   await openDataDir(place.dataDir);

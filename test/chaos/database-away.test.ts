@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { BurstDevice, newTally } from '../bench/burst-device.ts';
 import { writeScript } from '../bench/burst-script.ts';
-import { collect } from '../chaos/evidence.ts';
-import { judge } from '../chaos/judge.ts';
-import { eventually } from '../chaos/waiting.ts';
-import { warnings } from '../chaos/warnings.ts';
-import { World } from '../chaos/world.ts';
+import { collect } from './evidence.ts';
+import { judge } from './judge.ts';
+import { eventually } from './waiting.ts';
+import { warnings } from './warnings.ts';
+import { World } from './world.ts';
 import { makeTestKey } from '../harness/signing.ts';
 
 /** How long the database is away each time: `PADDOCK_AWAY_SECONDS=300` makes it minutes. */
