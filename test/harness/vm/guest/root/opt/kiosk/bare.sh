@@ -7,7 +7,7 @@ mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 mount -t pstore pstore /sys/fs/pstore
 hostname kiosk
-modprobe -a virtio_console configfs
+modprobe configfs
 mount -t configfs configfs /sys/kernel/config
 /opt/kiosk/network.sh
 exec /opt/kiosk/serve.sh

@@ -4,7 +4,8 @@
 home=/run/kiosk-commands
 mkdir -p $home
 
-# The driver may still be on its way.
+modprobe virtio_console
+# What it finds comes a moment later.
 until [ -e "$device" ]; do
   for port in /sys/class/virtio-ports/*; do
     [ "$(cat "$port/name" 2>/dev/null)" = commands ] && device=/dev/${port##*/}
