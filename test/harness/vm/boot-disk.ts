@@ -29,14 +29,8 @@ export async function makeBootDisk(folder: string, parts: BootDiskParts): Promis
   const image = join(folder, 'boot.img');
   await writeFile(image, '');
   await truncate(image, (LAYOUT.b.startMiB + LAYOUT.b.sizeMiB) * MIB);
-  const table = Object.values(LAYOUT).map(({ startMiB, sizeMiB }) => `${startMiB}MiB ${sizeMiB}MiB L`);
-  await pipeline(`printf '%s\\n' "label: dos" "\${@:2}" | sfdisk --quiet "$1"`, [
-    image,
-    ...table.map((line) => {
-      const [start, size, type] = line.split(' ');
-      return `start=${start}, size=${size}, type=${type}`;
-    }),
-  ]);
+  const partitions = Object.values(LAYOUT).map(({ startMiB, sizeMiB }) => `start=${startMiB}MiB, size=${sizeMiB}MiB`);
+  await pipeline('echo "$2" | sfdisk --quiet "$1"', [image, ['label: dos', ...partitions].join('\n')]);
   await makeBootPartition(folder, image, parts);
   await install(folder, image);
   await write(parts.factory, image, LAYOUT.a.startMiB * MIB);

@@ -1,9 +1,7 @@
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { buildAgentPackage } from '../agent-package.ts';
 import { claimFile } from '../agent/claimed.ts';
 import { startCloudProcess, type CloudProcess } from '../cloud-process.ts';
@@ -198,5 +196,5 @@ async function integration(folder: string, { system, bus, polkit }: Advice): Pro
 async function makeSigner(folder: string): Promise<void> {
   const files = ['-keyout', join(folder, 'maker.key'), '-out', join(folder, 'maker.pem')];
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '3650'];
-  await promisify(execFile)('openssl', ['req', '-x509', ...key, ...files, '-subj', '/O=maker/CN=rauc']);
+  await tool('openssl', ['req', '-x509', ...key, ...files, '-subj', '/O=maker/CN=rauc']);
 }
