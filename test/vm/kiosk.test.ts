@@ -9,7 +9,7 @@ import { PackagedKiosk, PINS, type Start } from '../harness/vm/packaged-kiosk.ts
 /** Software emulation on a machine that may be busy: everything takes its time. */
 const WITHIN = { timeout: 180_000, interval: 500 };
 const CUTS = 10;
-const CUT_WITHIN_MS = 4_000;
+const CUT_WITHIN_MS = 2_000;
 const STOPPED_MS = 4_000;
 
 let box: PackagedKiosk;

@@ -60,6 +60,8 @@ test('one that is not well is gone back from', async () => {
   journalOnFailure();
   await box.release({ version: 2, isWell: false });
   await expect.poll(firmware, WITHIN).toMatchObject({
+    // Its error is told before the machine is started again.
+    state: 'rolled-back',
     committed: true,
     running: { version: '1.0' },
     error: { code: 'update_probe_failed' },
@@ -71,6 +73,7 @@ test('one that nothing can be started from is given up by the boot loader', asyn
   journalOnFailure();
   await box.releaseDead(3);
   await expect.poll(firmware, WITHIN).toMatchObject({
+    state: 'rolled-back',
     committed: true,
     running: { version: '1.0' },
     error: { code: 'update_given_up' },

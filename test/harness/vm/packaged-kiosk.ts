@@ -62,15 +62,16 @@ export class PackagedKiosk {
   /** Nothing is installed yet. */
   static async unpack(): Promise<PackagedKiosk> {
     const folder = await mkdtemp(join(tmpdir(), 'paddock-packaged-'));
-    // By the name that the guest has for this machine.
-    const [built, cloud] = await Promise.all([
+    const [built, cloud, kiosk] = await Promise.all([
       buildAgentPackage(folder, '0.1.0'),
+      // By the name that the guest has for this machine.
       startCloudProcess({ PADDOCK_PUBLIC_HOSTS: 'host' }),
+      bootKiosk({ shares: { factory: folder }, diskMiB: 768 }),
     ]);
     await rename(built, join(folder, 'agent.deb'));
     await cloud.call('POST', '/models', { modelId: MODEL, manufacturer: 'Paddock', family: 'Kiosks', name: MODEL });
     await claimFile(cloud, folder, SERIAL, MODEL);
-    return new PackagedKiosk(await bootKiosk({ shares: { factory: folder }, diskMiB: 768 }), cloud, folder);
+    return new PackagedKiosk(kiosk, cloud, folder);
   }
 
   /** As somebody in the factory does it. */
@@ -80,7 +81,7 @@ export class PackagedKiosk {
       set -e
       modprobe -a 9pnet_virtio 9p
       mount -m -t 9p -o trans=virtio,version=9p2000.L,msize=524288,cache=loose,ro factory /mnt/factory
-      dpkg --install /mnt/factory/agent.deb
+      dpkg --install --force-unsafe-io /mnt/factory/agent.deb
       paddock-agent-setup --claim /mnt/factory/claim.jwt`);
     await this.kiosk.writeFile('/etc/paddock/agent.yaml', CONFIGURATION);
     // As a board with memory of its own for it has it built in.
