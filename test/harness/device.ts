@@ -1,4 +1,5 @@
 import { connectAsync, type IClientOptions, type MqttClient } from 'mqtt';
+import { parser, type Packet } from 'mqtt-packet';
 import { inflater } from '@paddock/cloud/adapters/inflate.ts';
 import type { Sql, Store } from '@paddock/cloud/ports.ts';
 import { parseAnswer, type Answer } from '@paddock/shared/answer.ts';
@@ -83,10 +84,8 @@ export class TestDevice {
   async connect(to: string | Meeting): Promise<this> {
     const client = await dial(this.deviceId, to);
     this.#client = client;
-    client.on('message', (topic, payload) => {
-      const opening = this.#onMessage(topic, payload.toString('latin1')).finally(() => this.#opening.delete(opening));
-      this.#opening.add(opening);
-    });
+    this.#listen();
+    client.on('connect', () => this.#listen());
     await client.subscribeAsync([topicOf('answer', this.deviceId), topicOf('desired', this.deviceId)], { qos: 1 });
     return this;
   }
@@ -134,6 +133,18 @@ export class TestDevice {
 
   async close(): Promise<void> {
     await this.#client?.endAsync(true);
+  }
+
+  /** To the connection itself: the library forgets what it has read and not handed out when that closes. */
+  #listen(): void {
+    const reader = parser();
+    this.#client?.stream.on('data', (chunk: Buffer) => reader.parse(chunk));
+    reader.on('packet', (packet: Packet) => {
+      if (packet.cmd !== 'publish') return;
+      const jws = packet.payload.toString();
+      const opening = this.#onMessage(packet.topic, jws).finally(() => this.#opening.delete(opening));
+      this.#opening.add(opening);
+    });
   }
 
   async #onMessage(topic: string, jws: string): Promise<void> {

@@ -7,12 +7,13 @@ export class RawClient {
   readonly packets: Packet[] = [];
   readonly closed: Promise<unknown>;
   readonly #socket: Socket;
+  #why: ErrorOptions = {};
 
   /** @param socket being connected, plain or with TLS */
   constructor(socket: Socket) {
     this.#socket = socket;
     this.closed = new Promise((closed) => this.#socket.on('close', closed));
-    this.#socket.on('error', () => undefined);
+    this.#socket.on('error', (cause) => void (this.#why = { cause }));
     const reader = parser();
     reader.on('packet', (packet: Packet) => this.packets.push(packet));
     this.#socket.on('data', (chunk) => reader.parse(chunk));
@@ -26,10 +27,12 @@ export class RawClient {
     await new Promise<void>((sent) => this.#socket.write(generate(packet), () => sent()));
   }
 
+  /** Waits for it. @throws when the connection ends without it */
   async next(cmd: Packet['cmd']): Promise<Packet> {
     for (;;) {
       const found = this.packets.find((packet) => packet.cmd === cmd);
       if (found) return found;
+      if (this.#socket.closed) throw new Error(`Closed before ${cmd}, after ${this.packets.length} packets`, this.#why);
       await sleep(5);
     }
   }

@@ -4,6 +4,7 @@ import { createAnswerReader } from './answer-reader.ts';
 import { createConnection, type Connection } from './connection.ts';
 import { boundedData } from './event-data.ts';
 import { createQuiet } from './log.ts';
+import { bootFirst } from './boot-first.ts';
 import { countLostEvent, type Outbox } from './outbox.ts';
 import type { SessionOptions, SessionParts } from './parts.ts';
 import { startPump } from './pump.ts';
@@ -50,10 +51,11 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   const { clock, link, sensors, time, log } = parts;
   const store = await openOutboxStore(parts.disk, options, log, clock);
   const stopping = new AbortController();
-  const reporter = await createReporter(parts, options, store, {
+  const made = await createReporter(parts, options, store, {
     online: () => connection.online(),
     written: (report, trigger) => connection.written(report, trigger),
   });
+  const reporter = bootFirst(made, () => settled(clock, sensors, stopping.signal));
   const connection = createConnection({
     clock,
     store,
@@ -83,7 +85,6 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
   beginOutputs(parts, reporter, connection);
   link.open({ ...connection.events, message });
   const unschedule = keepSchedule(parts, options, reporter, stopping.signal);
-  const booted = settled(clock, sensors, stopping.signal).then(() => reporter.report({ kind: 'boot' }));
   return {
     outbox: () => store.outbox(),
     quiet: (work) => whenQuiet({ clock, store, reporter, online: () => connection.online() }, work),
@@ -94,7 +95,6 @@ export async function startSession(parts: SessionParts, options: SessionOptions)
     async stop() {
       unschedule();
       stopping.abort();
-      await booted;
       await Promise.race([events.close(), clock.sleep(FLUSH_WITHIN_MS)]);
       await Promise.race([reporter.report({ kind: 'shutdown' }), clock.sleep(FLUSH_WITHIN_MS)]);
       const online = connection.online();

@@ -44,6 +44,32 @@ describe('the first report', () => {
     expect((await bench.next()).report.readings.door?.value).toBe(true);
   });
 
+  it('has what changes before it in it, whatever would tell of that', async () => {
+    const bench = await SessionBench.start({}, undefined, undefined, NO_SAMPLE);
+    bench.link.connect();
+    bench.urgent('door');
+    bench.tick();
+    await bench.clock.advance(100);
+    expect(bench.unseen).toBe(0);
+    bench.readings = { door: { value: true, ageMs: 0 } };
+    await bench.clock.advance(2_000);
+    const { report } = await bench.next();
+    expect(report).toMatchObject({ sequence: 0, trigger: { kind: 'boot' }, readings: { door: { value: true } } });
+    expect(bench.unseen).toBe(0);
+  });
+
+  it.each([
+    ['an event', (bench: SessionBench): void => bench.event('card-swipe', {}), 'event'],
+    ['the end', (bench: SessionBench): void => void bench.session.stop(), 'shutdown'],
+  ] as const)('is made at once when %s is to be told', async (_what, happens, next) => {
+    const bench = await SessionBench.start({}, undefined, undefined, NO_SAMPLE);
+    bench.link.connect();
+    happens(bench);
+    const [boot, other] = await bench.arrivals(2);
+    expect(boot?.report).toMatchObject({ sequence: 0, trigger: { kind: 'boot' } });
+    expect(other?.report).toMatchObject({ sequence: 1, trigger: { kind: next } });
+  });
+
   it('is kept while there is no connection, and opens it when that comes soon', async () => {
     const bench = await SessionBench.start();
     await until(() => bench.held.length === 1, 'the boot report is held');
