@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
+const TEMPORARY = './test/harness/temporary.ts';
 const SYSTEM = './test/harness/system.ts';
 const DATABASES = './test/harness/database-servers.ts';
 const MACHINE = './test/harness/vm/setup.ts';
@@ -22,7 +23,7 @@ const projects = Object.entries(KINDS).map(([name, { testTimeout, parallel, glob
     include: [`test/${name}/**/*.test.ts`],
     testTimeout,
     hookTimeout: Math.max(60_000, testTimeout),
-    globalSetup: [...globalSetup],
+    globalSetup: [TEMPORARY, ...globalSetup],
     env: { NODE_COMPILE_CACHE: COMPILED },
     // Brokers and databases are processes of their own: two files at once keep two processors busy.
     maxWorkers: parallel ? 2 : 1,
