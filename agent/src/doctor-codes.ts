@@ -26,5 +26,7 @@ export const SERVICE_CODES = {
   journal_missing: 'journald keeps nothing',
   journal_volatile: 'The journal is gone with each boot',
   pstore_missing: 'Nothing keeps what the kernel says at a panic',
+  rauc_restart_denied: 'The machine may not be started again for a release of RAUC',
+  rauc_restart_unknown: 'Nobody says whether the machine may be started again for a release of RAUC',
 } as const satisfies Record<string, string>;
 export type ServiceCode = keyof typeof SERVICE_CODES;

@@ -48,7 +48,7 @@ export function judgeService(
   return [
     judgeUnit(CHECK, agent),
     ...(isLoaded ? [judgeHardening(agent, setSystemClock)] : []),
-    ...(config.firmware === undefined || launcher === null ? [] : [judgeUnit('launcher', launcher)]),
+    ...(config.firmware?.slots === undefined || launcher === null ? [] : [judgeUnit('launcher', launcher)]),
     ...(isLoaded && user !== null ? judgeRights(config, overseen, { agent, user }) : []),
     judgeWatchdog(care.watchdog),
     judgeClockKeeper(care.clock, setSystemClock, isLoaded ? agent : null),

@@ -11,6 +11,7 @@ import { checkGpio } from './doctor-gpio.ts';
 import { checkKey } from './doctor-key.ts';
 import { checkLocal } from './doctor-local.ts';
 import { checkPorts } from './doctor-ports.ts';
+import { checkRauc } from './doctor-rauc.ts';
 import { checkService } from './doctor-service.ts';
 import { checkTime } from './doctor-time.ts';
 import { checkEnrolment } from './doctor-enrolment.ts';
@@ -30,17 +31,19 @@ export async function examine(config: AgentConfig, listenMs: number): Promise<Fi
   const { findings: keyFindings, key } = await checkKey(config, clock);
   const time = await checkTime(config, clock);
   const { findings: enrolment, connecting } = await checkEnrolment(config, key?.public ?? null, clock);
-  const [cloudKeys, broker, ports, service] = await Promise.all([
+  const [cloudKeys, broker, ports, service, rauc] = await Promise.all([
     enrolment.length > 0 ? null : checkCloudKeys(config.cloud.keys),
     checkBroker(connecting ?? registered(config), key, running, clock),
     running ? Promise.resolve([skipped('ports')]) : checkPorts(config, clock, listenMs),
     checkService(config, clock),
+    checkRauc(config, clock),
   ]);
   key?.close();
   const configuration: Finding = { check: 'configuration', status: 'ok', message: `${config.file} can be used` };
   return [
     configuration,
     ...service,
+    ...rauc,
     checkSchedule(config),
     time,
     dataDir,

@@ -47,6 +47,23 @@ test('nobody but root and the agent may speak to RAUC', async () => {
   expect((await asks('paddock')).code).toBe(0);
 });
 
+test('the doctor says which slots RAUC has, and whether the agent may start the machine again', async () => {
+  const words = async (): Promise<string[]> => {
+    const { stdout } = await box.kiosk.run('runuser -u paddock -- paddock-agent doctor --config /etc/paddock/agent.yaml --json');
+    const { findings } = JSON.parse(stdout) as { findings: { check: string; message: string; code?: string }[] };
+    return findings.filter(({ check }) => /RAUC|launcher/.test(check)).map(({ code, message }) => code ?? message);
+  };
+  const rule = '/etc/polkit-1/rules.d/60-paddock-reboot.rules';
+  expect(await words()).toEqual([
+    'Runs from rootfs.0 (a), and installs into rootfs.1 (b)',
+    'The machine may be started again for a release',
+  ]);
+  await box.kiosk.succeed(`mv ${rule} /root/`);
+  await expect.poll(words, WITHIN).toContain('rauc_restart_denied');
+  await box.kiosk.succeed(`mv /root/60-paddock-reboot.rules ${rule}`);
+  await expect.poll(words, WITHIN).not.toContain('rauc_restart_denied');
+});
+
 test('a release of a whole root is written into the other slot, started by a restart, and kept', async () => {
   journalOnFailure();
   await box.release({ version: 1, isWell: true });

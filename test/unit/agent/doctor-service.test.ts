@@ -366,6 +366,11 @@ describe('what the doctor asks of systemd', () => {
     ).toEqual(['launcher: unit_inactive', 'group of the local interface: local_group_missing']);
   });
 
+  it('is no launcher where RAUC installs', () => {
+    const firmware = { rauc: { directory: '/data/rauc', reboot: ['true'], program: ['rauc'] } };
+    expect(judgeService(configured({ firmware }), OVERSEEN).map(({ check }) => check)).not.toContain('launcher');
+  });
+
   it('is asked as the user of the service, or says how', () => {
     expect(judgeSelf({ name: 'root', uid: 0 }, PADDOCK, '/etc/paddock/agent.yaml')).toMatchObject({
       status: 'warn',
