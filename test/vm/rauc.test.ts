@@ -49,7 +49,9 @@ test('nobody but root and the agent may speak to RAUC', async () => {
 
 test('the doctor says which slots RAUC has, and whether the agent may start the machine again', async () => {
   const words = async (): Promise<string[]> => {
-    const { stdout } = await box.kiosk.run('runuser -u paddock -- paddock-agent doctor --config /etc/paddock/agent.yaml --json');
+    const { stdout } = await box.kiosk.run(
+      'runuser -u paddock -- paddock-agent doctor --config /etc/paddock/agent.yaml --json',
+    );
     const { findings } = JSON.parse(stdout) as { findings: { check: string; message: string; code?: string }[] };
     return findings.filter(({ check }) => /RAUC|launcher/.test(check)).map(({ code, message }) => code ?? message);
   };

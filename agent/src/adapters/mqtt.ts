@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { IClientOptions, MqttClient } from 'mqtt';
 import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../ports.ts';
+import { ADDRESS_PATIENCE, connectFault } from './addresses.ts';
 import { reconnectDelayMs } from './mqtt-delay.ts';
 
 const CONNECT_WITHIN_MS = 10_000;
@@ -127,11 +128,12 @@ async function connectOnce(
 
 const whyOf = (cause: unknown): Why => {
   if (!(cause instanceof Error)) return [String(cause)];
-  return 'code' in cause ? [cause.message || String(cause.code), String(cause.code)] : [cause.message];
+  const reason = connectFault(cause);
+  return 'code' in cause ? [reason || String(cause.code), String(cause.code)] : [reason];
 };
 
 /** Without Nagle's algorithm, which keeps a report back until the acknowledgement before it was acknowledged: 40 ms. */
-const plainStream = (url: string): Duplex => connect({ ...addressOf(url), noDelay: true });
+const plainStream = (url: string): Duplex => connect({ ...addressOf(url), ...ADDRESS_PATIENCE, noDelay: true });
 
 function addressOf(url: string): { host: string; port: number } {
   const { hostname, port } = new URL(url);

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
 import type { Clock, ServerTrust } from '../ports.ts';
+import { ADDRESS_PATIENCE, connectFault } from './addresses.ts';
 import { certificateFault, CERTIFICATE_FAULTS, type CertificateFault } from './tls/chain.ts';
 
 const CONNECT_WITHIN_MS = 15_000;
@@ -69,13 +70,14 @@ const optionsOf = ({ host, port }: TlsAddress, client: ClientCertificate | null)
   ...(isIP(host) === 0 && { servername: host }),
   minVersion: 'TLSv1.2',
   rejectUnauthorized: false,
+  ...ADDRESS_PATIENCE,
   ...client,
 });
 
 function secured(socket: TLSSocket, clock: Clock, over: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once('secureConnect', resolve);
-    socket.once('error', (cause: Error) => reject(new TlsError('tls_failed', cause.message, { cause })));
+    socket.once('error', (cause: Error) => reject(new TlsError('tls_failed', connectFault(cause), { cause })));
     socket.once('close', () => reject(new TlsError('tls_failed', 'The server closed the connection')));
     void clock
       .sleep(CONNECT_WITHIN_MS, over)
