@@ -23,6 +23,8 @@ const projects = Object.entries(KINDS).map(([name, { testTimeout, parallel, glob
     include: [`test/${name}/**/*.test.ts`],
     testTimeout,
     hookTimeout: Math.max(60_000, testTimeout),
+    // Other processes are waited for, on machines that are busy: one second, as is the default, is no bound for them.
+    expect: { poll: { timeout: 15_000 } },
     globalSetup: [TEMPORARY, ...globalSetup],
     env: { NODE_COMPILE_CACHE: COMPILED },
     // Brokers and databases are processes of their own: two files at once keep two processors busy.
