@@ -1,7 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, chown, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -16,6 +15,7 @@ import {
 import type { Authority } from '@paddock/cloud/trust/authority.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { freePort } from './free-port.ts';
+import { isListening } from './tcp-table.ts';
 
 /** A Mosquitto of the test's own, on loopback. */
 export interface Mosquitto {
@@ -89,7 +89,7 @@ async function run([program, ...args]: Command, port: number) {
     if (/^\d+: Error/m.test(text.toString())) process.stderr.write(text);
   });
   const ended = once(child, 'exit');
-  await answering(port);
+  await listening(port);
   const { pid } = child;
   if (pid === undefined) throw new Error('mosquitto did not start: is the package installed?');
   const end = async (signal: NodeJS.Signals): Promise<void> => {
@@ -127,11 +127,13 @@ export interface TlsMosquittoOptions {
   /** Of each instance. */
   readonly connections?: number;
   readonly instead?: Readonly<Record<string, string | null>>;
+  /** LimitNOFILE of the unit: by default what the tests have themselves. */
+  readonly files?: number;
 }
 
 export async function startTlsMosquitto(
   authority: Authority,
-  { instances = 1, connections = 1, instead = {} }: TlsMosquittoOptions = {},
+  { instances = 1, connections = 1, instead = {}, files }: TlsMosquittoOptions = {},
 ): Promise<TlsMosquitto> {
   const port = await freePort();
   const directory = await mkdtemp(join(tmpdir(), 'paddock-mosquitto-'));
@@ -145,7 +147,8 @@ export async function startTlsMosquitto(
     /^ExecStart=\/bin\/bash -c '(.*)'$/m.exec(await readFile(join(directory, MOSQUITTO_UNIT), 'utf8')) ?? [];
   const pidFile = join(directory, 'pid');
   const start = async () => {
-    const started = await run(['/bin/bash', '-c', command], port);
+    const bound = files === undefined ? '' : `ulimit -n ${files}; `;
+    const started = await run(['/bin/bash', '-c', bound + command], port);
     await writeFile(pidFile, String(started.pid));
     return started;
   };
@@ -194,22 +197,11 @@ async function giveToBroker(directory: string, secret: string): Promise<void> {
   await chown(join(directory, secret), id('-u'), id('-g'));
 }
 
-async function answering(port: number): Promise<void> {
-  for (let tries = 0; tries < 100; tries++) {
-    if (await reaches(port)) return;
+/** Its queue takes connections from then on. */
+async function listening(port: number): Promise<void> {
+  for (let tries = 0; tries < 200; tries++) {
+    if (await isListening(port)) return;
     await sleep(50);
   }
-  throw new Error(`mosquitto does not answer on port ${port}`);
-}
-
-async function reaches(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
+  throw new Error(`mosquitto does not listen on port ${port}`);
 }

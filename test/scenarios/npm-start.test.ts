@@ -1,12 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { agent, startAgent } from '../harness/agent/cli.ts';
 import { DemoProcess } from '../harness/demo-process.ts';
 import { processesWith } from '../harness/processes.ts';
+import { connectionsTo } from '../harness/tcp-table.ts';
 
 const WITHIN = { timeout: 60_000, interval: 100 };
 
@@ -15,14 +16,6 @@ interface Device {
   readonly lastReport: { readonly start: number } | null;
   readonly readings: Readonly<Record<string, { readonly value: unknown; readonly unit?: string }>>;
 }
-
-/** How many clients on this machine are connected to that port: the kernel's table (proc(5)). */
-async function connectionsTo(port: number): Promise<number> {
-  const there = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
-  const rows = (await readFile('/proc/net/tcp', 'utf8')).split('\n').map((line) => line.trim().split(/\s+/));
-  return rows.filter(([, , remote = '', state]) => remote.endsWith(there) && state === ESTABLISHED).length;
-}
-const ESTABLISHED = '01';
 
 /** What a newcomer does: start it, look, stop it, start it again. */
 describe('npm start', () => {

@@ -30,7 +30,7 @@ ExecStart=/bin/bash -c '${commandOf(directory)}'
 # Reads the list of revoked certificates, the ACL and what it logs anew; no connection is closed for it.
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
-# A file descriptor for each of max_connections.
+# A file descriptor for each of max_connections, and not many more: whatever it counts, more clients there cannot be.
 LimitNOFILE=${MAX_CONNECTIONS + 1_000}
 
 [Install]

@@ -113,7 +113,8 @@ const tlsAccessOf = ({ address, port, directory }: MosquittoOptions): readonly S
     'max_connections',
     MAX_CONNECTIONS,
     'Of all clients together: the next one is closed at once. The process needs a file descriptor for each ' +
-      '(LimitNOFILE of the unit). How many may come from one address it cannot bound: the firewall can.',
+      '(LimitNOFILE of the unit), and these are the bound that holds: Mosquitto 2.0.11 forgets to count one client ' +
+      'for each that ends amid its handshake. How many may come from one address it cannot bound: the firewall can.',
   ],
   ['max_qos', 1, 'Paddock sends nothing with QoS 2, whose messages the broker would have to remember.'],
   ['max_topic_alias', 0, 'MQTT 5 cannot be refused; nothing that has to be remembered for it is offered.'],

@@ -211,11 +211,32 @@ describe('Mosquitto with the generated settings', () => {
     try {
       const pairs = await Promise.all([1, 2, 3, 4].map((n) => devicePair(authority, `kiosk-100${n}`)));
       for (const pair of pairs.slice(0, 3)) await device(pair, small.port);
-      const surplus = speak(open(pairs[3] ?? null, {}, small.port));
-      void surplus.hello('x');
-      await surplus.closed;
-      expect(surplus.packets).toEqual([]);
+      await expect(device(pairs[3], small.port)).rejects.toThrow('Closed before connack, after 0 packets');
       await expect.poll(() => small.log()).toMatch(/max_connections exceeded/);
+    } finally {
+      await small.stop();
+    }
+  });
+
+  test('which forgets one for each that ends amid its handshake: then the file descriptors of its unit bound them', async () => {
+    const [files, soon] = [24, { interval: 5, timeout: 15_000 }];
+    const small = await startTlsMosquitto(authority, { instead: { max_connections: '3' }, files });
+    try {
+      for (let ended = 0; ended < files; ended++) {
+        const before = small.log().length;
+        const half = connectPlain(small.port, '127.0.0.1');
+        await expect.poll(() => small.log().slice(before), soon).toMatch(/New connection/);
+        half.destroy();
+        await expect.poll(() => small.log().slice(before), soon).toMatch(/disconnected: Protocol error/);
+      }
+      const come = Array.from({ length: files }, async (_, n) =>
+        device(await devicePair(authority, `kiosk-20${n}`), small.port),
+      );
+      const came = (await Promise.allSettled(come)).filter(({ status }) => status === 'fulfilled').length;
+      expect(came).toBeGreaterThan(3);
+      expect(came).toBeLessThan(files);
+      // Without a descriptor it cannot even read whom the machine lets in (hosts_access(5)).
+      await expect.poll(() => small.log()).toMatch(/socket count has been exceeded|denied access by tcpd/);
     } finally {
       await small.stop();
     }
