@@ -5,8 +5,8 @@ import { join } from 'node:path';
 const MADE = 'PADDOCK_TEST_TMP';
 
 /**
- * Vitest's global setup: whatever a run leaves in the folder for temporary files goes with it. Of a short name, for
- * sockets have paths of 107 bytes at most (unix(7)); open to brokers and databases that are other users.
+ * Vitest's global setup: whatever a run leaves among temporary files goes with it, unless it has failed. Of a short name,
+ * for sockets have paths of 107 bytes at most (unix(7)); open to brokers and databases that are other users.
  */
 export function setup(): void {
   if (process.env[MADE] !== undefined) return;
@@ -14,5 +14,7 @@ export function setup(): void {
   chmodSync(folder, 0o755);
   process.env[MADE] = process.env['TMPDIR'] = folder;
   // After all that other setups end.
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  process.once('exit', (code) => {
+    if (code === 0) rmSync(folder, { recursive: true, force: true });
+  });
 }
