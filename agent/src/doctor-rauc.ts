@@ -22,9 +22,7 @@ export async function checkRauc({ firmware }: AgentConfig, clock: Clock): Promis
   const rauc = createRauc({ program, reboot });
   const [slots, restart] = await Promise.all([
     rauc.slots().then(judgeSlots).catch(unfit),
-    asksLogind
-      ? createAsk(clock, process.env['PATH'])('busctl', 'call', ...MAY_REBOOT.split(' ')).then(judgeRestart)
-      : [],
+    asksLogind ? createAsk(clock)('busctl', 'call', ...MAY_REBOOT.split(' ')).then(judgeRestart) : [],
   ]);
   return [slots, restart].flat();
 }

@@ -26,7 +26,10 @@ afterAll(async () => {
   await desk?.close();
   await box?.close();
 });
-beforeEach(needsMachine);
+beforeEach((context) => {
+  needsMachine(context);
+  box.kiosk.requireAnswers();
+});
 
 const wait = async (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const pin = (name: (typeof PINS)[number]): number => PINS.indexOf(name);

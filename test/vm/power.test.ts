@@ -47,6 +47,13 @@ test('who waits for an answer when the power is cut is told', async () => {
   expect(told).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('The kiosk is off') } });
 });
 
+test('one that did not answer is not asked again', async () => {
+  const kiosk = await booted();
+  await expect(kiosk.run('sleep 1000', 500)).rejects.toThrow('No answer to sleep 1000');
+  await expect(kiosk.run('true')).rejects.toThrow('The kiosk was lost before');
+  expect(() => kiosk.requireAnswers()).toThrow('The kiosk was lost before');
+});
+
 test('a hardware watchdog that nobody feeds starts the kiosk anew', async () => {
   const kiosk = await booted();
   const before = await kiosk.succeed('cat /proc/sys/kernel/random/boot_id');

@@ -9,7 +9,10 @@ beforeAll(async () => {
   if (CAN_BOOT) box = await RaucKiosk.make();
 });
 afterAll(async () => box?.close());
-beforeEach(needsMachine);
+beforeEach((context) => {
+  needsMachine(context);
+  box.kiosk.requireAnswers();
+});
 
 interface Firmware {
   readonly firmware: { readonly running: { readonly version: string } | null; readonly slot: string } | null;

@@ -24,7 +24,7 @@ export interface OverseerOptions {
 export function createOverseer(
   clock: Pick<Clock, 'sleep'>,
   settings: readonly string[],
-  { root = '/', path = process.env['PATH'], withinMs }: OverseerOptions = {},
+  { root = '/', path, withinMs }: OverseerOptions = {},
 ): Overseer {
   const ask = createAsk(clock, path, withinMs);
   return {

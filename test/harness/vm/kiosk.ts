@@ -62,6 +62,11 @@ export class Kiosk {
     return this.#printed + (this.#power?.console ?? '');
   }
 
+  /** @throws when it was lost, and every test to come would only wait for it */
+  requireAnswers(): void {
+    this.#power?.requireAnswers();
+  }
+
   /** @returns the boot's id, when it runs commands */
   async powerOn(): Promise<string> {
     if (this.#power !== null) throw new Error('The kiosk is on');

@@ -22,6 +22,8 @@ export class Power {
   #printed = '';
   #isCut = false;
   #failure: unknown = null;
+  /** Why nothing is to be expected of it any more. */
+  #lost: Error | null = null;
 
   private constructor(running: Running) {
     this.#running = running;
@@ -46,6 +48,11 @@ export class Power {
     return this.#printed + this.#running.qemu.console;
   }
 
+  /** @throws when it did not come up, or did not answer, which it will not do later either */
+  requireAnswers(): void {
+    if (this.#lost !== null) throw new Error('The kiosk was lost before', { cause: this.#lost });
+  }
+
   /** How often it has come up. */
   get boots(): number {
     return this.#boots.length;
@@ -62,8 +69,7 @@ export class Power {
       for (;;) {
         const id = this.#boots[number];
         if (id !== undefined) return id;
-        if (isLate || this.#isCut || this.#failure !== null)
-          throw new Error(`The kiosk did not come up\n${this.#tail()}`, { cause: this.#failure });
+        if (isLate || this.#isCut || this.#failure !== null) throw this.#lose('The kiosk did not come up');
         await new Promise<void>((resolve) => (this.#wake = resolve));
       }
     } finally {
@@ -73,10 +79,10 @@ export class Power {
 
   /** @param script for bash in the guest */
   async run(script: string, withinMs: number): Promise<Outcome> {
+    this.requireAnswers();
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {
-      const say = (): void => reject(new Error(`No answer to ${script}\n${this.#tail()}`));
-      timer = setTimeout(say, withinMs);
+      timer = setTimeout(() => reject(this.#lose(`No answer to ${script}`)), withinMs);
     });
     try {
       return await Promise.race([this.#running.commands.run(script), late]);
@@ -108,7 +114,13 @@ export class Power {
       this.#printed = this.console;
       await machine.disk.powerOn();
       this.#running = await start(machine, ends);
+      this.#lost = null;
     }
+  }
+
+  #lose(how: string): Error {
+    this.#lost = new Error(`${how}\n${this.#tail()}`, { cause: this.#failure });
+    return this.#lost;
   }
 
   #tail(): string {

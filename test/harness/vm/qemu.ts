@@ -89,6 +89,8 @@ const KERNEL_WORDS = [
   'tsc=reliable',
   'net.ifnames=0',
   'random.trust_cpu=on',
+  // The second one comes later: see guest/init.sh.
+  'maxcpus=1',
   // Where a panic is written to: see modprobe.d in the guest.
   'memmap=1M$752M',
 ];

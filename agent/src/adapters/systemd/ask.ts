@@ -10,7 +10,11 @@ const ENDS_WITHIN_MS = 500;
 export type Ask = (program: string, ...args: string[]) => Promise<string | null>;
 
 /** @param path where programs are looked for */
-export function createAsk(clock: Pick<Clock, 'sleep'>, path: string | undefined, withinMs = ANSWER_WITHIN_MS): Ask {
+export function createAsk(
+  clock: Pick<Clock, 'sleep'>,
+  path: string | undefined = process.env['PATH'],
+  withinMs = ANSWER_WITHIN_MS,
+): Ask {
   const env = { PATH: path, LC_ALL: 'C', SYSTEMD_COLORS: '0', SYSTEMD_PAGER: '' };
   const options = { env, timeout: withinMs, killSignal: 'SIGKILL', maxBuffer: MOST_ANSWER_BYTES } as const;
   return async (program, ...args) => {

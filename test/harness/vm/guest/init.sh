@@ -9,6 +9,17 @@ mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev
 while read -r module; do insmod "/$module"; done </boot-modules
 
+# The kernel writes its scheduler anew when a group gets a bound of processor time for the first time, as the agent's unit
+# does. Where a second processor runs it meanwhile, software emulation may run for ever what stood there in between: so
+# it is done here, before that one is there, for good.
+mount -t cgroup2 none /sys/fs/cgroup
+echo +cpu >/sys/fs/cgroup/cgroup.subtree_control
+mkdir /sys/fs/cgroup/first
+echo 100000 100000 >/sys/fs/cgroup/first/cpu.max
+rmdir /sys/fs/cgroup/first
+umount /sys/fs/cgroup
+echo 1 >/sys/devices/system/cpu/cpu1/online
+
 for word in $(cat /proc/cmdline); do
   case $word in
     kiosk.init=*) init=${word#*=} ;;
