@@ -1,8 +1,8 @@
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { IClientOptions, MqttClient } from 'mqtt';
+import { ADDRESS_PATIENCE, connectFault } from '@paddock/shared/addresses.ts';
 import type { Clock, Link, LinkEvents, LinkOptions, RetainedMessage } from '../ports.ts';
-import { ADDRESS_PATIENCE, connectFault } from './addresses.ts';
 import { reconnectDelayMs } from './mqtt-delay.ts';
 
 const CONNECT_WITHIN_MS = 10_000;

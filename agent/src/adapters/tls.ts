@@ -1,8 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { connect, type ConnectionOptions, type TLSSocket } from 'node:tls';
+import { ADDRESS_PATIENCE, connectFault } from '@paddock/shared/addresses.ts';
 import type { Clock, ServerTrust } from '../ports.ts';
-import { ADDRESS_PATIENCE, connectFault } from './addresses.ts';
 import { certificateFault, CERTIFICATE_FAULTS, type CertificateFault } from './tls/chain.ts';
 
 const CONNECT_WITHIN_MS = 15_000;
