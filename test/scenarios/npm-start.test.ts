@@ -63,6 +63,8 @@ describe('npm start', () => {
     const voltage = async () => (await kiosk())?.readings['voltage']?.value;
     await expect.poll(voltage, WITHIN).not.toBe(first?.readings['voltage']?.value);
     expect(output()).toContain(`http://127.0.0.1:${demo.ports.http}/api/v1/devices`);
+    const reports = await demo.items(`/devices/${first?.deviceId}/reports`);
+    expect(reports).toContainEqual(expect.objectContaining({ start: 1, sequence: 0, trigger: 'boot' }));
     // Of what arrives together, the newest is shown.
     expect(output()).toMatch(/demo-cp22-\w{8} {2}(boot|change of|schedule).* voltage [\d.]+ V/);
     expect(output()).toMatch(/mqtts:.*by mutual TLS/);
