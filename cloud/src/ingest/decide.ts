@@ -1,8 +1,8 @@
 import type { Rejection } from '@paddock/shared/answer.ts';
 import type { ErrorAt } from '../ports.ts';
 import type { AuthenticReport } from './authenticate.ts';
-import { bootKey, identityKey, startKeyOf, type BootEntry, type Ledger, type StartEntry } from './ledger.ts';
-import { isAfter, orderReport, type Place, type Verdict } from './order.ts';
+import { bootKeyOf, identityKey, startKeyOf, type BootEntry, type Ledger, type StartEntry } from './ledger.ts';
+import { isAfter, orderReport, type Newest, type Place, type Verdict } from './order.ts';
 import { recordedIn } from './gaps.ts';
 import { BatchClocks, type OrderedReport, type PlacedReport } from './reconcile.ts';
 
@@ -39,15 +39,15 @@ export function decide(batch: readonly AuthenticReport[], ledger: Ledger, errorA
     const start = starts.get(key);
     if (start === undefined) throw new Error(`The ledger lacks the start ${key}`);
     const place = placeOf(message, start);
-    const boot = boots.get(bootKey(message.deviceId, message.report.boot.id)) ?? null;
+    const newest = boots.get(bootKeyOf(message))?.newest ?? null;
     const digest = digests.get(identityKey(message)) ?? null;
-    const verdict = orderReport(message, place, start, boot?.newest ?? null, digest);
+    const verdict = orderReport(message, place, start, newest, digest);
     outcomes.push({ message, verdict });
     if (verdict.kind === 'refused') starts.set(key, withRejection(start, rejectionOf(message, verdict.code)));
     if (verdict.kind !== 'new') continue;
     const isBelieved = clocks.observe({ message, place });
     starts.set(key, recordedIn(start, message.report));
-    boots.set(bootKey(message.deviceId, message.report.boot.id), advance(boot, message, place, isBelieved));
+    boots.set(bootKeyOf(message), { newest: advanced(newest, message, place, isBelieved) });
     digests.set(identityKey(message), message.digest);
     recorded.push({ message, place });
   }
@@ -74,9 +74,9 @@ function inOrder(batch: readonly AuthenticReport[], starts: ReadonlyMap<string, 
 }
 
 /** An uptime that cannot be believed must not be what later reports are measured by. */
-function advance(boot: BootEntry | null, { report }: AuthenticReport, place: Place, isBelieved: boolean): BootEntry {
-  if (boot !== null && !isAfter(place, boot.newest.place)) return boot;
-  return { newest: { place, uptimeMs: isBelieved || boot === null ? report.uptimeMs : boot.newest.uptimeMs } };
+function advanced(newest: Newest | null, { report }: AuthenticReport, place: Place, isBelieved: boolean): Newest {
+  if (newest !== null && !isAfter(place, newest.place)) return newest;
+  return { place, uptimeMs: isBelieved || newest === null ? report.uptimeMs : newest.uptimeMs };
 }
 
 const rejectionOf = ({ report, digest }: AuthenticReport, code: string): Rejection => ({

@@ -35,12 +35,20 @@ const ADD_STARTS = `
   ORDER BY device_id, incarnation, start
   ON CONFLICT DO NOTHING`;
 
+const ADD_BOOTS = `
+  INSERT INTO boots (device_id, boot_id, first_received_at, last_received_at)
+  SELECT device_id, boot_id, received_at, received_at
+  FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS n (device_id, boot_id, received_at)
+  ORDER BY device_id, boot_id
+  ON CONFLICT DO NOTHING`;
+
 /**
- * Adds starts, and the incarnations that are new with them. Nothing of theirs is recorded yet.
+ * Adds starts, and the incarnations and boots that are new with them. Nothing of theirs is recorded yet.
  * @returns the incarnations that are new
  */
 export async function addStarts(sql: Sql, unseen: readonly AuthenticReport[]): Promise<NewIncarnation[]> {
-  // The lock makes the count of incarnations safe; only a state file's first report ever waits for it.
+  // The lock makes the count of incarnations safe, and who adds never waits for another who does: only a start's first
+  // report ever waits for it.
   await sql.query(LOCK_DEVICES, [unseen.map(({ deviceId }) => deviceId)]);
   const lives = firstOfEach(unseen, ({ deviceId, report }) => `${deviceId} ${report.incarnation}`);
   const added = await sql.query<NewIncarnation>(ADD_INCARNATIONS, [
@@ -52,6 +60,11 @@ export async function addStarts(sql: Sql, unseen: readonly AuthenticReport[]): P
     unseen.map(({ deviceId }) => deviceId),
     unseen.map(({ report }) => report.incarnation),
     unseen.map(({ report }) => report.start),
+    unseen.map(({ report }) => report.boot.id),
+    unseen.map(({ receivedAt }) => toInstant(receivedAt)),
+  ]);
+  await sql.query(ADD_BOOTS, [
+    unseen.map(({ deviceId }) => deviceId),
     unseen.map(({ report }) => report.boot.id),
     unseen.map(({ receivedAt }) => toInstant(receivedAt)),
   ]);

@@ -29,7 +29,8 @@ export interface StartEntry {
 
 /** What is known of one boot of a device. */
 export interface BootEntry {
-  readonly newest: Newest;
+  /** Null while none of its reports is recorded. */
+  readonly newest: Newest | null;
 }
 
 /** All that is known about what a batch speaks of, locked until the batch is recorded. */
@@ -44,6 +45,7 @@ export interface Ledger {
 export const startKey = (deviceId: string, incarnation: string, start: number): string =>
   `${deviceId} ${incarnation} ${start}`;
 export const bootKey = (deviceId: string, bootId: string): string => `${deviceId} ${bootId}`;
+export const bootKeyOf = ({ deviceId, report }: AuthenticReport): string => bootKey(deviceId, report.boot.id);
 export const identityKey = ({ deviceId, report }: AuthenticReport): string =>
   `${startKey(deviceId, report.incarnation, report.start)} ${report.sequence}`;
 export const startKeyOf = ({ deviceId, report }: AuthenticReport): string =>
@@ -67,10 +69,11 @@ interface StartRow {
 interface BootRow {
   device_id: string;
   boot_id: string;
-  newest_ordinal: number;
-  newest_start: number;
-  newest_sequence: number;
-  newest_uptime_ms: number;
+  /** All of these, or none. */
+  newest_ordinal: number | null;
+  newest_start: number | null;
+  newest_sequence: number | null;
+  newest_uptime_ms: number | null;
 }
 
 interface ClockRow {
@@ -84,7 +87,7 @@ interface ClockRow {
 }
 
 // Rows are locked in one order everywhere (starts, then boots, each sorted), so that batches never deadlock, be they of
-// one instance or of several.
+// one instance or of several. No batch adds a row of these: its lock would come after those of rows that sort behind it.
 const LOCK_STARTS = `
   SELECT s.device_id, s.incarnation, s.start, i.ordinal, s.boot_id, s.first_received_at, s.recorded::text, s.rejected,
     s.dropped_routine, s.dropped_events, s.settled_below, s.abandoned
@@ -114,18 +117,23 @@ const RECORDED_DIGESTS = `
 
 /**
  * Reads and locks what a batch speaks of.
- * @returns instead the reports of starts that are not known yet: they have to be added first, in a transaction of their
- *   own. In this one that would be a lock out of order, and two batches would wait for each other.
+ * @returns instead a report of each start that is not known yet, or whose boot is not: they have to be added first, in a
+ *   transaction of their own. In this one that would be a lock out of order, and two batches would wait for each other.
  */
 export async function loadLedger(
   sql: Sql,
   batch: readonly AuthenticReport[],
 ): Promise<{ readonly ledger: Ledger } | { readonly unseen: readonly AuthenticReport[] }> {
-  const firsts = firstOfEach(batch, startKeyOf);
-  const known = await lockKnown(sql, batch, firsts);
-  const unseen = firsts.filter((message) => !known.starts.has(startKeyOf(message)));
-  if (unseen.length > 0) return { unseen };
+  const known = await lockKnown(sql, batch, firstOfEach(batch, startKeyOf));
+  const unseen = batch.filter((message) => isUnseen(message, known));
+  if (unseen.length > 0) return { unseen: firstOfEach(unseen, startKeyOf) };
   return { ledger: { ...known, digests: await recordedDigests(sql, batch, known.starts) } };
+}
+
+/** A report that names another boot than its start does is refused: that boot is not asked for. */
+function isUnseen(message: AuthenticReport, { starts, boots }: Pick<Ledger, 'starts' | 'boots'>): boolean {
+  const start = starts.get(startKeyOf(message));
+  return start === undefined || (start.bootId === message.report.boot.id && !boots.has(bootKeyOf(message)));
 }
 
 /** Sent together and run one after the other: each reads what was committed while the one before waited for its locks. */
@@ -173,7 +181,7 @@ const startEntry = (row: StartRow): StartEntry => ({
 });
 
 async function lockBoots(sql: Sql, batch: readonly AuthenticReport[]): Promise<Map<string, BootEntry>> {
-  const wanted = firstOfEach(batch, ({ deviceId, report }) => bootKey(deviceId, report.boot.id));
+  const wanted = firstOfEach(batch, bootKeyOf);
   const rows = await sql.query<BootRow>(LOCK_BOOTS, [
     wanted.map(({ deviceId }) => deviceId),
     wanted.map(({ report }) => report.boot.id),
@@ -181,12 +189,16 @@ async function lockBoots(sql: Sql, batch: readonly AuthenticReport[]): Promise<M
   return new Map(rows.map((row) => [bootKey(row.device_id, row.boot_id), bootEntry(row)]));
 }
 
-const bootEntry = (row: BootRow): BootEntry => ({
-  newest: {
-    place: { ordinal: row.newest_ordinal, start: row.newest_start, sequence: row.newest_sequence },
-    uptimeMs: row.newest_uptime_ms,
-  },
-});
+function bootEntry({
+  newest_ordinal: ordinal,
+  newest_start: start,
+  newest_sequence: sequence,
+  ...row
+}: BootRow): BootEntry {
+  const { newest_uptime_ms: uptimeMs } = row;
+  if (ordinal === null || start === null || sequence === null || uptimeMs === null) return { newest: null };
+  return { newest: { place: { ordinal, start, sequence }, uptimeMs } };
+}
 
 async function readClocks(sql: Sql, batch: readonly AuthenticReport[]): Promise<Map<string, ClockEntry>> {
   const wanted = firstOfEach(batch, clockKeyOf);

@@ -5,7 +5,8 @@ import type { AuthenticReport } from './authenticate.ts';
 import { addAlarms, alarmsOf, liveClones, livesOf, type Alarm } from './alarms.ts';
 import { decide, type Decision } from './decide.ts';
 import { addStarts } from './first-contact.ts';
-import { loadLedger, startKeyOf, type BootEntry, type StartEntry } from './ledger.ts';
+import { bootKeyOf, loadLedger, startKeyOf, type StartEntry } from './ledger.ts';
+import type { Newest } from './order.ts';
 import { toMultirange } from './ranges.ts';
 import { recordFirmware } from './record-firmware.ts';
 import type { PlacedReport } from './reconcile.ts';
@@ -39,22 +40,14 @@ const UPDATE_STARTS = `
     first_received_at timestamptz, last_received_at timestamptz)
   WHERE (s.device_id, s.incarnation, s.start) = (n.device_id, n.incarnation, n.start)`;
 
-// The condition matters only when two instances meet on a boot that neither had seen: the newer one stays.
-const UPSERT_BOOTS = `
-  INSERT INTO boots AS b (device_id, boot_id, reason, first_received_at, last_received_at,
-    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms)
-  SELECT device_id, boot_id, reason, received_at, received_at,
-    newest_ordinal, newest_start, newest_sequence, newest_uptime_ms
+const UPDATE_BOOTS = `
+  UPDATE boots b SET reason = coalesce(b.reason, n.reason),
+    last_received_at = greatest(b.last_received_at, n.received_at),
+    newest_ordinal = n.newest_ordinal, newest_start = n.newest_start,
+    newest_sequence = n.newest_sequence, newest_uptime_ms = n.newest_uptime_ms
   FROM json_to_recordset($1) AS n (device_id text, boot_id text, reason text, received_at timestamptz,
     newest_ordinal integer, newest_start bigint, newest_sequence bigint, newest_uptime_ms bigint)
-  ORDER BY device_id, boot_id
-  ON CONFLICT (device_id, boot_id) DO UPDATE SET
-    reason = coalesce(b.reason, EXCLUDED.reason),
-    last_received_at = greatest(b.last_received_at, EXCLUDED.last_received_at),
-    newest_ordinal = EXCLUDED.newest_ordinal, newest_start = EXCLUDED.newest_start,
-    newest_sequence = EXCLUDED.newest_sequence, newest_uptime_ms = EXCLUDED.newest_uptime_ms
-  WHERE (EXCLUDED.newest_ordinal, EXCLUDED.newest_start, EXCLUDED.newest_sequence)
-    >= (b.newest_ordinal, b.newest_start, b.newest_sequence)`;
+  WHERE (b.device_id, b.boot_id) = (n.device_id, n.boot_id)`;
 
 // Invariant: last known state only moves forward in the device's own order. The sign of life is the newest arrival as
 // the clock says it now: one from a clock that was ahead would hide every silence until the time has come.
@@ -91,7 +84,7 @@ const HEAR = `
 const IDS_PER_NOTIFY = 190;
 
 /**
- * Last step of ingest: one transaction for a batch, and one before it when starts are new. What it commits is recorded, once,
+ * Last step of ingest: one transaction for a batch, and one before it when starts or boots are new. What it commits is recorded, once,
  * however often and through however many instances a report came.
  */
 export async function recordBatch(
@@ -111,7 +104,7 @@ export async function recordBatch(
   }
 }
 
-/** Records a batch of starts that are known; writes nothing when one of them is not. */
+/** Records a batch of starts and boots that are known; writes nothing when one of them is not. */
 async function recordKnown(
   sql: Sql,
   batch: readonly AuthenticReport[],
@@ -154,7 +147,7 @@ async function writeDecision(
   if (decision.reports.length > 0) {
     // The archive first: while the database writes it, the rest is put together here.
     writing.push(sql.query(ADD_REPORTS, [JSON.stringify(decision.reports.map(archiveRow))]));
-    writing.push(sql.query(UPSERT_BOOTS, [JSON.stringify(bootRows(decision))]));
+    writing.push(sql.query(UPDATE_BOOTS, [JSON.stringify(bootRows(decision))]));
     writing.push(recordTime(sql, decision.clocks, decision.reports, seen));
   }
   const moving = decision.reports.length > 0 ? moveStates(sql, decision.newest) : Promise.resolve([]);
@@ -230,23 +223,21 @@ const stateRow = (placed: PlacedReport) => ({
 });
 
 function bootRows({ reports, boots }: Decision) {
-  const touched = new Map(
-    reports.map((placed) => [`${placed.message.deviceId} ${placed.message.report.boot.id}`, placed]),
-  );
-  return [...touched].map(([key, placed]) => bootRow(placed, boots.get(key)));
+  const touched = new Map(reports.map(({ message }) => [bootKeyOf(message), message]));
+  return [...touched].map(([key, message]) => bootRow(message, boots.get(key)?.newest));
 }
 
-function bootRow({ message }: PlacedReport, boot: BootEntry | undefined) {
-  if (boot === undefined) throw new Error(`The decision lacks the boot ${message.report.boot.id}`);
+function bootRow({ deviceId, report, receivedAt }: AuthenticReport, newest: Newest | null | undefined) {
+  if (!newest) throw new Error(`The decision lacks the boot ${report.boot.id}`);
   return {
-    device_id: message.deviceId,
-    boot_id: message.report.boot.id,
-    reason: message.report.boot.reason ?? null,
-    received_at: toInstant(message.receivedAt),
-    newest_ordinal: boot.newest.place.ordinal,
-    newest_start: boot.newest.place.start,
-    newest_sequence: boot.newest.place.sequence,
-    newest_uptime_ms: boot.newest.uptimeMs,
+    device_id: deviceId,
+    boot_id: report.boot.id,
+    reason: report.boot.reason ?? null,
+    received_at: toInstant(receivedAt),
+    newest_ordinal: newest.place.ordinal,
+    newest_start: newest.place.start,
+    newest_sequence: newest.place.sequence,
+    newest_uptime_ms: newest.uptimeMs,
   };
 }
 
