@@ -97,7 +97,7 @@ export async function forgetIssued(sql: Sql, now: WallMs): Promise<void> {
     `DELETE FROM aws_issued WHERE request_id IN (
        SELECT request_id FROM aws_issued i WHERE asked_at < $1 AND revoked_at IS NULL
          AND NOT EXISTS (SELECT FROM aws_certificates c WHERE c.request_id = i.request_id)
-       LIMIT ${FORGOTTEN_A_TURN})`,
+       LIMIT ${FORGOTTEN_A_TURN} FOR UPDATE OF i SKIP LOCKED)`,
     [toInstant(wallMs(now - KEPT_MS))],
   );
 }

@@ -6,7 +6,7 @@ import type { Sql } from '../ports.ts';
 import { revokeAtAws } from '../aws/issued.ts';
 import { revokeCertificates } from '../trust/revocation.ts';
 import { EnrolmentError } from './errors.ts';
-import { registerNewcomer } from './newcomer.ts';
+import { lockSerialNumber, registerNewcomer } from './newcomer.ts';
 import { findPending, pendingOf, readPending, twinsOf, type Pending, type PendingRow } from './pending.ts';
 
 /** How a human lets it in. */
@@ -31,6 +31,8 @@ export interface Approval {
  */
 export async function approve(sql: Sql, scope: Scope, actor: Actor, approval: Approval, now: WallMs): Promise<Device> {
   const { fingerprint, seen, deviceId } = approval;
+  const { serial_number: serialNumber } = await findPending(sql, scope, fingerprint, now, '');
+  if (serialNumber !== null) await lockSerialNumber(sql, serialNumber);
   const row = await findPending(sql, scope, fingerprint, now, 'FOR UPDATE OF p');
   if (pendingOf(row).etag !== seen) throw new EnrolmentError('pending_changed', fingerprint);
   if (deviceId === undefined && twinsOf(row).length > 0)

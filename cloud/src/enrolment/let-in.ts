@@ -8,7 +8,7 @@ import { recordCertificate } from '../trust/revocation.ts';
 import { requireGoodTlsKey } from '../trust/tls-keys.ts';
 import type { GoodClaim, NewcomerDevice, Verdict } from './decide.ts';
 import { EnrolmentError } from './errors.ts';
-import { registerNewcomer } from './newcomer.ts';
+import { lockSerialNumber, registerNewcomer } from './newcomer.ts';
 import type { ProvedRequest } from './request.ts';
 import { rotate } from './rotation.ts';
 import type { Transport } from './transport.ts';
@@ -119,8 +119,9 @@ async function register(
 ): Promise<string> {
   const actor = actorOf(verdict);
   await requireNoTwin(sql, verdict.device);
-  const { deviceId } = await registerNewcomer(sql, actor, { thumbprint, jwk, ...verdict.device });
+  // First, as for who approves it: the two would wait for each other.
   await leaveWaiting(sql, thumbprint);
+  const { deviceId } = await registerNewcomer(sql, actor, { thumbprint, jwk, ...verdict.device });
   if (verdict.claim === null) await markListed(sql, actor, thumbprint, deviceId);
   else await useClaim(sql, verdict.claim, deviceId);
   return deviceId;
@@ -164,7 +165,7 @@ async function countClaim(sql: Sql, { batchId }: GoodClaim): Promise<void> {
 
 /** Of two keys that come at once with one serial number, the second one is decided on again. */
 async function requireNoTwin(sql: Sql, { serialNumber, customerId }: NewcomerDevice): Promise<void> {
-  await sql.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`paddock.serial_number ${serialNumber}`]);
+  await lockSerialNumber(sql, serialNumber);
   const twins = await sql.query(
     'SELECT 1 FROM devices WHERE serial_number = $1 AND customer_id = $2 AND retired_at IS NULL',
     [serialNumber, customerId],

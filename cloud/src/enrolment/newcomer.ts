@@ -16,6 +16,10 @@ export interface Newcomer {
   readonly name: string | null;
 }
 
+/** What is known of a serial number does not change until this transaction ends. Before any other lock. */
+export const lockSerialNumber = async (sql: Sql, serialNumber: string): Promise<void> =>
+  void (await sql.query('SELECT pg_advisory_xact_lock(hashtext($1))', [`paddock.serial_number ${serialNumber}`]));
+
 /**
  * Registers a device under the first id of its own that is free. In a transaction.
  * @throws FleetError as registerDevice

@@ -209,10 +209,10 @@ export class Ingest {
     this.#defects.tell({ err: cause, what }, 'A message could not be handled and was let go');
   }
 
-  #conclude({ decision, alarms }: Recorded): void {
+  #conclude({ decision, current, alarms }: Recorded): void {
     const { metrics, clock, log, desiredReported } = this.#deps;
     const now = clock.wall();
-    const newest = new Set(decision.newest.map(({ message }) => message));
+    const newest = new Set(current.map(({ message }) => message));
     for (const { deviceId, report } of newest) desiredReported?.(deviceId, report.desired);
     for (const outcome of decision.outcomes) {
       const { verdict, message } = outcome;

@@ -15,6 +15,8 @@ import type { SeenChanges } from './seen-changes.ts';
 
 export interface Recorded {
   readonly decision: Decision;
+  /** The reports that became the last known state of their devices. */
+  readonly current: readonly PlacedReport[];
   /** What operators are told of it. */
   readonly alarms: readonly Alarm[];
 }
@@ -114,9 +116,9 @@ async function recordKnown(
   const loaded = await loadLedger(sql, batch);
   if ('unseen' in loaded) return loaded;
   const decision = decide(batch, loaded.ledger, errorAt);
-  const late = await writeDecision(sql, decision, loaded.ledger.starts, seen);
+  const { current, late } = await writeDecision(sql, decision, loaded.ledger.starts, seen);
   const noticed = [...alarmsOf(decision), ...(await liveClones(sql, late, errorAt))];
-  return { decision, alarms: await addAlarms(sql, noticed, lastArrival(batch)) };
+  return { decision, current, alarms: await addAlarms(sql, noticed, lastArrival(batch)) };
 }
 
 /** What is new about a device is told in the transaction that makes it known, so that it is told at least once. */
@@ -127,13 +129,13 @@ async function meet(sql: Sql, unseen: readonly AuthenticReport[]): Promise<reado
 const lastArrival = (messages: readonly AuthenticReport[]): WallMs =>
   wallMs(Math.max(...messages.map(({ receivedAt }) => receivedAt)));
 
-/** @returns the reports that came too late to become the last known state */
+/** @returns of the newest report of each device those that became its last known state, and those that came too late */
 async function writeDecision(
   sql: Sql,
   decision: Decision,
   before: ReadonlyMap<string, StartEntry>,
   seen: SeenChanges,
-): Promise<readonly PlacedReport[]> {
+): Promise<Record<'current' | 'late', readonly PlacedReport[]>> {
   const arrivals = arrivalsOf(decision);
   const begans = begansOf(decision);
   const starts = [...decision.starts].filter(([key, start]) => before.get(key) !== start);
@@ -157,7 +159,7 @@ async function writeDecision(
   await hear(sql, late);
   const current = decision.newest.filter(({ message }) => forward.has(message.deviceId));
   await recordFirmware(sql, current, decision.reports);
-  return late;
+  return { current, late };
 }
 
 /** By start: when others of the batch arrived says nothing of it, and clone alarms compare starts. */

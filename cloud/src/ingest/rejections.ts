@@ -26,13 +26,19 @@ const ADD = `
   SELECT * FROM json_to_recordset($1)
     AS r (received_at timestamptz, device_id text, code text, detail text, topic text, envelope text)`;
 
+// What another instance is deleting at the moment is passed over: nobody waits for anybody.
 const TRIM_DEVICES = `
-  DELETE FROM rejected_reports r USING unnest($1::text[]) AS d (device_id)
-  WHERE r.device_id = d.device_id AND r.id < (
-    SELECT id FROM rejected_reports k WHERE k.device_id = d.device_id ORDER BY id DESC OFFSET $2 LIMIT 1)`;
+  DELETE FROM rejected_reports WHERE id IN (
+    SELECT r.id FROM rejected_reports r JOIN unnest($1::text[]) AS d (device_id) USING (device_id)
+    WHERE r.id < (
+      SELECT id FROM rejected_reports k WHERE k.device_id = d.device_id ORDER BY id DESC OFFSET $2 LIMIT 1)
+    FOR UPDATE OF r SKIP LOCKED)`;
 
 const TRIM_ALL = `
-  DELETE FROM rejected_reports WHERE id < (SELECT id FROM rejected_reports ORDER BY id DESC OFFSET $1 LIMIT 1)`;
+  DELETE FROM rejected_reports WHERE id IN (
+    SELECT id FROM rejected_reports
+    WHERE id < (SELECT id FROM rejected_reports ORDER BY id DESC OFFSET $1 LIMIT 1)
+    FOR UPDATE SKIP LOCKED)`;
 
 /** Counts every refused message by its code, and keeps the newest ones for a look at them. */
 export class Rejections {

@@ -18,29 +18,48 @@ export const desiredOf = ({ name, version, counter, sha256, options }: Assignmen
   ...options,
 });
 
-// The order keeps transactions that lock several devices from waiting for each other.
-const LOCK_DEVICES = 'SELECT FROM devices WHERE device_id = ANY($1) ORDER BY device_id FOR NO KEY UPDATE';
+// The order keeps transactions that lock several devices from waiting for each other: one has all of them at once.
+const LOCK_DEVICES = `
+  SELECT device_id, retired_at IS NOT NULL AS retired FROM devices WHERE device_id = ANY($1)
+  ORDER BY device_id FOR NO KEY UPDATE`;
 const DESIRED = `SELECT device_id, state -> 'firmware' AS firmware FROM desired_states WHERE device_id = ANY($1)`;
 
+/** A device whose desired state nobody else edits until this transaction ends. */
+interface LockedDevice {
+  readonly deviceId: string;
+  readonly retired: boolean;
+  /** What its desired state says of firmware. */
+  readonly desired: DesiredFirmware | null;
+}
+
+/** In the order of the database, in which their desired states are to be written. */
+async function lockDevices(sql: Sql, deviceIds: readonly string[]): Promise<LockedDevice[]> {
+  const devices = await sql.query<{ device_id: string; retired: boolean }>(LOCK_DEVICES, [deviceIds]);
+  const rows = await sql.query<{ device_id: string; firmware: DesiredFirmware | null }>(DESIRED, [deviceIds]);
+  const desired = new Map(rows.map(({ device_id, firmware }) => [device_id, firmware]));
+  return devices.map(({ device_id: deviceId, retired }) => ({
+    deviceId,
+    retired,
+    desired: desired.get(deviceId) ?? null,
+  }));
+}
+
 /**
- * Makes the release desired for devices.
- * @param state what is to be written of them: `updated` for those that run it already
+ * Makes the release desired for devices. Once in a transaction.
+ * @param states what is to be written of each: `updated` of those that run it already
  * @returns what was written; a device whose desired state cannot hold it has failed
  */
 export async function handOut(
   sql: Sql,
   assignment: AssignmentRow,
-  deviceIds: readonly string[],
-  state: 'updating' | 'updated',
+  states: ReadonlyMap<string, 'updating' | 'updated'>,
 ): Promise<DeviceChange[]> {
-  if (deviceIds.length === 0) return [];
-  const ordered = deviceIds.toSorted();
-  await sql.query(LOCK_DEVICES, [ordered]);
-  const rows = await sql.query<{ device_id: string; firmware: DesiredFirmware | null }>(DESIRED, [ordered]);
-  const before = new Map(rows.map(({ device_id, firmware }) => [device_id, firmware]));
+  if (states.size === 0) return [];
   const changes: DeviceChange[] = [];
-  for (const deviceId of ordered)
-    changes.push(await handOne(sql, assignment, { deviceId, state, previous: before.get(deviceId) ?? null }));
+  for (const { deviceId, desired: previous } of await lockDevices(sql, [...states.keys()])) {
+    const state = states.get(deviceId) ?? 'updating';
+    changes.push(await handOne(sql, assignment, { deviceId, state, previous }));
+  }
   await writeDevices(sql, assignment.assignment_id, changes);
   return changes;
 }
@@ -72,9 +91,11 @@ export async function takeBack(
   state: 'waiting' | 'cancelled',
 ): Promise<DeviceChange[]> {
   const idle = handed.filter(({ heard }) => !hasBegun(heard, assignment.sha256));
-  for (const { deviceId, desired, previous, retired } of idle)
+  const previous = new Map(idle.map((device) => [device.deviceId, device.previous]));
+  // What somebody made of it since it was looked at stays.
+  for (const { deviceId, retired, desired } of await lockDevices(sql, [...previous.keys()]))
     if (!retired && isHanded(assignment, desired))
-      await setDesired(sql, actorOf(assignment), deviceId, 'firmware', previous);
+      await setDesired(sql, actorOf(assignment), deviceId, 'firmware', previous.get(deviceId) ?? null);
   const changes = idle.map(({ deviceId }) => ({ deviceId, state }));
   await writeDevices(sql, assignment.assignment_id, changes);
   return changes;

@@ -141,9 +141,7 @@ async function carryOut(
     step.kind === 'refuse' ? [{ deviceId: step.deviceId, state: 'refused', code: step.code }] : [],
   );
   await writeDevices(sql, id, refused);
-  const adopted = await handOut(sql, assignment, devicesOf(steps, 'adopt'), 'updated');
-  const given = await handOut(sql, assignment, devicesOf(steps, 'hand-out'), 'updating');
-  const changes = [...refused, ...adopted, ...given];
+  const changes = [...refused, ...(await handOut(sql, assignment, handedBy(steps)))];
   await actAs(sql, 'service');
   const halt = steps.find((step) => step.kind === 'halt');
   if (halt) return halted(sql, assignment, halt.code, handed, now);
@@ -151,8 +149,15 @@ async function carryOut(
   return { changes, notices: [] };
 }
 
-const devicesOf = (steps: readonly Step[], kind: 'adopt' | 'hand-out'): string[] =>
-  steps.flatMap((step) => (step.kind === kind ? [step.deviceId] : []));
+/** The devices that get the release, and what becomes of them. */
+function handedBy(steps: readonly Step[]): Map<string, 'updating' | 'updated'> {
+  const states = new Map<string, 'updating' | 'updated'>();
+  for (const step of steps) {
+    if (step.kind === 'adopt') states.set(step.deviceId, 'updated');
+    if (step.kind === 'hand-out') states.set(step.deviceId, 'updating');
+  }
+  return states;
+}
 
 const FAILED = `
   SELECT device_id, code FROM assignment_devices

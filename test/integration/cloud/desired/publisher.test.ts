@@ -87,6 +87,20 @@ describe.each(BOTH_BROKERS)('desired state on its way through %s', (name) => {
     expect((await view(device.deviceId)).reported).toEqual({ epoch: 0, version: 1 });
   });
 
+  it('shows what the newest report says, whatever comes late', async () => {
+    await newDevice();
+    await set(device.deviceId, 'agent', { logLevel: 'debug' });
+    await device.desires(() => true);
+    const late = (sequence += 1);
+    await report({ desired: { epoch: 0, version: 1 } });
+    while ((await view(device.deviceId)).reported === null) await sleep(10);
+    await report({ sequence: late, ask: `${NONCE}4`, desired: { epoch: 0, version: 0 } });
+    await device.answer(({ nonce }) => nonce === `${NONCE}4`);
+    await sleep(200);
+    expect(await view(device.deviceId)).toMatchObject({ reported: { version: 1 }, converged: true });
+    expect(device.desired).toHaveLength(1);
+  });
+
   it('comes for the life that the device lives now', async () => {
     await newDevice();
     await set(device.deviceId, 'agent', { logLevel: 'debug' });

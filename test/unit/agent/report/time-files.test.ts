@@ -38,12 +38,13 @@ describe('the files of trusted time', () => {
     // An exchange every five minutes, for three days.
     for (let i = 0; i < (72 * HOUR) / (5 * MINUTE); i += 1) {
       await exchanged();
-      if (i === 0) await until(() => writes(STATUS_FILE) === 1, 'the first');
+      // The hash in the file is worked out on a thread: virtual time must not pass meanwhile.
+      const hours = Math.floor((i * 5 * MINUTE) / HOUR);
+      await until(() => writes(STATUS_FILE) > hours, `the status of hour ${hours}`);
       await clock.advance(5 * MINUTE);
     }
     expect(writes(TIME_FILE)).toBe(3);
-    expect(writes(STATUS_FILE)).toBeGreaterThan(60);
-    expect(writes(STATUS_FILE)).toBeLessThanOrEqual(72);
+    expect(writes(STATUS_FILE)).toBe(72);
   });
 
   it('gather no writes while the disk hangs', async () => {
