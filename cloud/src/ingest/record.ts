@@ -86,8 +86,8 @@ const HEAR = `
 const IDS_PER_NOTIFY = 190;
 
 /**
- * Last step of ingest: one transaction for a batch, and one before it when starts or boots are new. What it commits is recorded, once,
- * however often and through however many instances a report came.
+ * Last step of ingest: one transaction for a batch, and one before it when starts or boots are new. What it commits is
+ * recorded, once, however often and through however many instances a report came.
  */
 export async function recordBatch(
   store: Store,
