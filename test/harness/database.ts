@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { startEmbeddedPostgres } from '@paddock/cloud/adapters/embedded-postgres.ts';
 import { readMigrations } from '@paddock/cloud/adapters/migration-files.ts';
 import { openPostgres } from '@paddock/cloud/adapters/postgres.ts';
-import type { Store } from '@paddock/cloud/ports.ts';
+import type { Sql, Store } from '@paddock/cloud/ports.ts';
 import { migrate } from '@paddock/cloud/store/migrate.ts';
 import { keepPartitions } from '@paddock/cloud/store/partitions.ts';
 import { wallMs } from '@paddock/shared/time.ts';
@@ -104,6 +104,14 @@ export async function administer(server: Server, statement: string): Promise<voi
   } finally {
     await store.close();
   }
+}
+
+/** How many statements wait in a database for a lock that somebody else has. */
+export async function waitingForLocks(sql: Sql): Promise<number> {
+  const rows = await sql.query(
+    `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
+  );
+  return rows.length;
 }
 
 function withDatabase(url: string, name: string): string {

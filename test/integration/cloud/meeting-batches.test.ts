@@ -7,7 +7,7 @@ import { recordBatch } from '@paddock/cloud/ingest/record.ts';
 import { SeenChanges } from '@paddock/cloud/ingest/seen-changes.ts';
 import type { Sql, Store } from '@paddock/cloud/ports.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { freshDatabase, type FreshDatabase } from '../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../harness/database.ts';
 import { addDevices } from '../../harness/device.ts';
 import { authentic, BOOT_ID } from '../../harness/reports.ts';
 import { makeTestKey } from '../../harness/signing.ts';
@@ -73,10 +73,7 @@ describe('batches that meet on boots that nobody has seen', () => {
     const end = (): void => done.abort();
     what.then(end, end);
     while (!done.signal.aborted) {
-      const waiting = await database.store.query(
-        `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-      );
-      if (waiting.length > 0) return;
+      if ((await waitingForLocks(database.store)) > 0) return;
       await sleep(10);
     }
   }

@@ -8,7 +8,7 @@ import { seal } from '@paddock/shared/envelope.ts';
 import { wallMs } from '@paddock/shared/time.ts';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CloudClock } from '../../../harness/cloud-clock.ts';
-import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../../harness/database.ts';
 import { addTestBatch, mintClaim, startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { startHttp, type TestHttp } from '../../../harness/http.ts';
 import { makeTestKey, type TestKey } from '../../../harness/signing.ts';
@@ -171,12 +171,7 @@ describe('a stranger', () => {
   });
 });
 /** Statements of the service that wait for a lock. */
-const waiting = async (): Promise<unknown> =>
-  (
-    await database.store.query(
-      `SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    )
-  )[0]?.['count'];
+const waiting = (): Promise<number> => waitingForLocks(database.store);
 
 describe('strangers are limited', () => {
   test('by address and in all, but not those who wait already', async () => {

@@ -5,7 +5,7 @@ import { approve } from '@paddock/cloud/enrolment/approval.ts';
 import { readPending } from '@paddock/cloud/enrolment/pending.ts';
 import type { Sql } from '@paddock/cloud/ports.ts';
 import { wallMs } from '@paddock/shared/time.ts';
-import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../../harness/database.ts';
 import { addTestBatch, mintClaim, startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { makeTestKey, type TestKey } from '../../../harness/signing.ts';
 
@@ -22,11 +22,6 @@ afterAll(async () => {
   await database.drop();
 });
 
-async function somebodyWaits(): Promise<void> {
-  const waiting = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`;
-  while ((await database.store.query(waiting)).length === 0) await sleep(10);
-}
-
 /** A human lets it in, who holds on when its row is locked until somebody waits. */
 async function approved(key: TestKey, held: () => void): Promise<string> {
   const [fingerprint, now] = [key.verification.thumbprint, wallMs(Date.now())];
@@ -37,7 +32,7 @@ async function approved(key: TestKey, held: () => void): Promise<string> {
         const rows = await sql.query<never>(text, values);
         if (!text.startsWith('DELETE FROM pending_enrolments')) return rows;
         held();
-        await somebodyWaits();
+        while ((await waitingForLocks(database.store)) === 0) await sleep(10);
         return rows;
       },
     };

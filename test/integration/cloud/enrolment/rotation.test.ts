@@ -12,7 +12,7 @@ import { seal } from '@paddock/shared/envelope.ts';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { serverPair } from '../../../harness/authority.ts';
 import { makeCsr } from '../../../harness/csr.ts';
-import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../../harness/database.ts';
 import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { RawClient } from '../../../harness/raw-client.ts';
 import { makeTestKey, type TestKey } from '../../../harness/signing.ts';
@@ -58,12 +58,7 @@ const certificates = () =>
     [deviceId],
   );
 /** Statements of the service that wait for a lock. */
-const waiting = async (): Promise<unknown> =>
-  (
-    await database.store.query(
-      `SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    )
-  )[0]?.['count'];
+const waiting = (): Promise<number> => waitingForLocks(database.store);
 
 /** Does it while the device's row is locked; `work` begins when so many requests wait for the row. */
 async function meanwhile<T>(requests: readonly (() => Promise<T>)[], revokes: boolean): Promise<T[]> {

@@ -4,7 +4,7 @@ import { registerDevice } from '@paddock/cloud/devices/registry.ts';
 import { revokeAllCertificates, revokeIdentityKey } from '@paddock/cloud/enrolment/credentials.ts';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { makeCsr } from '../../../harness/csr.ts';
-import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../../harness/database.ts';
 import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { makeTestKey, type TestKey } from '../../../harness/signing.ts';
 
@@ -104,12 +104,7 @@ test('of a revocation under way a renewal hears before it is answered', async ()
   expect(good).toEqual([]);
 });
 /** Statements of the service that wait for a lock. */
-const waiting = async (): Promise<unknown> =>
-  (
-    await database.store.query(
-      `SELECT count(*) AS count FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    )
-  )[0]?.['count'];
+const waiting = (): Promise<number> => waitingForLocks(database.store);
 
 test('an identity key is no TLS key, whose ever it is', async () => {
   const other = await makeTestKey();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { forgetCertificates, MOST_A_DAY } from '@paddock/cloud/trust/certificate-bounds.ts';
 import { toInstant, wallMs } from '@paddock/shared/time.ts';
 import { BOTH_BROKERS, startBroker } from '../../../harness/brokers.ts';
-import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../../harness/database.ts';
 import { addDevices, TestDevice } from '../../../harness/device.ts';
 import { startEnrolment, type EnrolServer } from '../../../harness/enrolment.ts';
 import { startHttp, type TestHttp } from '../../../harness/http.ts';
@@ -168,9 +168,7 @@ describe('an identity key', () => {
     });
     await held.promise;
     const asked = enrolment.ask(key);
-    await expect
-      .poll(() => database.store.query(`SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'`))
-      .not.toEqual([]);
+    await expect.poll(() => waitingForLocks(database.store)).toBeGreaterThan(0);
     lock.resolve();
     await revoking;
     expect([(await asked).status, (await asked).code]).toEqual([403, 'key_revoked']);

@@ -7,7 +7,7 @@ import { retireDevice } from '@paddock/cloud/devices/registry.ts';
 import type { Sql } from '@paddock/cloud/ports.ts';
 import { takeBack } from '@paddock/cloud/rollouts/hand-out.ts';
 import { assignmentAt, handedDevices } from '@paddock/cloud/rollouts/records.ts';
-import { freshDatabase, type FreshDatabase } from '../../../harness/database.ts';
+import { freshDatabase, waitingForLocks, type FreshDatabase } from '../../../harness/database.ts';
 import { startIngest, type TestIngest } from '../../../harness/ingest.ts';
 import { addReleases, Operator, releaseOf, UpdatingDevice } from '../../../harness/updating.ts';
 
@@ -81,17 +81,10 @@ describe('a rollout beside others who write', () => {
     await inTransaction(async (sql) => {
       await lock(sql, first);
       turn = operator.turn();
-      while (!(await somebodyWaits())) await sleep(10);
+      while ((await waitingForLocks(database.store)) === 0) await sleep(10);
       await lock(sql, second);
     });
     await turn;
     expect(Object.values(await operator.states(id))).toEqual(['updating', 'updated']);
   });
-
-  async function somebodyWaits(): Promise<boolean> {
-    const waiting = await database.store.query(
-      `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`,
-    );
-    return waiting.length > 0;
-  }
 });
